@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+# A thin front: meson builds, the scripts in tools/ and tests/ do the rest.
+PREFIX ?= /usr/local
+DESTDIR ?=
+BUILD := build/meson
+ifeq ($(CI),true)
+MESON_FLAGS += --werror
+endif
+
+.PHONY: all deps demo test test-all check bench install clean format
+
+all: $(BUILD)/build.ninja
+	@ninja -C $(BUILD)
+	@tools/stage $(BUILD) build
+
+# meson itself does not notice a folder whose meson.build is new.
+$(BUILD)/build.ninja: meson.build meson_options.txt $(wildcard src/*/meson.build tests/*/meson.build)
+	meson setup $(if $(wildcard $@),--reconfigure) $(BUILD) --prefix=$(PREFIX) $(MESON_FLAGS)
+	@touch $@
+
+# Debian packages and crates; quick when nothing is missing.
+deps:
+	@tools/deps
+
+demo:
+	@tools/demo
+
+# The checks, then the tests that take a minute or two.
+test: check all
+	@tests/run unit integ e2e
+
+# Also what takes long: real packages, fuzzing, examples of every language.
+test-all: check all
+	@tests/run unit integ e2e slow
+
+check:
+	@tools/check
+
+bench: all
+	@bench/run
+
+install: all
+	@meson configure $(BUILD) -Dprefix=$(PREFIX)
+	@DESTDIR=$(DESTDIR) meson install -C $(BUILD) --quiet --strip
+
+format:
+	clang-format-14 -i $$(git ls-files -co --exclude-standard 'src/*.[ch]' 'tests/*.[ch]' 'bench/*.[ch]' | grep -v /templates/)
+
+clean:
+	rm -rf build

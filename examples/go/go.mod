@@ -1,0 +1,3 @@
+module wherry.example/hello
+
+go 1.21

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/err.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+int err_set(struct err *e, int code, const char *reason, const char *fmt, ...)
+{
+    va_list ap;
+
+    BUG_ON(code >= 0);
+    e->code = code;
+    e->reason = reason;
+    va_start(ap, fmt);
+    vsnprintf(e->msg, sizeof(e->msg), fmt, ap);
+    va_end(ap);
+    return code;
+}
+
+int err_errno(struct err *e, int code, const char *reason, const char *fmt, ...)
+{
+    va_list ap;
+    size_t used;
+
+    BUG_ON(code >= 0);
+    e->code = code;
+    e->reason = reason;
+    va_start(ap, fmt);
+    vsnprintf(e->msg, sizeof(e->msg), fmt, ap);
+    va_end(ap);
+    used = strlen(e->msg);
+    /* strerror() is neither thread-safe nor free of locale lookups; this is a table. */
+    const char *text = strerrordesc_np(-code);
+    if (text)
+        snprintf(e->msg + used, sizeof(e->msg) - used, ": %s", text);
+    else
+        snprintf(e->msg + used, sizeof(e->msg) - used, ": error %d", -code);
+    return code;
+}
+
+int err_prefix(struct err *e, const char *fmt, ...)
+{
+    char old[sizeof(e->msg)];
+    va_list ap;
+    size_t used;
+
+    memcpy(old, e->msg, sizeof(old));
+    va_start(ap, fmt);
+    vsnprintf(e->msg, sizeof(e->msg), fmt, ap);
+    va_end(ap);
+    used = strlen(e->msg);
+    /* Two steps, because what does not fit is meant to be cut off. */
+    strncat(e->msg, ": ", sizeof(e->msg) - used - 1);
+    used = strlen(e->msg);
+    strncat(e->msg, old, sizeof(e->msg) - used - 1);
+    return e->code;
+}
+
+_Noreturn void bug_(const char *file, int line, const char *what)
+{
+    char text[256];
+    int n = snprintf(text, sizeof(text), "wherry: BUG at %s:%d: %s\n", file, line, what);
+    size_t len = n < (int)sizeof(text) ? (size_t)n : sizeof(text) - 1;
+
+    /* Straight to the descriptor: stdio may be in any state here. */
+    if (write(STDERR_FILENO, text, len) < 0)
+        abort();
+    abort();
+}

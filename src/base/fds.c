@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/fds.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "base/paths.h"
+
+static int read_all(int fd, size_t limit_bytes, struct buf *ret, struct err *e)
+{
+    size_t start = ret->len;
+    struct stat st;
+    size_t step = 16384;
+
+    if (!fstat(fd, &st) && S_ISREG(st.st_mode)) {
+        if ((uint64_t)st.st_size > limit_bytes)
+            return err_set(e, -EFBIG, "TooLarge", "larger than the %zu bytes that are allowed",
+                           limit_bytes);
+        /* One byte more than the size, so that the end is seen without another reallocation. Files
+         * of /proc have size 0 and some give all in one read or nothing. */
+        if (st.st_size)
+            step = (size_t)st.st_size + 1;
+    }
+    for (;;) {
+        char *at = buf_reserve(ret, step);
+        ssize_t n = read(fd, at, step);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return err_errno(e, -errno, "ReadFailed", "cannot read");
+        if (n == 0)
+            break;
+        ret->len += (size_t)n;
+        buf_terminate(ret);
+        if (ret->len - start > limit_bytes)
+            return err_set(e, -EFBIG, "TooLarge", "larger than the %zu bytes that are allowed",
+                           limit_bytes);
+        step = 16384;
+    }
+    return 0;
+}
+
+int fd_read_all(int fd, size_t limit_bytes, struct buf *ret, struct err *e)
+{
+    size_t start = ret->len;
+    int r = read_all(fd, limit_bytes, ret, e);
+
+    if (r < 0) {
+        ret->len = start;
+        if (ret->data)
+            buf_terminate(ret);
+    }
+    return r;
+}
+
+int fd_read_exact(int fd, void *data, size_t len, struct err *e)
+{
+    char *at = data;
+
+    while (len) {
+        ssize_t n = read(fd, at, len);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return err_errno(e, -errno, "ReadFailed", "cannot read");
+        if (n == 0)
+            return err_set(e, -ENODATA, "Truncated", "ends %zu bytes too early", len);
+        at += n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+int fd_write_all(int fd, const void *data, size_t len, struct err *e)
+{
+    const char *at = data;
+
+    while (len) {
+        ssize_t n = write(fd, at, len);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return err_errno(e, -errno, "WriteFailed", "cannot write");
+        at += n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+int fd_cloexec_set(int fd, bool is_cloexec)
+{
+    int flags = fcntl(fd, F_GETFD);
+
+    if (flags < 0)
+        return -errno;
+    flags = is_cloexec ? flags | FD_CLOEXEC : flags & ~FD_CLOEXEC;
+    return fcntl(fd, F_SETFD, flags) < 0 ? -errno : 0;
+}
+
+int fd_move_above(int *fd, int min, struct err *e)
+{
+    int moved;
+
+    if (*fd >= min)
+        return 0;
+    moved = fcntl(*fd, F_DUPFD_CLOEXEC, min);
+    if (moved < 0)
+        return err_errno(e, -errno, "DescriptorFailed", "cannot duplicate descriptor %d", *fd);
+    close(*fd);
+    *fd = moved;
+    return 0;
+}
+
+int file_read_at(int dirfd, const char *name, size_t limit_bytes, struct buf *ret, struct err *e)
+{
+    autofd fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return err_errno(e, -errno, errno == ENOENT ? "NotFound" : "OpenFailed", "cannot open '%s'",
+                         name);
+    if (fd_read_all(fd, limit_bytes, ret, e) < 0)
+        return err_prefix(e, "'%s'", name);
+    return 0;
+}
+
+int file_read(const char *path, size_t limit_bytes, struct buf *ret, struct err *e)
+{
+    return file_read_at(AT_FDCWD, path, limit_bytes, ret, e);
+}
+
+static int temp_open_at(int dirfd, const char *name, mode_t mode, char **ret_temp, int *ret_fd,
+                        struct err *e)
+{
+    static unsigned counter;
+
+    for (int attempt = 0; attempt < 100; attempt++) {
+        autofree char *temp = xasprintf(".%s.%d.%u.tmp", name, (int)getpid(),
+                                        __atomic_fetch_add(&counter, 1, __ATOMIC_RELAXED));
+        int fd = openat(dirfd, temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+
+        if (fd >= 0) {
+            *ret_fd = fd;
+            *ret_temp = take_ptr(temp);
+            return 0;
+        }
+        if (errno != EEXIST)
+            return err_errno(e, -errno, "CreateFailed", "cannot create '%s'", temp);
+    }
+    return err_set(e, -EEXIST, "CreateFailed", "cannot create '%s': left-over files are in its way",
+                   name);
+}
+
+static int temp_fill(int fd, const void *data, size_t len, int flags, struct err *e)
+{
+    TRY(fd_write_all(fd, data, len, e));
+    if ((flags & FILE_WRITE_SYNC) && fsync(fd) < 0)
+        return err_errno(e, -errno, "WriteFailed", "cannot sync");
+    return 0;
+}
+
+int file_write_at(int dirfd, const char *name, const void *data, size_t len, mode_t mode, int flags,
+                  struct err *e)
+{
+    autofree char *temp = NULL;
+    autofd fd = -EBADF;
+
+    TRY(temp_open_at(dirfd, name, mode, &temp, &fd, e));
+    if (temp_fill(fd, data, len, flags, e) < 0) {
+        unlinkat(dirfd, temp, 0);
+        return err_prefix(e, "'%s'", name);
+    }
+    if (renameat(dirfd, temp, dirfd, name) < 0) {
+        int code = -errno;
+
+        unlinkat(dirfd, temp, 0);
+        return err_errno(e, code, "WriteFailed", "cannot replace '%s'", name);
+    }
+    if (flags & FILE_WRITE_SYNC) {
+        /* dirfd may be O_PATH or AT_FDCWD; fsync needs a descriptor open for reading. */
+        autofd dir = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        if (dir < 0 || fsync(dir) < 0)
+            return err_errno(e, -errno, "WriteFailed", "cannot sync the folder of '%s'", name);
+    }
+    return 0;
+}
+
+int file_write(const char *path, const void *data, size_t len, mode_t mode, int flags,
+               struct err *e)
+{
+    autofree char *dir = path_dir(path);
+    autofd dirfd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    if (dirfd < 0)
+        return err_errno(e, -errno, "OpenFailed", "cannot open the folder '%s'", dir);
+    return file_write_at(dirfd, path_base(path), data, len, mode, flags, e);
+}
+
+int memfd_from(const char *name, const void *data, size_t len, int *ret_fd, struct err *e)
+{
+    autofd fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+    if (fd < 0)
+        return err_errno(e, -errno, "MemfdFailed", "cannot create an anonymous file");
+    TRY(fd_write_all(fd, data, len, e));
+    if (lseek(fd, 0, SEEK_SET) < 0 ||
+        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
+        return err_errno(e, -errno, "MemfdFailed", "cannot seal an anonymous file");
+    *ret_fd = take_fd(&fd);
+    return 0;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <sys/types.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/util.h"
+
+/*
+ * Reading and writing whole files and streams. Everything here retries EINTR and short counts, and
+ * every descriptor that it opens is close-on-exec.
+ */
+
+/* Reads until end of file and appends to *ret. More than `limit_bytes` is -EFBIG ("TooLarge"); on
+ * failure *ret holds what it held before. For files, pipes and sockets. */
+int fd_read_all(int fd, size_t limit_bytes, struct buf *ret, struct err *e);
+
+/* Reads exactly `len` bytes; end of file before that is -ENODATA ("Truncated"). */
+int fd_read_exact(int fd, void *data, size_t len, struct err *e);
+
+int fd_write_all(int fd, const void *data, size_t len, struct err *e);
+
+/* Sets or clears close-on-exec. Returns a negative errno, without a message. */
+int fd_cloexec_set(int fd, bool is_cloexec);
+
+/* Moves *fd to a number >= min (close-on-exec), closing the old one. */
+int fd_move_above(int *fd, int min, struct err *e);
+
+/* Reads the regular file or stream at `path`; the message names it. */
+int file_read(const char *path, size_t limit_bytes, struct buf *ret, struct err *e);
+int file_read_at(int dirfd, const char *name, size_t limit_bytes, struct buf *ret, struct err *e);
+
+enum file_write_flags {
+    FILE_WRITE_SYNC = 1 << 0, /* fsync the file and its folder before returning */
+};
+
+/* Replaces `name` in the folder `dirfd` atomically: readers see the old or the new content and
+ * nothing else, and a failure leaves the old one and no temporary file. */
+int file_write_at(int dirfd, const char *name, const void *data, size_t len, mode_t mode, int flags,
+                  struct err *e);
+
+/* As file_write_at(), for a path. */
+int file_write(const char *path, const void *data, size_t len, mode_t mode, int flags,
+               struct err *e);
+
+/* An anonymous file with this content, positioned at its start and sealed against change. `name`
+ * shows in /proc/PID/fd only. Close-on-exec. */
+int memfd_from(const char *name, const void *data, size_t len, int *ret_fd, struct err *e);

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/json.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+
+/*
+ * Where the decoder stands: a chain of stack frames, from which the path is only built when there
+ * is an error to report.
+ */
+struct place {
+    const struct place *up;
+    const char *key; /* of an object's field; NULL: an array's entry */
+    size_t index;
+};
+
+static void place_add(struct buf *out, const struct place *at)
+{
+    if (!at) {
+        buf_addc(out, '$');
+        return;
+    }
+    place_add(out, at->up);
+    if (at->key)
+        buf_addf(out, ".%.60s", at->key);
+    else
+        buf_addf(out, "[%zu]", at->index);
+}
+
+static int bad(const struct place *at, struct err *e, int code, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+
+static int bad(const struct place *at, struct err *e, int code, const char *fmt, ...)
+{
+    autobuf path = BUF_INIT;
+    autobuf text = BUF_INIT;
+    va_list ap;
+
+    place_add(&path, at);
+    va_start(ap, fmt);
+    buf_vaddf(&text, fmt, ap);
+    va_end(ap);
+    return err_set(e, code, code == -EFBIG ? "TooLarge" : "BadJson", "%.200s: %.250s",
+                   buf_str(&path), buf_str(&text));
+}
+
+static int fields_decode(json_t *object, const struct json_field *fields, int flags, char *target,
+                         const struct place *at, struct err *e);
+
+static int string_check(json_t *value, const struct json_field *f, const struct place *at,
+                        struct err *e)
+{
+    if (!json_is_string(value))
+        return bad(at, e, -EINVAL, "expected a string");
+    if (f->limit && json_string_length(value) > f->limit)
+        return bad(at, e, -EFBIG, "longer than %zu bytes", f->limit);
+    return 0;
+}
+
+static int int_decode(json_t *value, const struct json_field *f, int64_t *field,
+                      const struct place *at, struct err *e)
+{
+    int64_t number;
+
+    if (!json_is_integer(value))
+        return bad(at, e, -EINVAL, "expected a whole number");
+    number = json_integer_value(value);
+    if ((f->min || f->max) && (number < f->min || number > f->max))
+        return bad(at, e, -ERANGE, "%" PRId64 " is not between %" PRId64 " and %" PRId64, number,
+                   f->min, f->max);
+    *field = number;
+    return 0;
+}
+
+static int list_check(json_t *value, const struct json_field *f, const char *what,
+                      const struct place *at, struct err *e)
+{
+    if (!json_is_array(value))
+        return bad(at, e, -EINVAL, "expected a list of %s", what);
+    if (f->limit && json_array_size(value) > f->limit)
+        return bad(at, e, -EFBIG, "more than %zu entries", f->limit);
+    return 0;
+}
+
+static int strings_decode(json_t *value, const struct json_field *f, struct strv *field,
+                          const struct place *at, struct err *e)
+{
+    size_t i;
+    json_t *item;
+
+    TRY(list_check(value, f, "strings", at, e));
+    json_array_foreach(value, i, item)
+    {
+        struct place here = {at, NULL, i};
+
+        if (!json_is_string(item))
+            return bad(&here, e, -EINVAL, "expected a string");
+        strv_add(field, json_string_value(item));
+    }
+    return 0;
+}
+
+static int objects_decode(json_t *value, const struct json_field *f, int flags, char *target,
+                          const struct place *at, struct err *e)
+{
+    void **array = (void **)(target + f->offset);
+    size_t *count = (size_t *)(target + f->count_offset), i;
+    json_t *item;
+
+    TRY(list_check(value, f, "objects", at, e));
+    if (!json_array_size(value))
+        return 0;
+    *array = xcalloc(json_array_size(value), f->elem_size);
+    json_array_foreach(value, i, item)
+    {
+        struct place here = {at, NULL, i};
+
+        /* Counted first, so that a failure inside it is released with the rest. */
+        *count = i + 1;
+        TRY(fields_decode(item, f->fields, flags, (char *)*array + i * f->elem_size, &here, e));
+    }
+    return 0;
+}
+
+static int field_decode(json_t *value, const struct json_field *f, int flags, char *target,
+                        const struct place *at, struct err *e)
+{
+    void *field = target + f->offset;
+    struct err inner = ERR_INIT;
+
+    switch (f->type) {
+    case FIELD_STRING:
+        TRY(string_check(value, f, at, e));
+        *(char **)field = xstrdup(json_string_value(value));
+        return 0;
+    case FIELD_BOOL:
+        if (!json_is_boolean(value))
+            return bad(at, e, -EINVAL, "expected true or false");
+        *(bool *)field = json_is_true(value);
+        return 0;
+    case FIELD_INT64:
+        return int_decode(value, f, field, at, e);
+    case FIELD_STRINGS:
+        return strings_decode(value, f, field, at, e);
+    case FIELD_OBJECT:
+        return fields_decode(value, f->fields, flags, field, at, e);
+    case FIELD_OBJECTS:
+        return objects_decode(value, f, flags, target, at, e);
+    case FIELD_RAW:
+        *(char **)field = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+        return *(char **)field ? 0 : bad(at, e, -ENOMEM, "cannot be copied");
+    case FIELD_CUSTOM:
+        TRY(string_check(value, f, at, e));
+        if (f->parse(json_string_value(value), field, &inner) < 0)
+            return bad(at, e, inner.code, "%s", inner.msg);
+        return 0;
+    }
+    return 0;
+}
+
+static int unknown_check(json_t *object, const struct json_field *fields, const struct place *at,
+                         struct err *e)
+{
+    const char *key;
+    json_t *value;
+
+    json_object_foreach(object, key, value)
+    {
+        const struct json_field *f = fields;
+        struct place here = {at, key, 0};
+
+        while (f->name && !str_eq(f->name, key))
+            f++;
+        if (!f->name)
+            return bad(&here, e, -EINVAL, "unknown field");
+    }
+    return 0;
+}
+
+static int fields_decode(json_t *object, const struct json_field *fields, int flags, char *target,
+                         const struct place *at, struct err *e)
+{
+    if (!json_is_object(object))
+        return bad(at, e, -EINVAL, "expected an object");
+    if (flags & JSON_REFUSE_UNKNOWN)
+        TRY(unknown_check(object, fields, at, e));
+    for (const struct json_field *f = fields; f->name; f++) {
+        json_t *value = json_object_get(object, f->name);
+        struct place here = {at, f->name, 0};
+
+        if (!value || json_is_null(value)) {
+            if (f->is_required)
+                return bad(&here, e, -EINVAL, "is missing");
+            continue;
+        }
+        TRY(field_decode(value, f, flags, target, &here, e));
+        if (f->has_flag)
+            *(bool *)(target + f->has_offset) = true;
+    }
+    return 0;
+}
+
+/* The library's own depth limit (2048) is fixed when it is built; ours is the caller's. */
+static int depth_check(const char *text, size_t len, int limit, struct err *e)
+{
+    bool is_string = false;
+    int depth = 0;
+
+    for (size_t i = 0; i < len; i++) {
+        if (is_string) {
+            if (text[i] == '\\')
+                i++;
+            else if (text[i] == '"')
+                is_string = false;
+        } else if (text[i] == '"') {
+            is_string = true;
+        } else if (text[i] == '{' || text[i] == '[') {
+            if (++depth > limit)
+                return err_set(e, -EINVAL, "BadJson", "nested deeper than %d levels", limit);
+        } else if (text[i] == '}' || text[i] == ']') {
+            depth--;
+        }
+    }
+    return 0;
+}
+
+int json_decode(const char *text, size_t len, struct json_limits limits,
+                const struct json_field *fields, int flags, void *target, struct err *e)
+{
+    json_error_t error;
+    json_t *root;
+    int r;
+
+    BUG_ON(!limits.bytes || limits.depth <= 0);
+    if (len > limits.bytes)
+        return err_set(e, -EFBIG, "TooLarge", "the JSON text is larger than %zu bytes",
+                       limits.bytes);
+    TRY(depth_check(text, len, limits.depth, e));
+    root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
+    if (!root)
+        return err_set(e, -EINVAL, "BadJson", "line %d, column %d: %s", error.line, error.column,
+                       error.text);
+    r = fields_decode(root, fields, flags, target, NULL, e);
+    json_decref(root);
+    if (r < 0)
+        json_fields_done(fields, target);
+    return r;
+}
+
+static void objects_done(const struct json_field *f, char *target)
+{
+    void **array = (void **)(target + f->offset);
+    size_t *count = (size_t *)(target + f->count_offset);
+
+    for (size_t i = 0; i < *count; i++)
+        json_fields_done(f->fields, (char *)*array + i * f->elem_size);
+    free(*array);
+    *array = NULL;
+    *count = 0;
+}
+
+void json_fields_done(const struct json_field *fields, void *target)
+{
+    for (const struct json_field *f = fields; f->name; f++) {
+        void *field = (char *)target + f->offset;
+
+        switch (f->type) {
+        case FIELD_STRING:
+        case FIELD_RAW:
+            free(*(char **)field);
+            *(char **)field = NULL;
+            break;
+        case FIELD_STRINGS:
+            strv_done(field);
+            break;
+        case FIELD_OBJECT:
+            json_fields_done(f->fields, field);
+            break;
+        case FIELD_OBJECTS:
+            objects_done(f, target);
+            break;
+        case FIELD_BOOL:
+        case FIELD_INT64:
+        case FIELD_CUSTOM:
+            break;
+        }
+    }
+}

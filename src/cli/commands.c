@@ -1,0 +1,506 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/commands.h"
+
+#define ROW(type_, field_) .offset = offsetof(struct type_, field_)
+
+static const char *const output_words[] = {"text", "json", NULL};
+
+/* --- run --- */
+
+static const struct option_spec run_table[] = {
+    {.name = "env",
+     .short_name = 'e',
+     .type = OPTION_STRINGS,
+     .arg_name = "NAME[=VALUE]",
+     .help = "Set an environment variable of the guest; without a value it is taken from the "
+             "environment of wherry, if it is there", .complete = COMPLETE_ENV,
+     ROW(run_options, env)},
+    {.name = "env-file",
+     .type = OPTION_STRINGS,
+     .arg_name = "PATH",
+     .help = "Read environment variables from a file, one NAME=VALUE or NAME a line; lines that "
+             "begin with # are comments", .complete = COMPLETE_FILE,
+     ROW(run_options, env_files)},
+    {.name = "dir",
+     .type = OPTION_STRINGS,
+     .arg_name = "HOST[::GUEST][:ro]",
+     .help = "Give the guest the folder HOST under the name GUEST (default: the same name), with "
+             ":ro only for reading", .complete = COMPLETE_DIR,
+     ROW(run_options, dirs)},
+    {.name = "memory",
+     .type = OPTION_SIZE,
+     .arg_name = "SIZE",
+     .help = "Limit the linear memory of the guest, all its memories together",
+     .default_text = "4Gi",
+     .min = 65536,
+     .max = INT64_MAX,
+     ROW(run_options, memory_bytes)},
+    {.name = "timeout",
+     .type = OPTION_DURATION_MS,
+     .arg_name = "DURATION",
+     .help = "Stop the guest after this time (90, 1.5s, 250ms, 1h30m); 0 means no deadline",
+     ROW(run_options, timeout_ms)},
+    {.name = "invoke",
+     .type = OPTION_STRING,
+     .arg_name = "EXPORT",
+     .help = "Call this export instead of the entry point, with the arguments as its parameters, "
+             "and print its results", ROW(run_options, invoke)},
+    {.name = "allow-net",
+     .type = OPTION_STRINGS,
+     .arg_name = "HOST:PORT",
+     .help =
+         "Let the guest use the network: HOST is a name, an address, [IPv6], a CIDR block or *, "
+         "PORT a number, a range FROM-TO or *", ROW(run_options, allow_net)},
+    {.name = "interactive",
+     .short_name = 'i',
+     .type = OPTION_FLAG,
+     .help = "Pass standard input to the guest; without it the guest reads nothing",
+     ROW(run_options, is_interactive)},
+    {.name = "status-file",
+     .type = OPTION_STRING,
+     .arg_name = "PATH",
+     .help = "Write how the guest ended, as JSON, to this file",
+     .complete = COMPLETE_FILE,
+     ROW(run_options, status_file)},
+    {.name = "name",
+     .type = OPTION_STRING,
+     .arg_name = "NAME",
+     .help = "Name the guest in messages and the status file (default: the file's name)",
+     ROW(run_options, name)},
+    {.name = "max-descriptors",
+     .type = OPTION_INT,
+     .arg_name = "N",
+     .help = "Limit the files, folders, sockets and other handles that the guest has open",
+     .default_text = "1024",
+     .min = 3,
+     .max = 1 << 20,
+     ROW(run_options, max_descriptors)},
+    {.name = "max-instances",
+     .type = OPTION_INT,
+     .arg_name = "N",
+     .help = "Limit the core module instances of a component",
+     .default_text = "10000",
+     .min = 1,
+     .max = 1 << 30,
+     ROW(run_options, max_instances)},
+    {.name = "max-tables",
+     .type = OPTION_INT,
+     .arg_name = "N",
+     .help = "Limit the number of tables",
+     .default_text = "10000",
+     .min = 1,
+     .max = 1 << 30,
+     ROW(run_options, max_tables)},
+    {.name = "max-table-elements",
+     .type = OPTION_INT,
+     .arg_name = "N",
+     .help = "Limit the elements of each table",
+     .default_text = "10000000",
+     .min = 1,
+     .max = 1 << 30,
+     ROW(run_options, max_table_elements)},
+    {.name = "cache-dir",
+     .type = OPTION_STRING,
+     .arg_name = "DIR",
+     .help = "Keep compiled code in this folder (default: wherry in the XDG cache folder)",
+     .complete = COMPLETE_DIR,
+     ROW(run_options, cache_dir)},
+    {.name = "no-cache",
+     .type = OPTION_FLAG,
+     .help = "Compile anew and keep nothing",
+     ROW(run_options, is_uncached)},
+    {.name = "verbose",
+     .short_name = 'v',
+     .type = OPTION_COUNT,
+     .help = "Say what is done; twice for more",
+     ROW(run_options, verbosity)},
+    {.name = "quiet",
+     .short_name = 'q',
+     .type = OPTION_FLAG,
+     .help = "Show no progress and no warnings",
+     ROW(run_options, is_quiet)},
+    OPTION_HELP_ROW(struct run_options, is_help),
+    {0                                               },
+};
+
+static const struct option_positional run_positionals[] = {
+    {.name = "FILE",
+     .help = "A WebAssembly command: a WASI preview 1 module, or a component for WASI 0.2 or 0.3",
+     .complete = COMPLETE_FILE},
+    {.name = "[ARG...]",
+     .help = "Arguments of the guest; options behind FILE are the guest's too",
+     .complete = COMPLETE_FILE},
+    {0       },
+};
+
+static const char *const run_description[] = {
+    "Runs one WebAssembly program in the foreground. The guest sees only what the options give it: "
+    "no files, no network, no environment and an empty standard input by default. Standard output "
+    "and standard error are those of wherry.",
+    "Compiled code is kept in a cache, so that the second run of the same file starts at once.",
+    NULL,
+};
+
+static const struct option_exit_status run_statuses[] = {
+    {"0-255",                                                                             "The guest's own status; --status-file tells it apart from the ones below"},
+    {"124",                                                                                   "The guest was stopped at its deadline (--timeout)"},
+    {"125","wherry itself failed: bad options, a folder that cannot be opened, no memory"},
+    {"126",                                                                               "FILE is there but cannot be run: no WebAssembly, unknown imports, no entry point"},
+    {"127",                                                                                   "FILE was not found"},
+    {"130, 143","The guest was stopped by SIGINT or SIGTERM"},
+    {"134",                                                                               "The guest trapped: unreachable code, a memory access out of bounds, a stack overflow"},
+    {"137",                                                                                   "The guest trapped after the memory limit (--memory) had refused it memory"},
+    {0                                                                                                                    },
+};
+
+static const struct option_example run_examples[] = {
+    {"wherry run hello.wasm",                                                          "Run a program without any access"},
+    {"wherry run --dir .::/work --dir /etc:ro -e HOME=/work tool.wasm -o out.txt",
+     "Give it the current folder as /work, /etc for reading, and a variable"},
+    {"wherry run --memory 64Mi --timeout 2s --allow-net '10.0.0.0/8:443' client.wasm",
+     "Bound memory and time and let it reach one network"},
+    {"echo 1 2 | wherry run -i sum.wasm", "Pass standard input"},
+    {"wherry run --invoke add math.wasm 1 2",                                                                                "Call one exported function"},
+    {0                                                          },
+};
+
+static const char *const run_see_also[] = {"wherry-compile", "wherry-doctor", "wherry-inspect",
+                                           NULL};
+
+const struct command_spec command_run = {
+    .name = "run",
+    .summary = "run a WebAssembly program",
+    .usage = "[options] FILE [ARG...]",
+    .description = run_description,
+    .options = run_table,
+    .positionals = run_positionals,
+    .exit_statuses = run_statuses,
+    .examples = run_examples,
+    .see_also = run_see_also,
+    .positionals_min = 1,
+    .positionals_max = -1,
+    .is_stopped_by_positional = true,
+};
+
+/* --- compile --- */
+
+static const struct option_spec compile_table[] = {
+    {.name = "cache-dir",
+     .type = OPTION_STRING,
+     .arg_name = "DIR",
+     .help = "Keep compiled code in this folder (default: wherry in the XDG cache folder)",
+     .complete = COMPLETE_DIR,
+     ROW(compile_options, cache_dir)},
+    {.name = "shared",
+     .type = OPTION_FLAG,
+     .help = "Compile the form that workers with several guests use, which can be interrupted",
+     ROW(compile_options, is_shared)},
+    {.name = "verbose",
+     .short_name = 'v',
+     .type = OPTION_COUNT,
+     .help = "Say what is done; twice for more",
+     ROW(compile_options, verbosity)},
+    OPTION_HELP_ROW(struct compile_options, is_help),
+    {0             },
+};
+
+static const struct option_positional compile_positionals[] = {
+    {.name = "FILE...",          .help = "WebAssembly modules or components", .complete = COMPLETE_FILE},
+    {0},
+};
+
+static const char *const compile_description[] = {
+    "Compiles programs into the cache, so that their first run starts at once. What is in the "
+    "cache already is not compiled again.",
+    NULL,
+};
+
+static const struct option_exit_status file_statuses[] = {
+    {"0",                     "Success"},
+    {"125",                       "wherry itself failed"},
+    {"126","A file is not valid WebAssembly"},
+    {"127",                   "A file was not found"},
+    {0                      },
+};
+
+static const struct option_example compile_examples[] = {
+    {"wherry compile hello.wasm", "Fill the cache before the first run"},
+    {0                          },
+};
+
+static const char *const compile_see_also[] = {"wherry-run", NULL};
+
+const struct command_spec command_compile = {
+    .name = "compile",
+    .summary = "compile programs into the cache",
+    .usage = "[options] FILE...",
+    .description = compile_description,
+    .options = compile_table,
+    .positionals = compile_positionals,
+    .exit_statuses = file_statuses,
+    .examples = compile_examples,
+    .see_also = compile_see_also,
+    .positionals_min = 1,
+    .positionals_max = -1,
+};
+
+/* --- inspect --- */
+
+static const struct option_spec inspect_table[] = {
+    {.name = "output",
+     .short_name = 'o',
+     .type = OPTION_STRING,
+     .arg_name = "FORMAT",
+     .help = "Write this format",
+     .default_text = "text",
+     .complete = COMPLETE_WORDS,
+     .words = output_words,
+     ROW(inspect_options, output)},
+    OPTION_HELP_ROW(struct inspect_options, is_help),
+    {0},
+};
+
+static const struct option_positional inspect_positionals[] = {
+    {.name = "FILE",             .help = "A WebAssembly module or component", .complete = COMPLETE_FILE},
+    {0},
+};
+
+static const char *const inspect_description[] = {
+    "Shows what a file is without running it: the contract it was built for and how that was "
+    "recognised, its imports and exports, what it may need in plain words, its size and digest.",
+    NULL,
+};
+
+static const struct option_example inspect_examples[] = {
+    {"wherry inspect hello.wasm", "Show what a program is and what it may need"},
+    {"wherry inspect -o json hello.wasm",                           "The same for programs"},
+    {0},
+};
+
+static const char *const inspect_see_also[] = {"wherry-run", NULL};
+
+const struct command_spec command_inspect = {
+    .name = "inspect",
+    .summary = "show what a WebAssembly file is and what it needs",
+    .usage = "[options] FILE",
+    .description = inspect_description,
+    .options = inspect_table,
+    .positionals = inspect_positionals,
+    .exit_statuses = file_statuses,
+    .examples = inspect_examples,
+    .see_also = inspect_see_also,
+    .positionals_min = 1,
+    .positionals_max = 1,
+};
+
+/* --- version --- */
+
+static const struct option_spec version_table[] = {
+    {.name = "output",
+     .short_name = 'o',
+     .type = OPTION_STRING,
+     .arg_name = "FORMAT",
+     .help = "Write this format",
+     .default_text = "text",
+     .complete = COMPLETE_WORDS,
+     .words = output_words,
+     ROW(version_options, output)},
+    OPTION_HELP_ROW(struct version_options, is_help),
+    {0},
+};
+
+const struct command_spec command_version = {
+    .name = "version",
+    .summary = "show the versions of wherry and its engine",
+    .usage = "[options]",
+    .options = version_table,
+};
+
+/* --- doctor --- */
+
+static const struct option_spec doctor_table[] = {
+    {.name = "output",
+     .short_name = 'o',
+     .type = OPTION_STRING,
+     .arg_name = "FORMAT",
+     .help = "Write this format",
+     .default_text = "text",
+     .complete = COMPLETE_WORDS,
+     .words = output_words,
+     ROW(doctor_options, output)},
+    {.name = "cache-dir",
+     .type = OPTION_STRING,
+     .arg_name = "DIR",
+     .help = "Examine this cache folder instead of the usual one",
+     .complete = COMPLETE_DIR,
+     ROW(doctor_options, cache_dir)},
+    {.name = "verbose",
+     .short_name = 'v',
+     .type = OPTION_FLAG,
+     .help = "Say also of what is well why it matters",
+     ROW(doctor_options, is_verbose)},
+    OPTION_HELP_ROW(struct doctor_options, is_help),
+    {0 },
+};
+
+static const char *const doctor_description[] = {
+    "Examines this machine: the kernel and its features, namespaces, control groups, limits, "
+    "folders and their permissions, the worker and its engine. Each finding is ok, warn or fail; "
+    "what is not ok says why it matters and what to type.",
+    NULL,
+};
+
+static const struct option_exit_status doctor_statuses[] = {
+    {"0",                          "Nothing failed; there may be warnings"},
+    {"1",                            "At least one check failed"},
+    {"125","wherry itself failed"},
+    {0                       },
+};
+
+static const char *const doctor_see_also[] = {"wherry-run", NULL};
+
+const struct command_spec command_doctor = {
+    .name = "doctor",
+    .summary = "examine whether this machine can run wherry well",
+    .usage = "[options]",
+    .description = doctor_description,
+    .options = doctor_table,
+    .exit_statuses = doctor_statuses,
+    .see_also = doctor_see_also,
+};
+
+/* --- new, completion, help --- */
+
+static const struct option_spec plain_table[] = {
+    OPTION_HELP_ROW(struct plain_options, is_help),
+    {0},
+};
+
+static const char *const language_words[] = {"c", "go", "js", "python", "rust", NULL};
+
+static const struct option_positional new_positionals[] = {
+    {.name = "LANGUAGE",
+     .help = "c, go, js, python or rust",
+     .complete = COMPLETE_WORDS,
+     .words = language_words},
+    {.name = "DIR",
+     .help = "The folder to make; it must be new or empty",
+     .complete = COMPLETE_DIR},
+    {0                         },
+};
+
+static const char *const new_description[] = {
+    "Writes a small project that builds with its own make and runs under wherry, with the tool "
+    "chain that its README names.",
+    NULL,
+};
+
+static const struct option_example new_examples[] = {
+    {"wherry new c hello && make -C hello && wherry run hello/hello.wasm",
+     "From nothing to a running program"},
+    {0                                                                   },
+};
+
+static const char *const new_see_also[] = {"wherry-run", NULL};
+
+const struct command_spec command_new = {
+    .name = "new",
+    .summary = "write a new project of a language",
+    .usage = "LANGUAGE DIR",
+    .description = new_description,
+    .options = plain_table,
+    .positionals = new_positionals,
+    .examples = new_examples,
+    .see_also = new_see_also,
+    .positionals_min = 2,
+    .positionals_max = 2,
+};
+
+static const char *const shell_words[] = {"bash", "zsh", "fish", NULL};
+
+static const struct option_positional completion_positionals[] = {
+    {.name = "SHELL",
+     .help = "bash, zsh or fish",
+     .complete = COMPLETE_WORDS,
+     .words = shell_words},
+    {0},
+};
+
+static const struct option_example completion_examples[] = {
+    {"wherry completion bash > /etc/bash_completion.d/wherry",          "For every user's bash"},
+    {"source <(wherry completion zsh)",                                                                 "For this zsh only"},
+    {"wherry completion fish > ~/.config/fish/completions/wherry.fish","For your own fish"},
+    {0},
+};
+
+const struct command_spec command_completion = {
+    .name = "completion",
+    .summary = "print the completion script of a shell",
+    .usage = "SHELL",
+    .options = plain_table,
+    .positionals = completion_positionals,
+    .examples = completion_examples,
+    .positionals_min = 1,
+    .positionals_max = 1,
+};
+
+static const struct option_positional help_positionals[] = {
+    {.name = "[COMMAND]",           .help = "The command to explain", .complete = COMPLETE_COMMAND},
+    {0},
+};
+
+const struct command_spec command_help = {
+    .name = "help",
+    .summary = "list the commands or explain one",
+    .usage = "[COMMAND]",
+    .options = plain_table,
+    .positionals = help_positionals,
+    .positionals_max = 1,
+};
+
+/* --- all --- */
+
+const struct command_spec *const commands_all[] = {
+    &command_run,     &command_compile, &command_inspect,    &command_new, &command_doctor,
+    &command_version, &command_help,    &command_completion, NULL,
+};
+
+static const char *const program_description[] = {
+    "Runs WebAssembly programs as a container engine runs containers: each guest sees only what it "
+    "was given, has limits on memory and time, and is known by its exit status.",
+    "A command that is not built in is a program named wherry-COMMAND in the folder libexec/wherry "
+    "beside the executable.",
+    NULL,
+};
+
+static const struct option_example program_environment[] = {
+    {"WHERRY_EXEC_PATH",                                                 "The only folder in which helper programs are looked for"},
+    {"XDG_CACHE_HOME",                                                                  "Where the folder wherry with compiled code is; default ~/.cache"},
+    {"XDG_STATE_HOME","Where the state folder is for users other than root"},
+    {"XDG_RUNTIME_DIR",                                                   "Where the run folder is for users other than root"},
+    {"NO_COLOR",                                                                  "When set and not empty, nothing is coloured"},
+    {0},
+};
+
+static const struct option_example program_files[] = {
+    {"~/.cache/wherry",                         "Compiled code; may be deleted at any time"},
+    {"/run/wherry",                                         "Sockets and records of running workers"},
+    {0},
+};
+
+const struct program_doc commands_program = {
+    .name = "wherry",
+    .summary = "run WebAssembly programs like containers",
+    .description = program_description,
+    .commands = commands_all,
+    .environment = program_environment,
+    .files = program_files,
+};
+
+const struct command_spec *command_find(const char *name)
+{
+    for (const struct command_spec *const *c = commands_all; *c; c++)
+        if (str_eq((*c)->name, name))
+            return *c;
+    return NULL;
+}

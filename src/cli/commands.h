@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/options.h"
+
+/*
+ * The commands and their option tables: read by each command to parse, and by help, completion and
+ * the man pages.
+ */
+struct run_options {
+    bool is_help, is_interactive, is_uncached, is_quiet;
+    int verbosity;
+    struct strv env, env_files, dirs, allow_net;
+    struct option_number memory_bytes, timeout_ms;
+    struct option_number max_descriptors, max_instances, max_tables, max_table_elements;
+    const char *invoke, *status_file, *name, *cache_dir;
+};
+
+struct compile_options {
+    bool is_help, is_shared;
+    int verbosity;
+    const char *cache_dir;
+};
+
+struct inspect_options {
+    bool is_help;
+    const char *output;
+};
+
+struct version_options {
+    bool is_help;
+    const char *output;
+};
+
+struct doctor_options {
+    bool is_help, is_verbose;
+    const char *output, *cache_dir;
+};
+
+/* For commands whose only option is --help. */
+struct plain_options {
+    bool is_help;
+};
+
+extern const struct command_spec command_run;
+extern const struct command_spec command_compile;
+extern const struct command_spec command_inspect;
+extern const struct command_spec command_version;
+extern const struct command_spec command_doctor;
+extern const struct command_spec command_new;
+extern const struct command_spec command_completion;
+extern const struct command_spec command_help;
+
+/* All of them in the order of `wherry help`; ends with NULL. */
+extern const struct command_spec *const commands_all[];
+
+extern const struct program_doc commands_program;
+
+/* The command of that name, NULL without one. */
+const struct command_spec *command_find(const char *name);
+
+/* The exit statuses that are wherry's own; everything else is the guest's (see command_run). */
+enum wherry_exit {
+    EXIT_DEADLINE = 124,
+    EXIT_WHERRY = 125,
+    EXIT_NOT_RUNNABLE = 126,
+    EXIT_NOT_FOUND = 127,
+    EXIT_TRAP = 134,
+    EXIT_MEMORY = 137,
+};

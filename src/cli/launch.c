@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/launch.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "base/fds.h"
+#include "base/paths.h"
+#include "cli/commands.h"
+
+int launch_file_open(const char *path, int *ret_fd, struct err *e)
+{
+    /* O_NONBLOCK, so that a FIFO is refused below instead of waited for here. */
+    autofd fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    struct stat st;
+
+    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
+        return err_errno(e, -errno, "NotFound", "'%s'", path);
+    if (fd < 0)
+        return err_errno(e, -errno, "NotRunnable", "cannot open '%s'", path);
+    if (fstat(fd, &st) < 0)
+        return err_errno(e, -errno, "NotRunnable", "cannot examine '%s'", path);
+    if (S_ISDIR(st.st_mode))
+        return err_set(e, -EISDIR, "NotRunnable", "'%s' is a folder, not a WebAssembly file", path);
+    if (!S_ISREG(st.st_mode))
+        return err_set(e, -ENOEXEC, "NotRunnable",
+                       "'%s' is not a regular file; save it to one first", path);
+    if (!st.st_size)
+        return err_set(e, -ENOEXEC, "NotRunnable", "'%s' is empty", path);
+    *ret_fd = take_fd(&fd);
+    return 0;
+}
+
+int launch_dir_open(const struct dir_grant *d, int *ret_fd, struct err *e)
+{
+    int fd = open(d->host, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const char *colon = strchr(d->host, ':');
+
+    if (fd >= 0) {
+        *ret_fd = fd;
+        return 0;
+    }
+    if (errno == ENOTDIR)
+        return err_set(e, -ENOTDIR, "DirFailed", "--dir: '%s' is not a folder", d->host);
+    if (errno == ENOENT && colon)
+        return err_set(e, -ENOENT, "DirFailed",
+                       "--dir: the folder '%s' is not there; did you mean '%.*s::%s'?", d->host,
+                       (int)(colon - d->host), d->host, colon + 1);
+    return err_errno(e, -errno, "DirFailed", "--dir: cannot open '%s'", d->host);
+}
+
+int launch_status(const struct err *e)
+{
+    if (str_eq(e->reason, "NotFound"))
+        return EXIT_NOT_FOUND;
+    return str_eq(e->reason, "NotRunnable") ? EXIT_NOT_RUNNABLE : EXIT_WHERRY;
+}
+
+int launch_inherit(int fd, struct err *e)
+{
+    int r = fd_cloexec_set(fd, false);
+
+    return r < 0 ? err_errno(e, r, "DescriptorFailed", "cannot pass descriptor %d on", fd) : 0;
+}
+
+int launch_worker(const struct buf *spec, struct err *e)
+{
+    char program[] = "wherry-worker", option[] = "--spec-fd", number[16];
+    autofree char *path = NULL;
+    autofd fd = -EBADF;
+
+    TRY(paths_program_find(program, &path, e));
+    TRY(memfd_from("guest-spec", buf_str(spec), spec->len, &fd, e));
+    TRY(launch_inherit(fd, e));
+    snprintf(number, sizeof(number), "%d", fd);
+    execv(path, (char *[]){program, option, number, NULL});
+    return err_errno(e, -errno, "ExecFailed", "cannot execute '%s'", path);
+}

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/run_options.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <stdio.h>
+
+#include "base/buf.h"
+#include "base/fds.h"
+#include "base/json.h"
+
+static bool ends_with(const char *text, size_t len, const char *suffix)
+{
+    size_t n = strlen(suffix);
+
+    return len >= n && !memcmp(text + len - n, suffix, n);
+}
+
+int dir_grant_parse(const char *text, struct dir_grant *ret, struct err *e)
+{
+    size_t len = strlen(text), host_len;
+    bool is_read_only = ends_with(text, len, ":ro");
+    const char *guest, *between;
+
+    if (is_read_only || ends_with(text, len, ":rw"))
+        len -= 3;
+    between = memmem(text, len, "::", 2);
+    host_len = between ? (size_t)(between - text) : len;
+    guest = between ? between + 2 : text;
+    if (!host_len || guest == text + len)
+        return err_set(e, -EINVAL, "BadUsage",
+                       "--dir '%.200s' names no folder; write HOST, HOST::GUEST or HOST::GUEST:ro",
+                       text);
+    if (!utf8_is_valid(text, len))
+        return err_set(e, -EINVAL, "BadUsage", "--dir '%.200s' is not UTF-8 text", text);
+    ret->host = xstrndup(text, host_len);
+    ret->guest = xstrndup(guest, len - (size_t)(guest - text));
+    ret->is_read_only = is_read_only;
+    return 0;
+}
+
+void dir_grant_done(struct dir_grant *d)
+{
+    free(d->host);
+    free(d->guest);
+    *d = (struct dir_grant){0};
+}
+
+/* Takes "NAME=VALUE" text; replaces a variable of the same name. */
+static int env_put(struct strv *env, char *text, struct err *e)
+{
+    size_t name_len = strcspn(text, "=") + 1;
+
+    for (size_t i = 0; i < env->n; i++) {
+        if (!strncmp(env->v[i], text, name_len)) {
+            free(env->v[i]);
+            env->v[i] = text;
+            return 0;
+        }
+    }
+    if (env->n >= ENV_LIMIT) {
+        free(text);
+        return err_set(e, -E2BIG, "BadUsage", "more than %d environment variables", ENV_LIMIT);
+    }
+    strv_add_owned(env, text);
+    return 0;
+}
+
+/* `len` bytes of text, without NUL among them. */
+static int env_parse_n(const char *text, size_t len, struct strv *env, struct err *e)
+{
+    const char *equals = memchr(text, '=', len);
+    size_t name_len = equals ? (size_t)(equals - text) : len;
+    autofree char *name = xstrndup(text, name_len);
+    const char *inherited;
+
+    if (!name_len)
+        return err_set(e, -EINVAL, "BadUsage", "a variable without a name: '%.*s'",
+                       (int)(len < 200 ? len : 200), text);
+    for (size_t i = 0; i < name_len; i++)
+        if (isspace((unsigned char)name[i]))
+            return err_set(e, -EINVAL, "BadUsage",
+                           "the name of variable '%.200s' has a space in it", name);
+    if (!utf8_is_valid(text, len))
+        return err_set(e, -EINVAL, "BadUsage", "variable '%.200s' is not UTF-8 text", name);
+    if (equals)
+        return env_put(env, xstrndup(text, len), e);
+    inherited = getenv(name);
+    if (!inherited)
+        return 0;
+    if (!utf8_is_valid(inherited, strlen(inherited)))
+        return err_set(e, -EINVAL, "BadUsage", "variable '%.200s' is not UTF-8 text", name);
+    return env_put(env, xasprintf("%s=%s", name, inherited), e);
+}
+
+int env_parse(const char *text, struct strv *env, struct err *e)
+{
+    if (env_parse_n(text, strlen(text), env, e) < 0)
+        return err_prefix(e, "--env");
+    return 0;
+}
+
+static int env_line_parse(const char *line, size_t len, struct strv *env, struct err *e)
+{
+    if (len && line[len - 1] == '\r')
+        len--;
+    while (len && isspace((unsigned char)*line)) {
+        line++;
+        len--;
+    }
+    if (!len || *line == '#')
+        return 0;
+    if (len > ENV_FILE_LINE_LIMIT)
+        return err_set(e, -E2BIG, "BadUsage", "the line is longer than %d bytes",
+                       ENV_FILE_LINE_LIMIT);
+    if (memchr(line, 0, len))
+        return err_set(e, -EINVAL, "BadUsage", "the line has a NUL byte in it");
+    return env_parse_n(line, len, env, e);
+}
+
+/* Fills *env, also with what was read before an error. */
+static int env_lines_parse(const char *path, const char *text, size_t len, struct strv *env,
+                           struct err *e)
+{
+    static const char bom[] = "\xef\xbb\xbf";
+    unsigned number = 0;
+
+    if (len >= 3 && !memcmp(text, bom, 3)) {
+        text += 3;
+        len -= 3;
+    }
+    while (len) {
+        const char *newline = memchr(text, '\n', len);
+        size_t line_len = newline ? (size_t)(newline - text) : len;
+
+        number++;
+        if (env_line_parse(text, line_len, env, e) < 0)
+            return err_prefix(e, "%.200s:%u", path, number);
+        line_len += newline != NULL;
+        text += line_len;
+        len -= line_len;
+    }
+    return 0;
+}
+
+int env_file_parse(const char *path, const char *text, size_t len, struct strv *env, struct err *e)
+{
+    autostrv all = STRV_INIT;
+
+    strv_addv(&all, env->v);
+    TRY(env_lines_parse(path, text, len, &all, e));
+    strv_done(env);
+    *env = strv_take(&all);
+    return 0;
+}
+
+int env_collect(const struct strv *files, const struct strv *texts, struct strv *env, struct err *e)
+{
+    autostrv all = STRV_INIT;
+
+    for (size_t i = 0; i < files->n; i++) {
+        autobuf content = BUF_INIT;
+
+        if (file_read(files->v[i], ENV_FILE_LIMIT_BYTES, &content, e) < 0)
+            return err_prefix(e, "--env-file");
+        TRY(env_file_parse(files->v[i], buf_str(&content), content.len, &all, e));
+    }
+    for (size_t i = 0; i < texts->n; i++)
+        TRY(env_parse(texts->v[i], &all, e));
+    strv_done(env);
+    *env = strv_take(&all);
+    return 0;
+}
+
+/* A decimal number without sign or space, at most `max`; -1 otherwise. */
+static long digits_parse(const char *text, size_t len, long max)
+{
+    long value = 0;
+
+    if (!len || len > 5)
+        return -1;
+    for (size_t i = 0; i < len; i++) {
+        if (!isdigit((unsigned char)text[i]))
+            return -1;
+        value = value * 10 + (text[i] - '0');
+    }
+    return value <= max ? value : -1;
+}
+
+static bool ports_parse(const char *text, struct net_grant *g)
+{
+    size_t len = strlen(text), first = strcspn(text, "-");
+    long from, to;
+
+    if (str_eq(text, "*")) {
+        g->port_from = 0;
+        g->port_to = 65535;
+        return true;
+    }
+    from = digits_parse(text, first, 65535);
+    to = first < len ? digits_parse(text + first + 1, len - first - 1, 65535) : from;
+    if (from < 0 || to < from)
+        return false;
+    g->port_from = (unsigned)from;
+    g->port_to = (unsigned)to;
+    return true;
+}
+
+static bool name_parse(const char *text, struct net_grant *g)
+{
+    size_t len = strlen(text), label = 0;
+    bool is_number = true;
+
+    if (len && text[len - 1] == '.')
+        len--;
+    if (!len || len >= sizeof(g->name))
+        return false;
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)text[i];
+
+        if (c == '.' ? !label : !isalnum(c) && c != '-' && c != '_')
+            return false;
+        label = c == '.' ? 0 : label + 1;
+        if (label > 63)
+            return false;
+        is_number = is_number && (isdigit(c) || c == '.');
+        g->name[i] = (char)tolower(c);
+    }
+    g->name[len] = 0;
+    g->host = NET_NAME;
+    /* "10.0.0" is a mistyped address and no name. */
+    return label && !is_number;
+}
+
+/* Bits behind the prefix would silently be ignored: "10.0.0.1/8" is more likely a mistake. */
+static bool has_host_bits(const struct net_grant *g, unsigned bits)
+{
+    for (unsigned i = g->prefix_length; i < bits; i++)
+        if (g->address[i / 8] & (0x80 >> i % 8))
+            return true;
+    return false;
+}
+
+static bool block_parse(const char *text, int family, struct net_grant *g)
+{
+    char address[INET6_ADDRSTRLEN + 1];
+    const char *slash = strchr(text, '/');
+    size_t len = slash ? (size_t)(slash - text) : strlen(text);
+    unsigned bits = family == AF_INET ? 32 : 128;
+    long prefix = bits;
+
+    if (len >= sizeof(address))
+        return false;
+    memcpy(address, text, len);
+    address[len] = 0;
+    if (inet_pton(family, address, g->address) != 1)
+        return false;
+    if (slash)
+        prefix = digits_parse(slash + 1, strlen(slash + 1), bits);
+    if (prefix < 0)
+        return false;
+    g->host = NET_BLOCK;
+    g->family = family;
+    g->prefix_length = (unsigned)prefix;
+    return !has_host_bits(g, bits);
+}
+
+static bool host_parse(const char *text, struct net_grant *g)
+{
+    size_t len = strlen(text);
+
+    if (str_eq(text, "*")) {
+        g->host = NET_ANY;
+        return true;
+    }
+    if (text[0] == '[') {
+        const char *end = strchr(text, ']');
+        autofree char *inner = NULL;
+
+        /* Both [fd00::/8] and [fd00::]/8 are in use. */
+        if (!end || (end[1] && end[1] != '/'))
+            return false;
+        inner = xasprintf("%.*s%s", (int)(end - text - 1), text + 1, end + 1);
+        return block_parse(inner, AF_INET6, g);
+    }
+    if (len && (isdigit((unsigned char)text[0]) || strchr(text, '/')) &&
+        block_parse(text, AF_INET, g))
+        return true;
+    return name_parse(text, g);
+}
+
+int net_grant_parse(const char *text, struct net_grant *ret, struct err *e)
+{
+    const char *colon = strrchr(text, ':');
+    struct net_grant g = {0};
+    autofree char *host = NULL;
+
+    if (!colon || strchr(colon, ']'))
+        return err_set(e, -EINVAL, "BadUsage",
+                       "--allow-net '%.200s' has no port; write HOST:PORT, HOST:* for all ports",
+                       text);
+    host = xstrndup(text, (size_t)(colon - text));
+    if (!ports_parse(colon + 1, &g))
+        return err_set(e, -EINVAL, "BadUsage",
+                       "--allow-net '%.200s': '%.40s' is not a port, a range FROM-TO or *", text,
+                       colon + 1);
+    if (host[0] != '[' && strchr(host, ':'))
+        return err_set(e, -EINVAL, "BadUsage",
+                       "--allow-net '%.200s': write an IPv6 address in brackets, [::1]:80", text);
+    if (!host_parse(host, &g))
+        return err_set(e, -EINVAL, "BadUsage",
+                       "--allow-net '%.200s': '%.200s' is not a name, an address, a block such as "
+                       "10.0.0.0/8 or *",
+                       text, host);
+    *ret = g;
+    return 0;
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Compiling, and mapping what was compiled.
+
+use crate::err::{Failure, Result};
+use crate::guest::State;
+use crate::settings::Engine;
+use std::ffi::c_int;
+use std::fs::File;
+use std::io::Write;
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd};
+use wasmtime::{InstancePre, Module, Precompiled};
+use wasmtime::component::{Component, InstancePre as ComponentPre};
+
+/// Compiled code with its imports resolved; cheap to instantiate.
+#[derive(Clone)]
+pub enum Code {
+    Module(InstancePre<State>),
+    Component(ComponentPre<State>),
+}
+
+pub fn compile(engine: &Engine, bytes: &[u8], fd: c_int) -> Result<()> {
+    let compiled = if wasmparser::Parser::is_component(bytes) {
+        engine.wasmtime.precompile_component(bytes)
+    } else {
+        engine.wasmtime.precompile_module(bytes)
+    };
+    let code = compiled.map_err(|e| {
+        Failure::new(libc::ENOEXEC, c"InvalidWasm", format!("cannot be compiled: {e:#}"))
+    })?;
+    // SAFETY: the descriptor stays the caller's; ManuallyDrop keeps it open.
+    let mut out = ManuallyDrop::new(unsafe { File::from_raw_fd(fd) });
+    out.write_all(&code).map_err(|e| {
+        let errno = e.raw_os_error().unwrap_or(libc::EIO);
+        Failure::new(errno, c"WriteFailed", format!("cannot write compiled code: {e}"))
+    })
+}
+
+impl Code {
+    pub fn open(engine: &Engine, fd: c_int) -> Result<Self> {
+        // SAFETY: the caller hands in an open descriptor for the time of this call.
+        let file = unsafe { BorrowedFd::borrow_raw(fd) }
+            .try_clone_to_owned()
+            .map(File::from)
+            .map_err(|e| io_failure("cannot open compiled code", &e))?;
+        let mut head = [0; 4096];
+        let n = std::os::unix::fs::FileExt::read_at(&file, &mut head, 0)
+            .map_err(|e| io_failure("cannot read compiled code", &e))?;
+        match wasmtime::Engine::detect_precompiled(&head[..n]) {
+            Some(Precompiled::Module) => Self::open_module(engine, file),
+            Some(Precompiled::Component) => Self::open_component(engine, file),
+            None => Err(stale("it is not compiled code")),
+        }
+    }
+
+    fn open_module(engine: &Engine, file: File) -> Result<Self> {
+        // SAFETY: the caller vouches for the file, see engine.h.
+        let module = unsafe { Module::deserialize_open_file(&engine.wasmtime, file) }
+            .map_err(|e| stale(&format!("{e:#}")))?;
+        let pre = engine.module_linker()?.instantiate_pre(&module).map_err(unknown_import)?;
+        Ok(Code::Module(pre))
+    }
+
+    fn open_component(engine: &Engine, file: File) -> Result<Self> {
+        // Components can be mapped by path only. Where there is no /proc they are copied.
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let component = if std::fs::metadata(&path).is_ok() {
+            // SAFETY: as above.
+            unsafe { Component::deserialize_file(&engine.wasmtime, &path) }
+        } else {
+            let mut bytes = Vec::new();
+            std::io::Read::read_to_end(&mut &file, &mut bytes)
+                .map_err(|e| io_failure("cannot read compiled code", &e))?;
+            // SAFETY: as above.
+            unsafe { Component::deserialize(&engine.wasmtime, bytes) }
+        }
+        .map_err(|e| stale(&format!("{e:#}")))?;
+        let p3 = component
+            .component_type()
+            .imports(&engine.wasmtime)
+            .any(|(name, _)| name.starts_with("wasi:") && name.contains("@0.3."));
+        let pre = engine.component_linker(p3)?.instantiate_pre(&component);
+        Ok(Code::Component(pre.map_err(unknown_import)?))
+    }
+}
+
+fn io_failure(what: &str, e: &std::io::Error) -> Failure {
+    Failure::new(e.raw_os_error().unwrap_or(libc::EIO), c"ReadFailed", format!("{what}: {e}"))
+}
+
+fn stale(why: &str) -> Failure {
+    let text = format!("the compiled code does not fit this engine or CPU: {why}");
+    Failure::new(libc::ESTALE, c"CodeStale", text)
+}
+
+fn unknown_import(e: wasmtime::Error) -> Failure {
+    Failure::new(libc::ENOEXEC, c"UnknownImport", format!("{e:#}"))
+}

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What an artifact is and what it imports and exports, read from its bytes without compiling.
+
+use crate::err::{Failure, Result};
+use std::ffi::{CString, c_char, c_void};
+use wasmparser::{
+    BinaryReaderError, Chunk, ComponentExternalKind, ComponentTypeRef, Encoding, ExternalKind,
+    FuncType, Imports, Parser, Payload, RefType, TypeRef, ValType, Validator, WasmFeatures,
+};
+
+type ImportFn =
+    extern "C" fn(*mut c_void, *const c_char, *const c_char, *const c_char, *const c_char);
+type ExportFn = extern "C" fn(*mut c_void, *const c_char, *const c_char, *const c_char);
+
+/// `struct engine_visitor`.
+#[repr(C)]
+pub struct Visitor {
+    ctx: *mut c_void,
+    import: Option<ImportFn>,
+    export: Option<ExportFn>,
+}
+
+/// `enum engine_artifact`.
+#[derive(Clone, Copy)]
+pub enum Artifact {
+    Module = 0,
+    Component = 1,
+}
+
+/// Names may hold NUL bytes; C sees them as U+FFFD.
+fn c_string(s: &str) -> CString {
+    CString::new(s.replace('\0', "\u{fffd}")).expect("no NUL is left")
+}
+
+impl Visitor {
+    fn import(&self, space: Option<&str>, name: &str, kind: &str, ty: &str) {
+        let Some(call) = self.import else { return };
+        let space = space.map(c_string);
+        let (name, kind, ty) = (c_string(name), c_string(kind), c_string(ty));
+        let space_ptr = space.as_ref().map_or(std::ptr::null(), |s| s.as_ptr());
+        call(self.ctx, space_ptr, name.as_ptr(), kind.as_ptr(), ty.as_ptr());
+    }
+
+    fn export(&self, name: &str, kind: &str, ty: &str) {
+        let Some(call) = self.export else { return };
+        let (name, kind, ty) = (c_string(name), c_string(kind), c_string(ty));
+        call(self.ctx, name.as_ptr(), kind.as_ptr(), ty.as_ptr());
+    }
+}
+
+impl From<BinaryReaderError> for Failure {
+    fn from(e: BinaryReaderError) -> Self {
+        invalid(e.offset(), e.message())
+    }
+}
+
+fn invalid(offset: usize, what: &str) -> Failure {
+    let text = format!("invalid WebAssembly at offset {offset:#x}: {what}");
+    Failure::new(libc::ENOEXEC, c"InvalidWasm", text)
+}
+
+fn check_header(bytes: &[u8]) -> Result<()> {
+    if !bytes.starts_with(b"\0asm") {
+        let looks = match bytes {
+            [] => "it is empty".to_string(),
+            [0x7f, b'E', b'L', b'F', ..] => "it is a native ELF program".to_string(),
+            [b'#', b'!', ..] => "it is a script".to_string(),
+            [0x1f, 0x8b, ..] => "it is compressed by gzip; unpack it first".to_string(),
+            [b'(', ..] => "it looks like the text format; assemble it first".to_string(),
+            _ if bytes.iter().take(64).all(|b| b.is_ascii_graphic() || b.is_ascii_whitespace()) => {
+                "it is text".to_string()
+            }
+            _ => {
+                let head: Vec<_> = bytes.iter().take(4).map(|b| format!("{b:02x}")).collect();
+                format!("it begins with bytes {}, not 00 61 73 6d", head.join(" "))
+            }
+        };
+        return Err(Failure::new(libc::ENOEXEC, c"NotWasm", format!("not WebAssembly: {looks}")));
+    }
+    match bytes.get(4..8) {
+        None => Err(invalid(bytes.len(), "it ends inside the header")),
+        Some([1, 0, 0, 0] | [0x0d, 0, 1, 0]) => Ok(()),
+        Some(v) => Err(Failure::new(
+            libc::ENOEXEC,
+            c"UnknownWasmVersion",
+            format!(
+                "WebAssembly version {:02x} {:02x} {:02x} {:02x} at offset 0x4 is neither a module \
+                 of version 1 nor a component of this engine's version",
+                v[0], v[1], v[2], v[3]
+            ),
+        )),
+    }
+}
+
+pub fn inspect(bytes: &[u8], validate: bool, v: &Visitor) -> Result<Artifact> {
+    check_header(bytes)?;
+    if validate {
+        let mut validator = Validator::new_with_features(WasmFeatures::all());
+        validator.validate_all(bytes)?;
+    }
+    walk(bytes, v)
+}
+
+/// The types and functions of a module seen so far, for the text of their types.
+#[derive(Default)]
+struct ModuleTypes {
+    types: Vec<Option<FuncType>>,
+    functions: Vec<u32>,
+}
+
+impl ModuleTypes {
+    fn text(&self, type_index: u32) -> String {
+        match self.types.get(type_index as usize) {
+            Some(Some(f)) => {
+                let list = |t: &[ValType]| t.iter().map(val).collect::<Vec<_>>().join(", ");
+                match f.results() {
+                    [] => format!("({})", list(f.params())),
+                    [one] => format!("({}) -> {}", list(f.params()), val(one)),
+                    many => format!("({}) -> ({})", list(f.params()), list(many)),
+                }
+            }
+            _ => String::new(),
+        }
+    }
+
+    fn export_text(&self, kind: ExternalKind, index: u32) -> String {
+        match kind {
+            ExternalKind::Func | ExternalKind::FuncExact => {
+                self.functions.get(index as usize).map_or_else(String::new, |t| self.text(*t))
+            }
+            _ => String::new(),
+        }
+    }
+
+    fn add_import(&mut self, v: &Visitor, space: &str, name: &str, ty: TypeRef) {
+        let (kind, text) = match ty {
+            TypeRef::Func(i) | TypeRef::FuncExact(i) => {
+                self.functions.push(i);
+                ("func", self.text(i))
+            }
+            TypeRef::Table(_) => ("table", String::new()),
+            TypeRef::Memory(m) => ("memory", format!("at least {} pages", m.initial)),
+            TypeRef::Global(g) => ("global", val(&g.content_type)),
+            TypeRef::Tag(_) => ("tag", String::new()),
+        };
+        v.import(Some(space), name, kind, &text);
+    }
+}
+
+fn val(t: &ValType) -> String {
+    match t {
+        ValType::Ref(RefType::FUNCREF) => "funcref".into(),
+        ValType::Ref(RefType::EXTERNREF) => "externref".into(),
+        ValType::Ref(_) => "ref".into(),
+        other => other.to_string(),
+    }
+}
+
+/// Reads the top level only; bodies and nested modules are skipped by their length.
+fn walk(bytes: &[u8], v: &Visitor) -> Result<Artifact> {
+    let mut parser = Parser::new(0);
+    let mut rest = bytes;
+    let mut artifact = Artifact::Module;
+    let mut types = ModuleTypes::default();
+    loop {
+        let payload = match parser.parse(rest, true)? {
+            Chunk::Parsed { consumed, payload } => {
+                rest = &rest[consumed..];
+                payload
+            }
+            Chunk::NeedMoreData(_) => unreachable!("the parser was given all there is"),
+        };
+        match payload {
+            Payload::Version { encoding: Encoding::Component, .. } => {
+                artifact = Artifact::Component;
+            }
+            Payload::CodeSectionStart { size, range, .. } => {
+                parser.skip_section();
+                rest = skip(rest, size as usize, range.start)?;
+            }
+            Payload::ModuleSection { unchecked_range: r, .. }
+            | Payload::ComponentSection { unchecked_range: r, .. } => {
+                rest = skip(rest, r.len(), r.start)?;
+            }
+            Payload::End(_) => return Ok(artifact),
+            other => section(other, &mut types, v)?,
+        }
+    }
+}
+
+fn skip(rest: &[u8], len: usize, offset: usize) -> Result<&[u8]> {
+    rest.get(len..).ok_or_else(|| {
+        let have = rest.len();
+        invalid(offset, &format!("a section of {len} bytes is cut off after {have}"))
+    })
+}
+
+fn section(payload: Payload<'_>, types: &mut ModuleTypes, v: &Visitor) -> Result<()> {
+    match payload {
+        Payload::TypeSection(groups) => {
+            for group in groups {
+                for ty in group?.into_types() {
+                    let inner = ty.composite_type.inner;
+                    types.types.push(match inner {
+                        wasmparser::CompositeInnerType::Func(f) => Some(f),
+                        _ => None,
+                    });
+                }
+            }
+        }
+        Payload::ImportSection(imports) => {
+            for group in imports {
+                add_imports(group?, types, v)?;
+            }
+        }
+        Payload::FunctionSection(functions) => {
+            for f in functions {
+                types.functions.push(f?);
+            }
+        }
+        Payload::ExportSection(exports) => {
+            for export in exports {
+                let e = export?;
+                let kind = match e.kind {
+                    ExternalKind::Func | ExternalKind::FuncExact => "func",
+                    ExternalKind::Table => "table",
+                    ExternalKind::Memory => "memory",
+                    ExternalKind::Global => "global",
+                    ExternalKind::Tag => "tag",
+                };
+                v.export(e.name, kind, &types.export_text(e.kind, e.index));
+            }
+        }
+        Payload::ComponentImportSection(imports) => {
+            for import in imports {
+                let i = import?;
+                let kind = match i.ty {
+                    ComponentTypeRef::Module(_) => "module",
+                    ComponentTypeRef::Func(_) => "func",
+                    ComponentTypeRef::Value(_) => "value",
+                    ComponentTypeRef::Type(_) => "type",
+                    ComponentTypeRef::Instance(_) => "instance",
+                    ComponentTypeRef::Component(_) => "component",
+                };
+                v.import(None, i.name.name, kind, "");
+            }
+        }
+        Payload::ComponentExportSection(exports) => {
+            for export in exports {
+                let e = export?;
+                let kind = match e.kind {
+                    ComponentExternalKind::Module => "module",
+                    ComponentExternalKind::Func => "func",
+                    ComponentExternalKind::Value => "value",
+                    ComponentExternalKind::Type => "type",
+                    ComponentExternalKind::Instance => "instance",
+                    ComponentExternalKind::Component => "component",
+                };
+                v.export(e.name.name, kind, "");
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn add_imports(group: Imports<'_>, types: &mut ModuleTypes, v: &Visitor) -> Result<()> {
+    match group {
+        Imports::Single(_, i) => types.add_import(v, i.module, i.name, i.ty),
+        Imports::Compact1 { module, items } => {
+            for item in items {
+                let item = item?;
+                types.add_import(v, module, item.name, item.ty);
+            }
+        }
+        Imports::Compact2 { module, ty, names } => {
+            for name in names {
+                types.add_import(v, module, name?, ty);
+            }
+        }
+    }
+    Ok(())
+}

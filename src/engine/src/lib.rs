@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The C interface of engine.h. The contracts are documented there; this file only translates
+//! pointers and hands over to the modules.
+
+mod code;
+mod err;
+mod guest;
+mod inspect;
+mod invoke;
+mod linkers;
+mod network;
+mod settings;
+mod stdio;
+
+use code::Code;
+use err::{CErr, guarded};
+use guest::{Guest, GuestOptions, Outcome};
+use settings::{Engine, EngineOptions};
+use std::ffi::{c_char, c_int, c_void};
+use std::slice;
+
+/// The figures of `struct engine_figures`.
+#[repr(C)]
+pub struct Figures {
+    memory_bytes: u64,
+    memory_peak_bytes: u64,
+    calls: u64,
+}
+
+/// # Safety
+/// As engine.h says; so for every function below.
+unsafe fn bytes<'a>(data: *const c_void, len: usize) -> &'a [u8] {
+    if len == 0 {
+        return &[];
+    }
+    // SAFETY: the caller hands in `len` readable bytes.
+    unsafe { slice::from_raw_parts(data.cast(), len) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn engine_open(
+    o: *const EngineOptions,
+    ret: *mut *mut Engine,
+    e: *mut CErr,
+) -> c_int {
+    unsafe {
+        guarded(e, || {
+            *ret = Box::into_raw(Box::new(Engine::open(&*o)?));
+            Ok(())
+        })
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn engine_close(en: *mut Engine) {
+    if !en.is_null() {
+        drop(unsafe { Box::from_raw(en) });
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn engine_version() -> *const c_char {
+    settings::VERSION.as_ptr()
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn engine_settings(is_interruptible: bool, buf: *mut c_char, size: usize) {
+    let buf = unsafe { slice::from_raw_parts_mut(buf, size) };
+    err::copy_text(&settings::describe(is_interruptible), buf);
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn engine_inspect(
+    data: *const c_void,
+    len: usize,
+    validate: bool,
+    v: *const inspect::Visitor,
+    ret_artifact: *mut c_int,
+    e: *mut CErr,
+) -> c_int {
+    unsafe {
+        guarded(e, || {
+            *ret_artifact = inspect::inspect(bytes(data, len), validate, &*v)? as c_int;
+            Ok(())
+        })
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn engine_compile(
+    en: *mut Engine,
+    data: *const c_void,
+    len: usize,
+    fd: c_int,
+    e: *mut CErr,
+) -> c_int {
+    unsafe { guarded(e, || code::compile(&*en, bytes(data, len), fd)) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn engine_code_open(
+    en: *mut Engine,
+    fd: c_int,
+    ret: *mut *mut Code,
+    e: *mut CErr,
+) -> c_int {
+    unsafe {
+        guarded(e, || {
+            *ret = Box::into_raw(Box::new(Code::open(&*en, fd)?));
+            Ok(())
+        })
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn engine_code_close(c: *mut Code) {
+    if !c.is_null() {
+        drop(unsafe { Box::from_raw(c) });
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn engine_guest_new(
+    en: *mut Engine,
+    c: *mut Code,
+    o: *const GuestOptions,
+    ret: *mut *mut Guest,
+    e: *mut CErr,
+) -> c_int {
+    unsafe {
+        guarded(e, || {
+            *ret = Box::into_raw(Box::new(Guest::new(&*en, &*c, &*o)?));
+            Ok(())
+        })
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn engine_guest_run(
+    g: *mut Guest,
+    ret: *mut Outcome,
+    e: *mut CErr,
+) -> c_int {
+    // Only the parts that no other thread touches are borrowed mutably; see Guest.
+    unsafe { guarded(e, || (*g).run(&mut *ret)) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn engine_guest_stop(g: *mut Guest) {
+    unsafe { (*g).control().stop() }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn engine_guest_figures(g: *const Guest, ret: *mut Figures) {
+    unsafe { *ret = (*g).control().figures() }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn engine_guest_free(g: *mut Guest) {
+    if !g.is_null() {
+        drop(unsafe { Box::from_raw(g) });
+    }
+}

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "unit.h"
+
+#include "base/json.h"
+
+struct grant {
+    char *guest;
+    bool is_read_only;
+};
+
+struct nested {
+    int64_t depth;
+    char *word;
+};
+
+struct spec {
+    char *name;
+    bool is_on;
+    bool has_memory;
+    int64_t memory;
+    struct strv args;
+    struct nested nested;
+    struct grant *dirs;
+    size_t n_dirs;
+    char *raw;
+    int kind;
+};
+
+static int kind_parse(const char *text, void *field, struct err *e)
+{
+    if (strcmp(text, "a") != 0)
+        return err_set(e, -EINVAL, "BadKind", "'%s' is no kind", text);
+    *(int *)field = 7;
+    return 0;
+}
+
+static const struct json_field grant_fields[] = {
+    JSON_REQUIRED("guest", FIELD_STRING, struct grant, guest),
+    JSON_FIELD("readOnly", FIELD_BOOL, struct grant, is_read_only),
+    {0},
+};
+static const struct json_field nested_fields[] = {
+    {.name = "depth",                   .type = FIELD_INT64, .offset = offsetof(struct nested, depth), .max = 10},
+    {.name = "word", .type = FIELD_STRING, .offset = offsetof(struct nested, word), .limit = 5},
+    {0                       },
+};
+static const struct json_field spec_fields[] = {
+    JSON_REQUIRED("name", FIELD_STRING, struct spec, name),
+    JSON_FIELD("on", FIELD_BOOL, struct spec, is_on),
+    JSON_OPTIONAL("memory", FIELD_INT64, struct spec, memory),
+    {.name = "args",                  .type = FIELD_STRINGS, .offset = offsetof(struct spec, args), .limit = 3},
+    {.name = "nested",
+                                                  .type = FIELD_OBJECT,
+                                                  .offset = offsetof(struct spec, nested),
+                                                  .fields = nested_fields},
+    {.name = "dirs",
+                                                  .type = FIELD_OBJECTS,
+                                                  .offset = offsetof(struct spec, dirs),
+                                                  .count_offset = offsetof(struct spec, n_dirs),
+                                                  .elem_size = sizeof(struct grant),
+                                                  .fields = grant_fields},
+    JSON_FIELD("raw", FIELD_RAW, struct spec, raw),
+    {.name = "kind",
+                                                  .type = FIELD_CUSTOM,
+                                                  .offset = offsetof(struct spec, kind),
+                                                  .parse = kind_parse},
+    {0 },
+};
+
+static const struct json_limits limits = {.bytes = 1000, .depth = 5};
+
+static int decode(const char *text, int flags, struct spec *s, struct err *e)
+{
+    memset(s, 0, sizeof(*s));
+    return json_decode(text, strlen(text), limits, spec_fields, flags, s, e);
+}
+
+static void test_decodes_everything(void **state)
+{
+    struct err e = ERR_INIT;
+    struct spec s;
+
+    (void)state;
+    assert_ok(decode("{\"name\":\"n\",\"on\":true,\"memory\":0,\"args\":[\"a\",\"b\"],"
+                     "\"nested\":{\"depth\":3,\"word\":\"w\"},\"extra\":1,"
+                     "\"dirs\":[{\"guest\":\"/a\"},{\"guest\":\"/b\",\"readOnly\":true}],"
+                     "\"raw\":{\"x\":[1,2]},\"kind\":\"a\"}",
+                     0, &s, &e));
+    assert_string_equal(s.name, "n");
+    assert_true(s.is_on);
+    assert_true(s.has_memory);
+    assert_int_equal(s.memory, 0);
+    assert_int_equal(s.args.n, 2);
+    assert_int_equal(s.nested.depth, 3);
+    assert_string_equal(s.nested.word, "w");
+    assert_int_equal(s.n_dirs, 2);
+    assert_string_equal(s.dirs[1].guest, "/b");
+    assert_true(s.dirs[1].is_read_only);
+    assert_string_equal(s.raw, "{\"x\":[1,2]}");
+    assert_int_equal(s.kind, 7);
+    json_fields_done(spec_fields, &s);
+    assert_null(s.dirs);
+}
+
+static void test_absent_and_null(void **state)
+{
+    struct err e = ERR_INIT;
+    struct spec s;
+
+    (void)state;
+    assert_ok(decode("{\"name\":\"n\"}", 0, &s, &e));
+    assert_false(s.has_memory);
+    json_fields_done(spec_fields, &s);
+    assert_ok(decode("{\"name\":\"n\",\"memory\":null}", 0, &s, &e));
+    assert_false(s.has_memory);
+    json_fields_done(spec_fields, &s);
+}
+
+static void test_errors_name_the_place(void **state)
+{
+    static const struct {
+        const char *text, *place;
+        int code;
+    } rows[] = {
+        {"{}",                                                          "$.name: is missing",                         -EINVAL},
+        {"[]",                                                          "$: expected an object",                      -EINVAL},
+        {"{\"name\":1}",                                                "$.name: expected a string",                  -EINVAL},
+        {"{\"name\":\"n\",\"dirs\":[{\"guest\":\"/\"},{\"guest\":5}]}",
+         "$.dirs[1].guest: expected a string",                                                                        -EINVAL},
+        {"{\"name\":\"n\",\"dirs\":[1]}",                               "$.dirs[0]: expected an object",              -EINVAL},
+        {"{\"name\":\"n\",\"memory\":1.5}",                             "$.memory: expected a whole number",          -EINVAL},
+        {"{\"name\":\"n\",\"nested\":{\"depth\":11}}",                  "$.nested.depth: 11 is not between 0 and 10",
+         -ERANGE                                                                                                             },
+        {"{\"name\":\"n\",\"nested\":{\"word\":\"longer\"}}",           "$.nested.word: longer than 5",
+         -EFBIG                                                                                                              },
+        {"{\"name\":\"n\",\"args\":[\"1\",\"2\",\"3\",\"4\"]}",         "$.args: more than 3",                        -EFBIG },
+        {"{\"name\":\"n\",\"args\":[\"1\",2]}",                         "$.args[1]: expected a string",               -EINVAL},
+        {"{\"name\":\"n\",\"kind\":\"b\"}",                             "$.kind: 'b' is no kind",                     -EINVAL},
+        {"{\"name\":\"n\",\n\"on\":}",                                  "line 2",                                     -EINVAL},
+        {"{\"name\":\"n\",\"name\":\"m\"}",                             "duplicate",                                  -EINVAL},
+        {"{\"name\":\"\\u0000\"}",                                      "line 1",                                     -EINVAL},
+        {"{\"name\":\"\xff\"}",                                         "line 1",                                     -EINVAL},
+        {"[[[[[[]]]]]]",                                                "nested deeper than 5",                       -EINVAL},
+        {"",                                                            "line 1",                                     -EINVAL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct err e = ERR_INIT;
+        struct spec s;
+
+        assert_int_equal(decode(rows[i].text, 0, &s, &e), rows[i].code);
+        assert_contains(e.msg, rows[i].place);
+        /* Nothing is left to free. */
+        assert_null(s.name);
+        assert_null(s.dirs);
+        assert_null(s.args.v);
+    }
+}
+
+static void test_limits_and_unknown(void **state)
+{
+    struct err e = ERR_INIT;
+    struct spec s;
+    char text[1100];
+
+    (void)state;
+    assert_int_equal(decode("{\"name\":\"n\",\"extra\":1}", JSON_REFUSE_UNKNOWN, &s, &e), -EINVAL);
+    assert_string_equal(e.msg, "$.extra: unknown field");
+    memset(text, ' ', sizeof(text));
+    assert_fails(json_decode(text, sizeof(text), limits, spec_fields, 0, &s, &e), -EFBIG,
+                 "TooLarge");
+}
+
+static void test_writer(void **state)
+{
+    autobuf b = BUF_INIT;
+    autostrv list = STRV_INIT;
+    struct json_writer w;
+    struct err e = ERR_INIT;
+
+    (void)state;
+    strv_add(&list, "x");
+    strv_add(&list, "y");
+    json_writer_init(&w, &b, false);
+    json_begin_object(&w);
+    json_key_str(&w, "a\"b", "line\nend \\ \x01 \xc3\xa9");
+    json_key_str(&w, "none", NULL);
+    json_key_int(&w, "i", INT64_MIN);
+    json_key_uint(&w, "u", UINT64_MAX);
+    json_key_bool(&w, "t", true);
+    json_key_strings(&w, "l", &list);
+    json_key(&w, "o");
+    json_begin_array(&w);
+    json_begin_object(&w);
+    json_end_object(&w);
+    json_double(&w, 1.5);
+    json_raw(&w, "[]", 2);
+    json_end_array(&w);
+    json_end_object(&w);
+    assert_ok(json_writer_finish(&w, &e));
+    assert_string_equal(b.data, "{\"a\\\"b\":\"line\\nend \\\\ \\u0001 \xc3\xa9\",\"none\":null,"
+                                "\"i\":-9223372036854775808,\"u\":18446744073709551615,\"t\":true,"
+                                "\"l\":[\"x\",\"y\"],\"o\":[{},1.5,[]]}");
+}
+
+static void test_pretty(void **state)
+{
+    autobuf b = BUF_INIT;
+    struct json_writer w;
+    struct err e = ERR_INIT;
+
+    (void)state;
+    json_writer_init(&w, &b, true);
+    json_begin_object(&w);
+    json_key_int(&w, "a", 1);
+    json_key(&w, "b");
+    json_begin_array(&w);
+    json_int(&w, 2);
+    json_end_array(&w);
+    json_key(&w, "c");
+    json_begin_array(&w);
+    json_end_array(&w);
+    json_end_object(&w);
+    assert_ok(json_writer_finish(&w, &e));
+    assert_string_equal(b.data, "{\n  \"a\": 1,\n  \"b\": [\n    2\n  ],\n  \"c\": []\n}\n");
+}
+
+static void test_not_utf8(void **state)
+{
+    static const struct {
+        const char *text;
+        bool is_valid;
+    } rows[] = {
+        {"plain",            true },
+        {"\xc3\xa9",         true },
+        {"\xf0\x9f\x98\x80", true },
+        {"\xff",             false},
+        {"\xc3",             false},
+        {"\xc0\x80",         false},
+        {"\xed\xa0\x80",     false},
+        {"\xf4\x90\x80\x80", false},
+        {"\xe0\x80\x80",     false},
+        {"a\x80",            false},
+        {"\xef\xbf\xbf",     true },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        autobuf b = BUF_INIT;
+        struct json_writer w;
+        struct err e = ERR_INIT;
+
+        assert_int_equal(utf8_is_valid(rows[i].text, strlen(rows[i].text)), rows[i].is_valid);
+        json_writer_init(&w, &b, false);
+        json_str(&w, rows[i].text);
+        if (rows[i].is_valid)
+            assert_ok(json_writer_finish(&w, &e));
+        else
+            assert_fails(json_writer_finish(&w, &e), -EILSEQ, "BadText");
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_decodes_everything),
+        cmocka_unit_test(test_absent_and_null),
+        cmocka_unit_test(test_errors_name_the_place),
+        cmocka_unit_test(test_limits_and_unknown),
+        cmocka_unit_test(test_writer),
+        cmocka_unit_test(test_pretty),
+        cmocka_unit_test(test_not_utf8),
+    };
+    return cmocka_run_group_tests_name("json", tests, NULL, NULL);
+}

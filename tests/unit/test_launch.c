@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "unit.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "base/util.h"
+#include "cli/commands.h"
+#include "cli/launch.h"
+
+static void assert_refused(const char *path, const char *reason, int status)
+{
+    struct err e = ERR_INIT;
+    int fd = -7;
+
+    assert_true(launch_file_open(path, &fd, &e) < 0);
+    assert_string_equal(e.reason, reason);
+    assert_contains(e.msg, path);
+    assert_int_equal(launch_status(&e), status);
+    assert_int_equal(fd, -7);
+}
+
+static void test_files(void **state)
+{
+    autofree char *dir = unit_temp_dir();
+    autofree char *file = xasprintf("%s/file", dir);
+    autofree char *fifo = xasprintf("%s/fifo", dir);
+    autofree char *below = xasprintf("%s/below", file);
+    struct err e = ERR_INIT;
+    autofd fd = -EBADF;
+    FILE *f = fopen(file, "w");
+
+    (void)state;
+    assert_non_null(f);
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    assert_refused("/nowhere/x.wasm", "NotFound", EXIT_NOT_FOUND);
+    assert_refused(below, "NotFound", EXIT_NOT_FOUND);
+    assert_refused(dir, "NotRunnable", EXIT_NOT_RUNNABLE);
+    assert_refused(fifo, "NotRunnable", EXIT_NOT_RUNNABLE);
+    assert_refused(file, "NotRunnable", EXIT_NOT_RUNNABLE);
+    fputs("x", f);
+    fclose(f);
+    assert_ok(launch_file_open(file, &fd, &e));
+    assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+    assert_ok(launch_inherit(fd, &e));
+    assert_int_equal(fcntl(fd, F_GETFD), 0);
+    unlink(file);
+    unlink(fifo);
+    rmdir(dir);
+}
+
+static void test_dirs(void **state)
+{
+    struct dir_grant good = {.host = (char *)"/", .guest = (char *)"/"};
+    struct dir_grant docker = {.host = (char *)"/nowhere:/b", .guest = (char *)"/nowhere:/b"};
+    struct dir_grant file = {.host = (char *)"/proc/self/status", .guest = (char *)"x"};
+    struct err e = ERR_INIT;
+    autofd fd = -EBADF;
+
+    (void)state;
+    assert_fails(launch_dir_open(&docker, &fd, &e), -ENOENT, "DirFailed");
+    assert_contains(e.msg, "did you mean '/nowhere::/b'?");
+    assert_int_equal(launch_status(&e), EXIT_WHERRY);
+    assert_fails(launch_dir_open(&file, &fd, &e), -ENOTDIR, "DirFailed");
+    assert_ok(launch_dir_open(&good, &fd, &e));
+}
+
+static void test_worker_is_missing(void **state)
+{
+    autobuf spec = BUF_INIT;
+    struct err e = ERR_INIT;
+
+    (void)state;
+    setenv("WHERRY_EXEC_PATH", "/nowhere", 1);
+    buf_addstr(&spec, "{}");
+    assert_fails(launch_worker(&spec, &e), -ENOENT, "ProgramMissing");
+    assert_contains(e.msg, "/nowhere");
+    assert_int_equal(launch_status(&e), EXIT_WHERRY);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_dirs),
+        cmocka_unit_test(test_worker_is_missing),
+    };
+    return cmocka_run_group_tests_name("launch", tests, NULL, NULL);
+}
