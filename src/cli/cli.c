@@ -20,7 +20,7 @@ int cli_print(const struct buf *out)
     struct err e = ERR_INIT;
 
     if (fd_write_all(STDOUT_FILENO, buf_str(out), out->len, &e) < 0)
-        return cli_fail(NULL, &e, EXIT_WHERRY);
+        return cli_fail(NULL, &e, GUEST_EXIT_WHERRY);
     return 0;
 }
 
@@ -46,7 +46,7 @@ int cli_parse(const struct command_spec *c, int argc, char *const *argv, void *o
 
         if (fd_write_all(STDERR_FILENO, line, strlen(line), &e) < 0)
             log_error("%s", e.msg);
-        status = EXIT_WHERRY;
+        status = GUEST_EXIT_WHERRY;
     } else {
         for (const struct option_spec *o = c->options; o->name; o++) {
             if (o->type == OPTION_HELP && *(bool *)((char *)options + o->offset)) {

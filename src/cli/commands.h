@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/options.h"
+#include "guest/status.h"
 
 /*
  * The commands and their option tables: read by each command to parse, and by help, completion and
@@ -58,13 +59,3 @@ extern const struct program_doc commands_program;
 
 /* The command of that name, NULL without one. */
 const struct command_spec *command_find(const char *name);
-
-/* The exit statuses that are wherry's own; everything else is the guest's (see command_run). */
-enum wherry_exit {
-    EXIT_DEADLINE = 124,
-    EXIT_WHERRY = 125,
-    EXIT_NOT_RUNNABLE = 126,
-    EXIT_NOT_FOUND = 127,
-    EXIT_TRAP = 134,
-    EXIT_MEMORY = 137,
-};

@@ -28,6 +28,6 @@ int main(int argc, char **argv)
     if (status >= 0)
         return status;
     if (options_completion(operands.v[0], "wherry", commands_all, &out, &e) < 0)
-        return cli_fail("completion", &e, EXIT_WHERRY);
+        return cli_fail("completion", &e, GUEST_EXIT_WHERRY);
     return cli_print(&out);
 }

@@ -124,7 +124,7 @@ int main(int argc, char **argv)
     doctor_engine(&r);
     if (str_eq(o.output, "json")) {
         if (print_json(&r, &out, &e) < 0)
-            status = cli_fail("doctor", &e, EXIT_WHERRY);
+            status = cli_fail("doctor", &e, GUEST_EXIT_WHERRY);
     } else {
         print_text(&r, o.is_verbose, &out);
     }

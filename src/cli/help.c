@@ -15,7 +15,7 @@ static int unknown(const char *name)
         log_error("help: '%s' is not a command; did you mean '%s'?", name, near);
     else
         log_error("help: '%s' is not a command. See 'wherry help'.", name);
-    return EXIT_WHERRY;
+    return GUEST_EXIT_WHERRY;
 }
 
 int main(int argc, char **argv)

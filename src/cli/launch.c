@@ -53,8 +53,8 @@ int launch_dir_open(const struct dir_grant *d, int *ret_fd, struct err *e)
 int launch_status(const struct err *e)
 {
     if (str_eq(e->reason, "NotFound"))
-        return EXIT_NOT_FOUND;
-    return str_eq(e->reason, "NotRunnable") ? EXIT_NOT_RUNNABLE : EXIT_WHERRY;
+        return GUEST_EXIT_NOT_FOUND;
+    return str_eq(e->reason, "NotRunnable") ? GUEST_EXIT_NOT_RUNNABLE : GUEST_EXIT_WHERRY;
 }
 
 int launch_inherit(int fd, struct err *e)
@@ -64,14 +64,59 @@ int launch_inherit(int fd, struct err *e)
     return r < 0 ? err_errno(e, r, "DescriptorFailed", "cannot pass descriptor %d on", fd) : 0;
 }
 
-int launch_worker(const struct buf *spec, struct err *e)
+int launch_files_add(const struct strv *paths, struct guest_job *j, struct err *e)
+{
+    j->files = xcalloc(paths->n, sizeof(*j->files));
+    for (size_t i = 0; i < paths->n; i++) {
+        int fd = -EBADF;
+
+        TRY(launch_file_open(paths->v[i], &fd, e));
+        j->files[i] = (struct guest_file){.fd = fd, .name = xstrdup(paths->v[i])};
+        j->n_files++;
+        TRY(launch_inherit(fd, e));
+    }
+    return 0;
+}
+
+int launch_cache_dir(char **ret, struct err *e)
+{
+    int r = paths_cache_dir(ret, e);
+
+    if (r >= 0 || !str_eq(e->reason, "NoHome"))
+        return r;
+    *ret = NULL;
+    *e = ERR_INIT;
+    return 0;
+}
+
+int launch_path_absolute(const char *path, char **ret, struct err *e)
+{
+    autofree char *cwd = NULL;
+
+    if (path[0] == '/') {
+        *ret = xstrdup(path);
+        return 0;
+    }
+    cwd = getcwd(NULL, 0);
+    if (!cwd)
+        return err_errno(e, -errno, "NoWorkingFolder", "cannot name the working folder");
+    *ret = path_join(cwd, path);
+    return 0;
+}
+
+int launch_job(const struct guest_job *j, struct err *e)
 {
     char program[] = "wherry-worker", option[] = "--spec-fd", number[16];
     autofree char *path = NULL;
+    autobuf text = BUF_INIT;
     autofd fd = -EBADF;
+    struct json_writer w;
 
+    json_writer_init(&w, &text, false);
+    guest_job_encode(j, &w);
+    TRY(json_writer_finish(&w, e));
     TRY(paths_program_find(program, &path, e));
-    TRY(memfd_from("guest-spec", buf_str(spec), spec->len, &fd, e));
+    TRY(memfd_from("guest-job", buf_str(&text), text.len, &fd, e));
     TRY(launch_inherit(fd, e));
     snprintf(number, sizeof(number), "%d", fd);
     execv(path, (char *[]){program, option, number, NULL});

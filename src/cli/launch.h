@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "cli/run_options.h"
+#include "guest/job.h"
 
 /*
  * From parsed options to a worker: what is opened here, by the rights of the caller, is inherited
@@ -21,11 +22,18 @@ int launch_dir_open(const struct dir_grant *d, int *ret_fd, struct err *e);
  */
 int launch_status(const struct err *e);
 
-/*
- * Becomes wherry-worker with this spec text, by exec. The caller has made the descriptors that the
- * spec names inheritable (launch_inherit()). Returns only on failure.
- */
-int launch_worker(const struct buf *spec, struct err *e);
+/* Opens every operand for the worker, with its name as it was typed. */
+int launch_files_add(const struct strv *paths, struct guest_job *j, struct err *e);
+
+/* The usual cache folder; without a home folder there is none, and NULL. */
+int launch_cache_dir(char **ret, struct err *e);
+
+/* The path as seen from the root: the worker's working folder may be another. Heap. */
+int launch_path_absolute(const char *path, char **ret, struct err *e);
+
+/* Becomes wherry-worker with this job, by exec: the descriptors that it names are inheritable.
+ * Returns only on failure. */
+int launch_job(const struct guest_job *j, struct err *e);
 
 /* Clears close-on-exec. */
 int launch_inherit(int fd, struct err *e);

@@ -55,7 +55,7 @@ static int unknown_command(const char *name)
         log_error("'%s' is not a command; to run a file: wherry run %s", name, name);
     else
         log_error("'%s' is not a command. See 'wherry help'.", name);
-    return EXIT_WHERRY;
+    return GUEST_EXIT_WHERRY;
 }
 
 static void program_path_export(void)
@@ -77,12 +77,12 @@ static int become_helper(const char *name, char *const *argv)
     struct err e = ERR_INIT;
 
     if (strchr(name, '/') || paths_program_find(program, &path, &e) < 0)
-        return command_find(name) && e.code ? cli_fail(NULL, &e, EXIT_WHERRY)
+        return command_find(name) && e.code ? cli_fail(NULL, &e, GUEST_EXIT_WHERRY)
                                             : unknown_command(name);
     program_path_export();
     execv(path, argv);
     log_error("cannot execute '%s': %s", path, strerrordesc_np(errno));
-    return EXIT_WHERRY;
+    return GUEST_EXIT_WHERRY;
 }
 
 int main(int argc, char **argv)
@@ -94,7 +94,7 @@ int main(int argc, char **argv)
     if (argc < 2) {
         cli_overview(&out);
         cli_print(&out);
-        return EXIT_WHERRY;
+        return GUEST_EXIT_WHERRY;
     }
     if (str_eq(rest[0], "--help") || str_eq(rest[0], "-h"))
         rest[0] = help;

@@ -134,10 +134,10 @@ int main(int argc, char **argv)
 
         log_error("new: '%s' is not one of c, go, js, python, rust%s%s%s", language,
                   near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
-        return EXIT_WHERRY;
+        return GUEST_EXIT_WHERRY;
     }
     if (project_make(language, dir, &e) < 0)
-        return cli_fail("new", &e, EXIT_WHERRY);
+        return cli_fail("new", &e, GUEST_EXIT_WHERRY);
     autofree char *name = project_name(dir);
     buf_addf(&out, "Wrote a %s project to %s. Next:\n  make -C %s\n  wherry run %s/%s.wasm\n",
              language, dir, dir, dir, name);

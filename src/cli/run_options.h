@@ -37,24 +37,7 @@ int env_parse(const char *text, struct strv *env, struct err *e);
  */
 int env_file_parse(const char *path, const char *text, size_t len, struct strv *env, struct err *e);
 
-/* As env_parse() for all of `texts`, after all of the files: --env is stronger than --env-file. */
+/* As env_parse() for all of `texts`, after all of the files: --env is stronger than --env-file.
+ * "EnvFileFailed" for a file that cannot be read. */
 int env_collect(const struct strv *files, const struct strv *texts, struct strv *env,
                 struct err *e);
-
-enum net_host {
-    NET_ANY,   /* "*" */
-    NET_NAME,  /* a host name, lower case, without a trailing dot */
-    NET_BLOCK, /* an address with a prefix length: a single one has 32 or 128 */
-};
-
-/* --allow-net HOST:PORT */
-struct net_grant {
-    enum net_host host;
-    char name[254]; /* NET_NAME */
-    int family;     /* NET_BLOCK: AF_INET or AF_INET6 */
-    unsigned char address[16];
-    unsigned prefix_length;
-    unsigned port_from, port_to; /* 0 to 65535 for "*" */
-};
-
-int net_grant_parse(const char *text, struct net_grant *ret, struct err *e);

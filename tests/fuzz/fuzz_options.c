@@ -4,6 +4,7 @@
 
 #include "cli/commands.h"
 #include "cli/run_options.h"
+#include "guest/net_grant.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

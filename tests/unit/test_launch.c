@@ -33,11 +33,11 @@ static void test_files(void **state)
     (void)state;
     assert_non_null(f);
     assert_int_equal(mkfifo(fifo, 0600), 0);
-    assert_refused("/nowhere/x.wasm", "NotFound", EXIT_NOT_FOUND);
-    assert_refused(below, "NotFound", EXIT_NOT_FOUND);
-    assert_refused(dir, "NotRunnable", EXIT_NOT_RUNNABLE);
-    assert_refused(fifo, "NotRunnable", EXIT_NOT_RUNNABLE);
-    assert_refused(file, "NotRunnable", EXIT_NOT_RUNNABLE);
+    assert_refused("/nowhere/x.wasm", "NotFound", GUEST_EXIT_NOT_FOUND);
+    assert_refused(below, "NotFound", GUEST_EXIT_NOT_FOUND);
+    assert_refused(dir, "NotRunnable", GUEST_EXIT_NOT_RUNNABLE);
+    assert_refused(fifo, "NotRunnable", GUEST_EXIT_NOT_RUNNABLE);
+    assert_refused(file, "NotRunnable", GUEST_EXIT_NOT_RUNNABLE);
     fputs("x", f);
     fclose(f);
     assert_ok(launch_file_open(file, &fd, &e));
@@ -60,22 +60,21 @@ static void test_dirs(void **state)
     (void)state;
     assert_fails(launch_dir_open(&docker, &fd, &e), -ENOENT, "DirFailed");
     assert_contains(e.msg, "did you mean '/nowhere::/b'?");
-    assert_int_equal(launch_status(&e), EXIT_WHERRY);
+    assert_int_equal(launch_status(&e), GUEST_EXIT_WHERRY);
     assert_fails(launch_dir_open(&file, &fd, &e), -ENOTDIR, "DirFailed");
     assert_ok(launch_dir_open(&good, &fd, &e));
 }
 
 static void test_worker_is_missing(void **state)
 {
-    autobuf spec = BUF_INIT;
+    struct guest_job job = {.command = (char *)"inspect"};
     struct err e = ERR_INIT;
 
     (void)state;
     setenv("WHERRY_EXEC_PATH", "/nowhere", 1);
-    buf_addstr(&spec, "{}");
-    assert_fails(launch_worker(&spec, &e), -ENOENT, "ProgramMissing");
+    assert_fails(launch_job(&job, &e), -ENOENT, "ProgramMissing");
     assert_contains(e.msg, "/nowhere");
-    assert_int_equal(launch_status(&e), EXIT_WHERRY);
+    assert_int_equal(launch_status(&e), GUEST_EXIT_WHERRY);
 }
 
 int main(void)

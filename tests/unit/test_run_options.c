@@ -5,6 +5,7 @@
 
 #include "base/util.h"
 #include "cli/run_options.h"
+#include "guest/net_grant.h"
 
 static void test_dirs(void **state)
 {
@@ -118,7 +119,7 @@ static void test_env_order(void **state)
     assert_string_equal(env.v[0], "A=option");
     assert_string_equal(env.v[1], "B=file");
     unlink(path);
-    assert_fails(env_collect(&files, &texts, &env, &e), -ENOENT, "NotFound");
+    assert_fails(env_collect(&files, &texts, &env, &e), -ENOENT, "EnvFileFailed");
     assert_contains(e.msg, "--env-file: cannot open");
     rmdir(dir);
 }

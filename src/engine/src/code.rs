@@ -9,7 +9,8 @@ use std::fs::File;
 use std::io::Write;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd};
-use wasmtime::{InstancePre, Module, Precompiled};
+use std::os::unix::fs::FileExt;
+use wasmtime::{InstancePre, Module};
 use wasmtime::component::{Component, InstancePre as ComponentPre};
 
 /// Compiled code with its imports resolved; cheap to instantiate.
@@ -43,13 +44,10 @@ impl Code {
             .try_clone_to_owned()
             .map(File::from)
             .map_err(|e| io_failure("cannot open compiled code", &e))?;
-        let mut head = [0; 4096];
-        let n = std::os::unix::fs::FileExt::read_at(&file, &mut head, 0)
-            .map_err(|e| io_failure("cannot read compiled code", &e))?;
-        match wasmtime::Engine::detect_precompiled(&head[..n]) {
-            Some(Precompiled::Module) => Self::open_module(engine, file),
-            Some(Precompiled::Component) => Self::open_component(engine, file),
-            None => Err(stale("it is not compiled code")),
+        if is_component(&file).map_err(|e| io_failure("cannot read compiled code", &e))? {
+            Self::open_component(engine, file)
+        } else {
+            Self::open_module(engine, file)
         }
     }
 
@@ -82,6 +80,17 @@ impl Code {
         let pre = engine.component_linker(p3)?.instantiate_pre(&component);
         Ok(Code::Component(pre.map_err(unknown_import)?))
     }
+}
+
+/// Compiled code is an ELF file whose flags say what it holds (EF_WASMTIME_COMPONENT in
+/// wasmtime-environ's obj.rs). The library's own detection would read all of it.
+fn is_component(file: &File) -> std::io::Result<bool> {
+    const E_FLAGS_OFFSET: u64 = 48;
+    const EF_WASMTIME_COMPONENT: u32 = 1 << 1;
+
+    let mut flags = [0; 4];
+    file.read_exact_at(&mut flags, E_FLAGS_OFFSET)?;
+    Ok(u32::from_le_bytes(flags) & EF_WASMTIME_COMPONENT != 0)
 }
 
 fn io_failure(what: &str, e: &std::io::Error) -> Failure {

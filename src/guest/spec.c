@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "guest/spec.h"
+
+#include <limits.h>
+
+#define TEXT_LIMIT (1u << 20)
+
+static const struct json_field dir_fields[] = {
+    {.name = "fd",
+     .type = FIELD_INT64,
+     .offset = offsetof(struct guest_dir, fd),
+     .is_required = true,
+     .max = INT_MAX},
+    JSON_REQUIRED("path", FIELD_STRING, struct guest_dir, path),
+    JSON_FIELD("read_only", FIELD_BOOL, struct guest_dir, is_read_only),
+    {0},
+};
+
+#define FD(name_, member_)                                                                         \
+    {                                                                                              \
+        .name = (name_), .type = FIELD_INT64, .offset = offsetof(struct guest_spec, member_),      \
+        .min = -1, .max = INT_MAX                                                                  \
+    }
+#define COUNT(name_, member_)                                                                      \
+    {                                                                                              \
+        .name = (name_), .type = FIELD_INT64, .offset = offsetof(struct guest_spec, member_),      \
+        .min = 0, .max = INT64_MAX                                                                 \
+    }
+#define TEXT(name_, member_)                                                                       \
+    {                                                                                              \
+        .name = (name_), .type = FIELD_STRING, .offset = offsetof(struct guest_spec, member_),     \
+        .limit = TEXT_LIMIT                                                                        \
+    }
+
+static const struct json_field spec_fields[] = {
+    {.name = "id",
+     .type = FIELD_STRING,
+     .offset = offsetof(struct guest_spec, id),
+     .is_required = true,
+     .limit = GUEST_ID_LIMIT},
+    TEXT("name", name),
+    FD("module_fd", module_fd),
+    JSON_FIELD("args", FIELD_STRINGS, struct guest_spec, args),
+    JSON_FIELD("env", FIELD_STRINGS, struct guest_spec, env),
+    {.name = "dirs",
+     .type = FIELD_OBJECTS,
+     .offset = offsetof(struct guest_spec, dirs),
+     .count_offset = offsetof(struct guest_spec, n_dirs),
+     .elem_size = sizeof(struct guest_dir),
+     .fields = dir_fields,
+     .limit = GUEST_DIR_LIMIT},
+    TEXT("invoke", invoke),
+    JSON_FIELD("allow_net", FIELD_STRINGS, struct guest_spec, allow_net),
+    TEXT("resolv_conf", resolv_conf),
+    TEXT("hosts", hosts),
+    FD("stdin_fd", stdin_fd),
+    FD("stdout_fd", stdout_fd),
+    FD("stderr_fd", stderr_fd),
+    FD("log_dir_fd", log_dir_fd),
+    {.name = "log_name",
+     .type = FIELD_STRING,
+     .offset = offsetof(struct guest_spec, log_name),
+     .limit = NAME_MAX - 16},
+    COUNT("log_limit_bytes", log_limit_bytes),
+    COUNT("log_files", log_files),
+    COUNT("memory_bytes", memory_bytes),
+    COUNT("timeout_ms", timeout_ms),
+    COUNT("table_elements", table_elements),
+    COUNT("tables", tables),
+    COUNT("memories", memories),
+    COUNT("instances", instances),
+    COUNT("descriptors", descriptors),
+    {0},
+};
+
+void guest_spec_init(struct guest_spec *s)
+{
+    *s = (struct guest_spec){
+        .module_fd = -1,
+        .stdin_fd = -1,
+        .stdout_fd = -1,
+        .stderr_fd = -1,
+        .log_dir_fd = -1,
+        .log_limit_bytes = 10 << 20, /* as the kubelet's containerLogMaxSize */
+        .log_files = 5,              /* as its containerLogMaxFiles */
+        .memory_bytes = INT64_C(4) << 30,
+        .table_elements = 10000000,
+        .tables = 10000,
+        .memories = 10000,
+        .instances = 10000,
+        .descriptors = 1024,
+    };
+}
+
+void guest_spec_done(struct guest_spec *s)
+{
+    json_fields_done(spec_fields, s);
+}
+
+void guest_spec_dir_add(struct guest_spec *s, int fd, const char *path, bool is_read_only)
+{
+    s->dirs = xrealloc(s->dirs, s->n_dirs + 1, sizeof(*s->dirs));
+    s->dirs[s->n_dirs++] =
+        (struct guest_dir){.fd = fd, .path = xstrdup(path), .is_read_only = is_read_only};
+}
+
+void guest_spec_encode(const struct guest_spec *s, struct json_writer *w)
+{
+    json_begin_object(w);
+    json_key_str(w, "id", s->id);
+    json_key_str(w, "name", s->name);
+    json_key_int(w, "module_fd", s->module_fd);
+    json_key_strings(w, "args", &s->args);
+    json_key_strings(w, "env", &s->env);
+    json_key(w, "dirs");
+    json_begin_array(w);
+    for (size_t i = 0; i < s->n_dirs; i++) {
+        json_begin_object(w);
+        json_key_int(w, "fd", s->dirs[i].fd);
+        json_key_str(w, "path", s->dirs[i].path);
+        json_key_bool(w, "read_only", s->dirs[i].is_read_only);
+        json_end_object(w);
+    }
+    json_end_array(w);
+    json_key_str(w, "invoke", s->invoke);
+    json_key_strings(w, "allow_net", &s->allow_net);
+    json_key_str(w, "resolv_conf", s->resolv_conf);
+    json_key_str(w, "hosts", s->hosts);
+    json_key_int(w, "stdin_fd", s->stdin_fd);
+    json_key_int(w, "stdout_fd", s->stdout_fd);
+    json_key_int(w, "stderr_fd", s->stderr_fd);
+    json_key_int(w, "log_dir_fd", s->log_dir_fd);
+    json_key_str(w, "log_name", s->log_name);
+    json_key_int(w, "log_limit_bytes", s->log_limit_bytes);
+    json_key_int(w, "log_files", s->log_files);
+    json_key_int(w, "memory_bytes", s->memory_bytes);
+    json_key_int(w, "timeout_ms", s->timeout_ms);
+    json_key_int(w, "table_elements", s->table_elements);
+    json_key_int(w, "tables", s->tables);
+    json_key_int(w, "memories", s->memories);
+    json_key_int(w, "instances", s->instances);
+    json_key_int(w, "descriptors", s->descriptors);
+    json_end_object(w);
+}
+
+static bool id_is_valid(const char *id)
+{
+    size_t len = strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
+
+    return len && !id[len] && id[0] != '.';
+}
+
+int guest_spec_decode(const char *json, size_t len, struct guest_spec *s, struct err *e)
+{
+    struct json_limits limits = {.bytes = GUEST_SPEC_LIMIT_BYTES, .depth = 8};
+    struct guest_spec decoded;
+
+    guest_spec_init(&decoded);
+    TRY(json_decode(json, len, limits, spec_fields, 0, &decoded, e));
+    if (!id_is_valid(decoded.id))
+        err_set(e, -EINVAL, "BadSpec", "$.id: not of the characters A-Za-z0-9._-");
+    else if (decoded.module_fd < 0)
+        err_set(e, -EINVAL, "BadSpec", "$.module_fd: missing");
+    else if (decoded.log_name && (strchr(decoded.log_name, '/') || decoded.log_name[0] == '.'))
+        err_set(e, -EINVAL, "BadSpec", "$.log_name: must be a plain file name");
+    if (e->code < 0) {
+        guest_spec_done(&decoded);
+        return e->code;
+    }
+    guest_spec_done(s);
+    *s = decoded;
+    return 0;
+}
+
+void guest_spec_fds(struct guest_spec *s, void (*each)(void *ctx, int64_t *fd), void *ctx)
+{
+    int64_t *const single[] = {&s->module_fd, &s->stdin_fd, &s->stdout_fd, &s->stderr_fd,
+                               &s->log_dir_fd};
+
+    for (size_t i = 0; i < ARRAY_SIZE(single); i++)
+        if (*single[i] >= 0)
+            each(ctx, single[i]);
+    for (size_t i = 0; i < s->n_dirs; i++)
+        each(ctx, &s->dirs[i].fd);
+}
+
+struct attachment {
+    const int *fds;
+    size_t n_fds;
+    int64_t missing;
+};
+
+static void attach(void *ctx, int64_t *fd)
+{
+    struct attachment *a = ctx;
+
+    if (*fd < (int64_t)a->n_fds)
+        *fd = a->fds[*fd];
+    else
+        a->missing = *fd;
+}
+
+int guest_spec_attach(struct guest_spec *s, const int *fds, size_t n_fds, struct err *e)
+{
+    struct attachment a = {.fds = fds, .n_fds = n_fds, .missing = -1};
+
+    guest_spec_fds(s, attach, &a);
+    if (a.missing >= 0)
+        return err_set(e, -EINVAL, "BadSpec", "descriptor %lld was not sent with the message",
+                       (long long)a.missing);
+    return 0;
+}

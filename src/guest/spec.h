@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "base/strv.h"
+
+/*
+ * What a supervisor tells a worker about one guest. A spec grants: what it does not name, the guest
+ * does not get. It names no path of the host: whatever the guest may touch is an open descriptor.
+ *
+ * Encoded as one JSON object. Fields are only ever added, absent fields keep their defaults, and
+ * unknown ones are ignored, so that an older worker understands a newer supervisor.
+ */
+
+#define GUEST_SPEC_LIMIT_BYTES (4u << 20)
+#define GUEST_DIR_LIMIT        128
+#define GUEST_ID_LIMIT         253
+
+/* Descriptors are numbers of this process once guest_spec_attach() was called; before that they are
+ * what the transport defines (guest/message.h: the place in the message's list). */
+struct guest_dir {
+    int64_t fd;
+    char *path; /* its name in the guest */
+    bool is_read_only;
+};
+
+struct guest_spec {
+    char *id;   /* unique in the worker; at most GUEST_ID_LIMIT characters of A-Za-z0-9._- */
+    char *name; /* for people: the program's file name */
+    int64_t module_fd;
+    struct strv args; /* argv; with `invoke` the arguments of the export */
+    struct strv env;  /* NAME=VALUE */
+    struct guest_dir *dirs;
+    size_t n_dirs;
+    char *invoke;           /* the export to call; NULL: the command's entry point */
+    struct strv allow_net;  /* net_grant.h */
+    char *resolv_conf;      /* text; NULL: names are looked up in `hosts` only */
+    char *hosts;            /* text; NULL: none */
+
+    int64_t stdin_fd;  /* -1: empty */
+    int64_t stdout_fd; /* -1: to the log */
+    int64_t stderr_fd; /* -1: to the log */
+
+    /* Output that goes to no descriptor is kept as `log_name` in the folder `log_dir_fd` in the
+     * CRI's line format; without a folder it is dropped. */
+    int64_t log_dir_fd; /* -1: none */
+    char *log_name;
+    int64_t log_limit_bytes; /* size at which the file is rotated */
+    int64_t log_files;       /* how many are kept, the current one included */
+
+    /* Limits; guest_spec_init() sets the defaults. */
+    int64_t memory_bytes; /* linear memory of all instances together */
+    int64_t timeout_ms;   /* 0: none */
+    int64_t table_elements;
+    int64_t tables;
+    int64_t memories;
+    int64_t instances;
+    int64_t descriptors;
+};
+
+/* Defaults: no descriptors, no grants, the documented limits. */
+void guest_spec_init(struct guest_spec *s);
+void guest_spec_done(struct guest_spec *s); /* frees memory; closes nothing */
+
+void guest_spec_dir_add(struct guest_spec *s, int fd, const char *path, bool is_read_only);
+
+/* Writes the object into a document. */
+void guest_spec_encode(const struct guest_spec *s, struct json_writer *w);
+
+/* Decodes into *s, initialised by guest_spec_init(), and checks ranges. "BadSpec". */
+int guest_spec_decode(const char *json, size_t len, struct guest_spec *s, struct err *e);
+
+/* Calls `each` for every descriptor field that is set, in the order of declaration. */
+void guest_spec_fds(struct guest_spec *s, void (*each)(void *ctx, int64_t *fd), void *ctx);
+
+/* Replaces places in `fds` by the descriptors there; "BadSpec" for a place that is not there. */
+int guest_spec_attach(struct guest_spec *s, const int *fds, size_t n_fds, struct err *e);

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/cache.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+
+#include "base/buf.h"
+#include "base/paths.h"
+
+struct cache {
+    int dirfd;
+};
+
+int cache_open(const char *dir, struct cache **ret, struct err *e)
+{
+    autofree char *code = path_join(dir, "code");
+    struct cache *c;
+    int fd;
+
+    TRY(path_open_private(code, &fd, e));
+    c = xcalloc(1, sizeof(*c));
+    c->dirfd = fd;
+    *ret = c;
+    return 0;
+}
+
+void cache_free(struct cache *c)
+{
+    close(c->dirfd);
+    free(c);
+}
+
+void cache_key(const struct digest *source, const char *settings, char ret[static CACHE_KEY_SIZE])
+{
+    autobuf text = BUF_INIT;
+    struct digest d;
+
+    buf_add(&text, source->bytes, sizeof(source->bytes));
+    buf_addstr(&text, settings);
+    digest_bytes(text.data, text.len, &d);
+    digest_hex_format(&d, ret);
+}
+
+/* The file that is being filled; it is locked by who fills it. */
+static void temporary_name(const char *key, char ret[static CACHE_KEY_SIZE + 8])
+{
+    snprintf(ret, CACHE_KEY_SIZE + 8, ".%s.new", key);
+}
+
+int cache_find(struct cache *c, const char *key, int *ret_fd, struct err *e)
+{
+    autofd fd = openat(c->dirfd, key, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    struct stat st;
+
+    if (fd < 0 && errno == ENOENT)
+        return 0;
+    if (fd < 0)
+        return err_errno(e, -errno, "CacheFailed", "cannot open the cache entry %s", key);
+    if (fstat(fd, &st) < 0)
+        return err_errno(e, -errno, "CacheFailed", "cannot examine the cache entry %s", key);
+    if (!S_ISREG(st.st_mode) || (st.st_uid != geteuid() && st.st_uid != 0) || (st.st_mode & 022))
+        return err_set(e, -EPERM, "UntrustedFile",
+                       "the cache entry %s could have been written by somebody else; delete it",
+                       key);
+    *ret_fd = take_fd(&fd);
+    return 1;
+}
+
+int cache_begin(struct cache *c, const char *key, int *ret_fd, struct err *e)
+{
+    char name[CACHE_KEY_SIZE + 8];
+
+    temporary_name(key, name);
+    for (;;) {
+        autofd fd = openat(c->dirfd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        struct stat locked, named;
+        int r;
+
+        if (fd < 0)
+            return err_errno(e, -errno, "CacheFailed", "cannot create a cache entry");
+        do
+            r = flock(fd, LOCK_EX);
+        while (r < 0 && errno == EINTR);
+        if (r < 0 || fstat(fd, &locked) < 0)
+            return err_errno(e, -errno, "CacheFailed", "cannot lock a cache entry");
+        r = cache_find(c, key, ret_fd, e);
+        if (r) {
+            /* Published while we waited, perhaps before we made a file of our own. */
+            if (fstatat(c->dirfd, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+                named.st_ino == locked.st_ino)
+                unlinkat(c->dirfd, name, 0);
+            return r;
+        }
+        /* The one before us may have given up and removed the file that we locked. */
+        if (fstatat(c->dirfd, name, &named, AT_SYMLINK_NOFOLLOW) < 0 ||
+            named.st_ino != locked.st_ino || named.st_dev != locked.st_dev)
+            continue;
+        *ret_fd = take_fd(&fd);
+        return 0;
+    }
+}
+
+static int copy_all(int from, int to)
+{
+    struct stat st;
+    off_t at = 0;
+
+    if (fstat(from, &st) < 0 || ftruncate(to, 0) < 0)
+        return -errno;
+    while (at < st.st_size) {
+        ssize_t n = sendfile(to, from, &at, (size_t)(st.st_size - at));
+
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        if (n == 0)
+            return -EIO;
+    }
+    return 0;
+}
+
+int cache_commit(struct cache *c, const char *key, int handle, int code_fd, struct err *e)
+{
+    char name[CACHE_KEY_SIZE + 8];
+    int r = copy_all(code_fd, handle);
+
+    temporary_name(key, name);
+    /* Durable before it is visible: half an entry after a power cut would be run. */
+    if (r >= 0 && (fchmod(handle, 0400) < 0 || fdatasync(handle) < 0 ||
+                   renameat(c->dirfd, name, c->dirfd, key) < 0))
+        r = -errno;
+    if (r < 0) {
+        cache_abandon(c, key, handle);
+        return err_errno(e, r, "CacheFailed", "cannot keep compiled code");
+    }
+    close(handle);
+    return 0;
+}
+
+void cache_abandon(struct cache *c, const char *key, int handle)
+{
+    char name[CACHE_KEY_SIZE + 8];
+
+    temporary_name(key, name);
+    unlinkat(c->dirfd, name, 0);
+    close(handle);
+}

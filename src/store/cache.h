@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/digest.h"
+#include "base/err.h"
+#include "base/util.h"
+
+/*
+ * The compile cache: machine code by the digest of its source and the settings that made it.
+ *
+ * What is in it runs with the rights of whoever uses it, so the folder is trusted only when nobody
+ * else may write to it, and so is each entry. An entry appears complete and durable or not at all.
+ * Any number of processes may use one folder; each entry is made by one of them while the others
+ * wait. Everything in the folder may be deleted at any time.
+ */
+struct cache;
+
+/* Opens (and creates) the cache below `dir`. "UntrustedFolder", or the errno of what failed. */
+int cache_open(const char *dir, struct cache **ret, struct err *e);
+void cache_free(struct cache *c);
+DEFINE_AUTO(cache);
+
+#define CACHE_KEY_SIZE DIGEST_HEX_SIZE
+
+/* The name of the entry for this source and engine_settings() text. */
+void cache_key(const struct digest *source, const char *settings, char ret[static CACHE_KEY_SIZE]);
+
+/* Opens an entry for reading: 1 with *ret_fd, 0 when there is none. "UntrustedFile" for one that
+ * somebody else could have written. */
+int cache_find(struct cache *c, const char *key, int *ret_fd, struct err *e);
+
+/*
+ * Begins to make an entry: waits while another process makes it. 1 with the finished entry in
+ * *ret_fd when it is there by then; 0 with a write handle in *ret_fd, to be given to
+ * cache_commit() or cache_abandon().
+ */
+int cache_begin(struct cache *c, const char *key, int *ret_fd, struct err *e);
+
+/* Fills the entry with the content of `code_fd` and publishes it. Closes `handle` in any case; on
+ * failure (a full disk) no trace is left. */
+int cache_commit(struct cache *c, const char *key, int handle, int code_fd, struct err *e);
+void cache_abandon(struct cache *c, const char *key, int handle);

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/code.h"
+
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "engine/engine.h"
+#include "worker/compiler.h"
+
+static void visit_import(void *ctx, const char *space, const char *name, const char *kind,
+                         const char *type)
+{
+    artifact_import_add(ctx, space, name, kind, type);
+}
+
+static void visit_export(void *ctx, const char *name, const char *kind, const char *type)
+{
+    artifact_export_add(ctx, name, kind, type);
+}
+
+int program_open(int fd, bool validate, struct program *ret, struct err *e)
+{
+    struct program p = {0};
+    struct engine_visitor v = {
+        .ctx = &p.artifact, .import = visit_import, .export = visit_export};
+    enum engine_artifact artifact;
+    autobuf why = BUF_INIT;
+    struct stat st;
+    int r;
+
+    if (fstat(fd, &st) < 0)
+        return err_errno(e, -errno, "ReadFailed", "cannot examine the program");
+    p.len = (size_t)st.st_size;
+    if (p.len) {
+        void *data = mmap(NULL, p.len, PROT_READ, MAP_PRIVATE, fd, 0);
+
+        if (data == MAP_FAILED)
+            return err_errno(e, -errno, "ReadFailed", "cannot map the program");
+        p.data = data;
+    }
+    r = engine_inspect(p.data, p.len, validate, &v, &artifact, e);
+    if (r < 0) {
+        program_done(&p);
+        return r;
+    }
+    p.artifact.is_component = artifact == ENGINE_COMPONENT;
+    p.contract = contract_decide(&p.artifact, &why);
+    p.why = buf_take(&why);
+    *ret = p;
+    return 0;
+}
+
+void program_done(struct program *p)
+{
+    if (p->data)
+        munmap((void *)(uintptr_t)p->data, p->len);
+    artifact_done(&p->artifact);
+    free(p->why);
+    *p = (struct program){0};
+}
+
+static void export_names(const struct artifact *a, struct buf *ret)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < a->n_exports && n < 8; i++)
+        if (str_eq(a->exports[i].kind, "func"))
+            buf_addf(ret, "%s%.60s", n++ ? ", " : "", a->exports[i].name);
+}
+
+int program_check_runnable(const struct program *p, const char *invoke, struct err *e)
+{
+    autobuf names = BUF_INIT;
+
+    TRY(contract_check_imports(&p->artifact, e));
+    if (invoke)
+        return 0;
+    switch (p->contract) {
+    case CONTRACT_P1_COMMAND:
+    case CONTRACT_P2_COMMAND:
+    case CONTRACT_P3_COMMAND:
+        return 0;
+    case CONTRACT_P2_HTTP:
+    case CONTRACT_P3_HTTP:
+        return err_set(e, -ENOEXEC, "NotRunnable",
+                       "it is an HTTP service, not a command: %s; 'wherry run' starts commands",
+                       p->why);
+    case CONTRACT_P1_REACTOR:
+    case CONTRACT_LIBRARY:
+        export_names(&p->artifact, &names);
+        return err_set(e, -ENOEXEC, "NotRunnable",
+                       "it has no command to run: %s; name a function with --invoke%s%s", p->why,
+                       names.len ? ": " : "", buf_str(&names));
+    case CONTRACT_UNKNOWN:
+        break;
+    }
+    return err_set(e, -ENOEXEC, "NotRunnable", "there is nothing to run: %s", p->why);
+}
+
+/* A cache that cannot be used costs time and nothing else. */
+static void warn_cache(const struct err *e)
+{
+    log_warn("%s; the code is compiled anew each time", e->msg);
+}
+
+/* 1 with code, 0 with a handle for an entry to make or -1 for none. */
+static int look_up(struct cache *cache, const char *key, int *ret_code, int *ret_handle)
+{
+    struct err e = ERR_INIT;
+    int fd, r;
+
+    *ret_handle = -1;
+    if (!cache)
+        return 0;
+    r = cache_find(cache, key, ret_code, &e);
+    if (!r) {
+        r = cache_begin(cache, key, &fd, &e);
+        if (!r)
+            *ret_handle = fd;
+        else if (r > 0)
+            *ret_code = fd;
+    }
+    if (r < 0) {
+        warn_cache(&e);
+        return 0;
+    }
+    return r;
+}
+
+static int compile(const struct program *p, int program_fd, const char *name,
+                   const struct code_options *o, int *ret_fd, struct err *e)
+{
+    uint64_t start = clock_monotonic_ns();
+    struct compiler_options c = {.name = name,
+                                 .program_bytes = p->len,
+                                 .is_interruptible = o->is_interruptible,
+                                 .has_progress = o->has_progress,
+                                 .stop_fd = o->stop_fd};
+
+    TRY(compiler_run(program_fd, &c, ret_fd, e));
+    log_info("compiled %s in %.1f s", name, (double)(clock_monotonic_ns() - start) / 1e9);
+    return 0;
+}
+
+int code_obtain(const struct program *p, int program_fd, const char *name,
+                const struct code_options *o, int *ret_fd, bool *ret_was_cached, struct err *e)
+{
+    char settings[512], key[CACHE_KEY_SIZE];
+    struct digest digest;
+    struct err cache_error = ERR_INIT;
+    int handle, r, fd = -EBADF;
+
+    digest_bytes(p->data, p->len, &digest);
+    engine_settings(o->is_interruptible, settings, sizeof(settings));
+    cache_key(&digest, settings, key);
+    r = look_up(o->cache, key, &fd, &handle);
+    if (ret_was_cached)
+        *ret_was_cached = r > 0;
+    if (r > 0) {
+        log_info("found the compiled code of %s in the cache", name);
+        *ret_fd = fd;
+        return 0;
+    }
+    r = compile(p, program_fd, name, o, &fd, e);
+    if (r < 0) {
+        if (handle >= 0)
+            cache_abandon(o->cache, key, handle);
+        return r;
+    }
+    if (handle >= 0 && cache_commit(o->cache, key, handle, fd, &cache_error) < 0)
+        warn_cache(&cache_error);
+    *ret_fd = fd;
+    return 0;
+}

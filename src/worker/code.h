@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/digest.h"
+#include "guest/contract.h"
+#include "store/cache.h"
+
+/*
+ * From a program's bytes to machine code: what it is, then the cache, then a compiler in a child
+ * process with limits, because a hostile program may make the compiler slow, large or broken.
+ */
+
+/* A program file in memory. */
+struct program {
+    const void *data;
+    size_t len;
+    struct artifact artifact;
+    enum contract contract;
+    char *why; /* of the contract */
+};
+
+/*
+ * Maps the file and recognises it. With `validate` all of it is validated. On failure nothing is
+ * held. Errors: -ENOEXEC "NotWasm", "InvalidWasm", "UnknownWasmVersion".
+ */
+int program_open(int fd, bool validate, struct program *ret, struct err *e);
+void program_done(struct program *p);
+
+/* Fails with -ENOEXEC when nothing in the program can be run: `invoke` is the export asked for,
+ * NULL for the entry point. "UnknownImport", "NotRunnable". */
+int program_check_runnable(const struct program *p, const char *invoke, struct err *e);
+
+struct code_options {
+    struct cache *cache;   /* NULL: nothing is kept */
+    bool is_interruptible; /* engine.h */
+    bool has_progress;     /* show what takes long on the terminal at stderr */
+    int stop_fd;           /* becoming readable ends the compilation; -1: nothing does */
+};
+
+/*
+ * Opens the machine code of the program: from the cache, or compiled now. *ret_was_cached may be
+ * NULL. A cache that cannot be used is warned about and not used. Errors: "InvalidWasm",
+ * "CompileFailed" (the compiler ran into its limits or died), -ECANCELED "Stopped".
+ */
+int code_obtain(const struct program *p, int program_fd, const char *name,
+                const struct code_options *o, int *ret_fd, bool *ret_was_cached, struct err *e);

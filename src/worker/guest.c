@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/guest.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/eventfd.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "worker/code.h"
+#include "worker/grants.h"
+#include "worker/log_file.h"
+#include "worker/streams.h"
+
+/* Enough for the host functions that run outside of the guest's own stack. */
+#define THREAD_STACK_BYTES (512u << 10)
+
+struct guest {
+    const struct guest_host *host;
+    struct guest_spec spec;
+    pthread_t thread;
+    int stop_fd; /* eventfd: readable once the guest is to stop */
+
+    _Atomic(enum guest_state) state;
+    _Atomic(enum guest_stop) stop;
+    _Atomic uint64_t deadline_ns;
+
+    /* Guards what follows, which the thread makes and others use. */
+    pthread_mutex_t lock;
+    struct engine_guest *engine_guest; /* only while it runs */
+    bool has_thread_clock;
+    clockid_t thread_clock;
+    struct engine_figures figures; /* last known */
+    uint64_t started_ns;           /* realtime; 0: it never ran */
+
+    struct guest_status status; /* of an ended guest */
+
+    /* The thread's own. */
+    struct fd_stream fd_streams[3];
+    struct log_file *log;
+};
+
+/* ---- The engine, opened by the first guest ---- */
+
+static pthread_mutex_t engine_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct engine *shared_engine;
+
+static int engine_get(bool is_interruptible, struct engine **ret, struct err *e)
+{
+    struct engine_options o = {.is_interruptible = is_interruptible};
+    int r = 0;
+
+    pthread_mutex_lock(&engine_lock);
+    if (!shared_engine)
+        r = engine_open(&o, &shared_engine, e);
+    *ret = shared_engine;
+    pthread_mutex_unlock(&engine_lock);
+    return r;
+}
+
+void guest_engine_close(void)
+{
+    engine_close(take_ptr(shared_engine));
+}
+
+/* ---- Status ---- */
+
+struct ending {
+    const char *reason;
+    int exit_code;
+};
+
+static const struct ending stop_endings[] = {
+    [GUEST_STOP_NONE] = {"Stopped", GUEST_EXIT_SIGTERM},
+    [GUEST_STOP_REQUEST] = {"Stopped", GUEST_EXIT_SIGTERM},
+    [GUEST_STOP_DEADLINE] = {"DeadlineExceeded", GUEST_EXIT_DEADLINE},
+    [GUEST_STOP_SIGINT] = {"Stopped", GUEST_EXIT_SIGINT},
+    [GUEST_STOP_SIGTERM] = {"Stopped", GUEST_EXIT_SIGTERM},
+};
+
+static char *now_text(uint64_t ns)
+{
+    char text[CLOCK_RFC3339NANO_SIZE];
+
+    clock_rfc3339nano_format(ns, text);
+    return xstrdup(text);
+}
+
+static uint64_t thread_cpu_ns(const struct guest *g)
+{
+    struct timespec t = {0};
+
+    if (g->has_thread_clock)
+        clock_gettime(g->thread_clock, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* All but how it ended. Called with the lock held. */
+static void status_begin(struct guest *g, struct guest_status *s)
+{
+    *s = (struct guest_status){
+        .id = xstrdup(g->spec.id),
+        .started_at = g->started_ns ? now_text(g->started_ns) : NULL,
+        .finished_at = now_text(clock_realtime_ns()),
+        .cpu_ns = (int64_t)thread_cpu_ns(g),
+        .memory_peak_bytes = (int64_t)g->figures.memory_peak_bytes,
+        .calls = (int64_t)g->figures.calls,
+    };
+}
+
+static void status_stopped(struct guest *g, enum guest_stop cause, struct guest_status *s)
+{
+    char limit[DURATION_SIZE];
+
+    s->reason = xstrdup(stop_endings[cause].reason);
+    s->exit_code = stop_endings[cause].exit_code;
+    if (cause != GUEST_STOP_DEADLINE)
+        return;
+    duration_ms_format(g->spec.timeout_ms, limit);
+    s->message = xasprintf("it ran longer than its time limit of %s", limit);
+}
+
+static void status_trapped(struct guest *g, const struct engine_outcome *o, struct guest_status *s)
+{
+    char limit[SIZE_TEXT_SIZE];
+
+    if (o->memory_refused || str_eq(o->trap, "MemoryLimit")) {
+        size_bytes_format((uint64_t)g->spec.memory_bytes, limit);
+        s->reason = xstrdup("OOMKilled");
+        s->exit_code = GUEST_EXIT_MEMORY;
+        s->message = xasprintf("it needed more memory than its limit of %s, and then: %s", limit,
+                               o->detail);
+        return;
+    }
+    s->reason = xstrdup("Trap");
+    s->exit_code = GUEST_EXIT_TRAP;
+    s->message = xasprintf("%s: %s", o->trap, o->detail);
+}
+
+static void status_from_outcome(struct guest *g, const struct engine_outcome *o,
+                                struct guest_status *s)
+{
+    s->memory_refused = o->memory_refused;
+    switch (o->end) {
+    case ENGINE_EXITED:
+        s->exit_code = o->exit_code & 0xff;
+        s->is_guest_exit = true;
+        s->reason = xstrdup(s->exit_code ? "Error" : "Completed");
+        return;
+    case ENGINE_TRAPPED:
+        status_trapped(g, o, s);
+        return;
+    case ENGINE_STOPPED:
+        status_stopped(g, atomic_load(&g->stop), s);
+        return;
+    }
+}
+
+static void status_failed(const struct guest *g, const struct err *e, struct guest_status *s)
+{
+    if (e->code == -ECANCELED) {
+        enum guest_stop cause = atomic_load(&g->stop);
+
+        s->reason = xstrdup(stop_endings[cause].reason);
+        s->exit_code = stop_endings[cause].exit_code;
+    } else {
+        s->reason = xstrdup(e->reason);
+        s->exit_code = e->code == -ENOEXEC || str_eq(e->reason, "NoSuchExport")
+                           ? GUEST_EXIT_NOT_RUNNABLE
+                           : GUEST_EXIT_WHERRY;
+    }
+    s->message = xstrdup(e->msg);
+}
+
+void guest_status_now(struct guest *g, enum guest_stop cause, struct guest_status *ret)
+{
+    pthread_mutex_lock(&g->lock);
+    if (g->engine_guest)
+        engine_guest_figures(g->engine_guest, &g->figures);
+    status_begin(g, ret);
+    status_stopped(g, cause, ret);
+    pthread_mutex_unlock(&g->lock);
+}
+
+/* ---- The thread ---- */
+
+static int streams_open(struct guest *g, struct engine_guest_options *o, struct err *e)
+{
+    const int64_t fds[] = {g->spec.stdin_fd, g->spec.stdout_fd, g->spec.stderr_fd};
+
+    for (int i = 0; i < 3; i++)
+        if (fds[i] >= 0)
+            fd_stream_init(&g->fd_streams[i], (int)fds[i], i == 0, &o->streams[i]);
+    if (g->spec.log_dir_fd < 0 || (fds[1] >= 0 && fds[2] >= 0))
+        return 0;
+    TRY(log_file_open((int)g->spec.log_dir_fd, g->spec.log_name ? g->spec.log_name : g->spec.id,
+                      (uint64_t)g->spec.log_limit_bytes, (unsigned)g->spec.log_files, &g->log, e));
+    for (int i = 1; i < 3; i++)
+        if (fds[i] < 0)
+            o->streams[i] = log_file_stream(g->log, i);
+    return 0;
+}
+
+/* What an invoked export returned goes where the guest's own output goes. */
+static void on_result(void *ctx, const char *text, size_t len)
+{
+    const struct engine_stream *out = ctx;
+
+    while (out->transfer && len) {
+        ssize_t n = out->transfer(out->ctx, (void *)(uintptr_t)text, len);
+
+        if (n == -EAGAIN) {
+            struct pollfd p = {.fd = out->wait_fd, .events = POLLOUT};
+
+            poll(&p, 1, -1);
+            continue;
+        }
+        if (n <= 0)
+            return;
+        text += n;
+        len -= (size_t)n;
+    }
+}
+
+static void options_fill(const struct guest *g, const struct engine_dir *dirs,
+                         struct engine_guest_options *o)
+{
+    static char *const none[] = {NULL};
+    const struct guest_spec *s = &g->spec;
+
+    o->name = s->name ? s->name : s->id;
+    o->args = (const char *const *)(s->args.n ? s->args.v : none);
+    o->env = (const char *const *)(s->env.n ? s->env.v : none);
+    o->dirs = dirs;
+    o->n_dirs = s->n_dirs;
+    o->invoke = s->invoke;
+    o->on_result_ctx = &o->streams[1];
+    o->on_result = on_result;
+    o->network.resolv_conf = s->resolv_conf;
+    o->network.hosts = s->hosts;
+    o->limits = (struct engine_limits){
+        .memory_bytes = (uint64_t)s->memory_bytes,
+        .table_elements = (uint64_t)s->table_elements,
+        .tables = (uint64_t)s->tables,
+        .memories = (uint64_t)s->memories,
+        .instances = (uint64_t)s->instances,
+        .descriptors = (uint64_t)s->descriptors,
+    };
+}
+
+static void announce(struct guest *g, enum guest_state state)
+{
+    uint64_t one = 1;
+
+    atomic_store(&g->state, state);
+    if (write(g->host->event_fd, &one, sizeof(one)) < 0)
+        BUG_ON(errno != EAGAIN);
+}
+
+static int run_prepared(struct guest *g, struct engine_guest *eg, struct engine_outcome *outcome,
+                        struct err *e)
+{
+    int r;
+
+    pthread_mutex_lock(&g->lock);
+    g->engine_guest = eg;
+    g->started_ns = clock_realtime_ns();
+    pthread_mutex_unlock(&g->lock);
+    if (g->spec.timeout_ms)
+        atomic_store(&g->deadline_ns,
+                     clock_monotonic_ns() + (uint64_t)g->spec.timeout_ms * 1000000u);
+    /* A stop that came before there was an engine guest would be lost otherwise. */
+    if (atomic_load(&g->stop) != GUEST_STOP_NONE)
+        engine_guest_stop(eg);
+    announce(g, GUEST_RUNNING);
+    r = engine_guest_run(eg, outcome, e);
+    pthread_mutex_lock(&g->lock);
+    engine_guest_figures(eg, &g->figures);
+    g->engine_guest = NULL;
+    pthread_mutex_unlock(&g->lock);
+    return r;
+}
+
+/* With machine code at hand: the engine's part. */
+static int run_code(struct guest *g, struct engine *engine, int code_fd,
+                    struct engine_outcome *outcome, struct err *e)
+{
+    struct engine_guest_options o = {0};
+    autofree struct engine_dir *dirs = xcalloc(g->spec.n_dirs + 1, sizeof(*dirs));
+    AUTO(grants) grants = NULL;
+    struct engine_code *code = NULL;
+    struct engine_guest *eg = NULL;
+    int r;
+
+    for (size_t i = 0; i < g->spec.n_dirs; i++)
+        dirs[i] = (struct engine_dir){.fd = (int)g->spec.dirs[i].fd,
+                                      .guest_path = g->spec.dirs[i].path,
+                                      .is_read_only = g->spec.dirs[i].is_read_only};
+    TRY(grants_new(&g->spec.allow_net, &grants, e));
+    TRY(streams_open(g, &o, e));
+    options_fill(g, dirs, &o);
+    grants_attach(grants, &o.network);
+    TRY(engine_code_open(engine, code_fd, &code, e));
+    r = engine_guest_new(engine, code, &o, &eg, e);
+    engine_code_close(code);
+    if (r >= 0)
+        r = run_prepared(g, eg, outcome, e);
+    engine_guest_free(eg);
+    return r;
+}
+
+static int run(struct guest *g, struct engine_outcome *outcome, struct err *e)
+{
+    struct code_options o = {.cache = g->host->cache,
+                             .is_interruptible = g->host->is_interruptible,
+                             .has_progress = g->host->has_progress,
+                             .stop_fd = g->stop_fd};
+    const char *name = g->spec.name ? g->spec.name : g->spec.id;
+    struct program program = {0};
+    struct engine *engine;
+    autofd code_fd = -EBADF;
+    int r;
+
+    TRY(program_open((int)g->spec.module_fd, false, &program, e));
+    r = program_check_runnable(&program, g->spec.invoke, e);
+    if (r >= 0)
+        r = code_obtain(&program, (int)g->spec.module_fd, name, &o, &code_fd, NULL, e);
+    program_done(&program);
+    if (r < 0)
+        return r;
+    TRY(engine_get(g->host->is_interruptible, &engine, e));
+    return run_code(g, engine, code_fd, outcome, e);
+}
+
+static void *guest_main(void *arg)
+{
+    struct guest *g = arg;
+    struct engine_outcome *outcome = xcalloc(1, sizeof(*outcome));
+    struct err e = ERR_INIT;
+    int r;
+
+    pthread_mutex_lock(&g->lock);
+    g->has_thread_clock = pthread_getcpuclockid(pthread_self(), &g->thread_clock) == 0;
+    pthread_mutex_unlock(&g->lock);
+    r = run(g, outcome, &e);
+    log_file_close(take_ptr(g->log));
+    pthread_mutex_lock(&g->lock);
+    status_begin(g, &g->status);
+    if (r < 0)
+        status_failed(g, &e, &g->status);
+    else
+        status_from_outcome(g, outcome, &g->status);
+    g->has_thread_clock = false;
+    pthread_mutex_unlock(&g->lock);
+    free(outcome);
+    announce(g, GUEST_ENDED);
+    return NULL;
+}
+
+/* ---- The outside ---- */
+
+int guest_start(const struct guest_host *host, struct guest_spec *spec, struct guest **ret,
+                struct err *e)
+{
+    struct guest *g = xcalloc(1, sizeof(*g));
+    pthread_attr_t attr;
+    int r;
+
+    g->host = host;
+    g->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    pthread_mutex_init(&g->lock, NULL);
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, THREAD_STACK_BYTES);
+    g->spec = *spec;
+    r = g->stop_fd < 0 ? errno : pthread_create(&g->thread, &attr, guest_main, g);
+    pthread_attr_destroy(&attr);
+    if (r) {
+        if (g->stop_fd >= 0)
+            close(g->stop_fd);
+        pthread_mutex_destroy(&g->lock);
+        free(g);
+        return err_errno(e, -r, "StartFailed", "cannot start a thread for the guest");
+    }
+    guest_spec_init(spec);
+    *ret = g;
+    return 0;
+}
+
+const char *guest_id(const struct guest *g)
+{
+    return g->spec.id;
+}
+
+enum guest_state guest_state(const struct guest *g)
+{
+    return atomic_load(&g->state);
+}
+
+uint64_t guest_deadline_ns(const struct guest *g)
+{
+    return atomic_load(&g->deadline_ns);
+}
+
+void guest_stop(struct guest *g, enum guest_stop cause)
+{
+    enum guest_stop none = GUEST_STOP_NONE;
+    uint64_t one = 1;
+
+    if (!atomic_compare_exchange_strong(&g->stop, &none, cause))
+        return;
+    if (write(g->stop_fd, &one, sizeof(one)) < 0)
+        BUG_ON(errno != EAGAIN);
+    pthread_mutex_lock(&g->lock);
+    if (g->engine_guest)
+        engine_guest_stop(g->engine_guest);
+    pthread_mutex_unlock(&g->lock);
+}
+
+void guest_figures(struct guest *g, struct message_figures *ret)
+{
+    pthread_mutex_lock(&g->lock);
+    if (g->engine_guest)
+        engine_guest_figures(g->engine_guest, &g->figures);
+    *ret = (struct message_figures){
+        .cpu_ns = guest_state(g) == GUEST_ENDED ? g->status.cpu_ns : (int64_t)thread_cpu_ns(g),
+        .memory_bytes = guest_state(g) == GUEST_ENDED ? 0 : (int64_t)g->figures.memory_bytes,
+        .memory_peak_bytes = (int64_t)g->figures.memory_peak_bytes,
+        .calls = (int64_t)g->figures.calls,
+    };
+    pthread_mutex_unlock(&g->lock);
+}
+
+const struct guest_status *guest_status(const struct guest *g)
+{
+    BUG_ON(guest_state(g) != GUEST_ENDED);
+    return &g->status;
+}
+
+static void fd_close(void *ctx, int64_t *fd)
+{
+    (void)ctx;
+    if (*fd > STDERR_FILENO)
+        close((int)*fd);
+    *fd = -1;
+}
+
+void guest_free(struct guest *g)
+{
+    pthread_join(g->thread, NULL);
+    guest_spec_fds(&g->spec, fd_close, NULL);
+    guest_spec_done(&g->spec);
+    guest_status_done(&g->status);
+    close(g->stop_fd);
+    pthread_mutex_destroy(&g->lock);
+    free(g);
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "engine/engine.h"
+#include "guest/message.h"
+#include "guest/spec.h"
+#include "guest/status.h"
+#include "store/cache.h"
+
+/*
+ * One guest on a thread of its own, from its spec to its status. The thread does everything that
+ * may block: reading, compiling, running. The caller's loop learns of progress through an eventfd
+ * and then asks for the state; it may stop the guest at any time.
+ */
+
+/* What all guests of the process share. */
+struct guest_host {
+    struct cache *cache; /* NULL: nothing is kept */
+    bool is_interruptible;
+    bool has_progress;
+    int event_fd; /* eventfd, counted up when a guest changed its state */
+};
+
+enum guest_state {
+    GUEST_STARTING, /* read and compiled */
+    GUEST_RUNNING,
+    GUEST_ENDED, /* the status is final; the thread is about to end */
+};
+
+enum guest_stop {
+    GUEST_STOP_NONE,
+    GUEST_STOP_REQUEST,
+    GUEST_STOP_DEADLINE,
+    GUEST_STOP_SIGINT,
+    GUEST_STOP_SIGTERM,
+};
+
+struct guest;
+
+/*
+ * Starts a guest. Takes the content of *spec and its descriptors (closed when the guest is freed,
+ * but for 0 to 2). `host` must outlive the guest.
+ */
+int guest_start(const struct guest_host *host, struct guest_spec *spec, struct guest **ret,
+                struct err *e);
+
+const char *guest_id(const struct guest *g);
+enum guest_state guest_state(const struct guest *g);
+
+/* When its time is up, in clock_monotonic_ns(); 0 while it does not run or without a limit. */
+uint64_t guest_deadline_ns(const struct guest *g);
+
+/* The first cause counts. Returns at once; the guest ends by and by. */
+void guest_stop(struct guest *g, enum guest_stop cause);
+
+void guest_figures(struct guest *g, struct message_figures *ret);
+
+/* The final status of an ended guest; owned by the guest. */
+const struct guest_status *guest_status(const struct guest *g);
+
+/*
+ * The status as if the guest ended now by `cause`: for a process that is about to exit around its
+ * one guest. Released by guest_status_done().
+ */
+void guest_status_now(struct guest *g, enum guest_stop cause, struct guest_status *ret);
+
+/* Waits for the thread of an ended guest and frees all. */
+void guest_free(struct guest *g);
+
+/* Frees the engine that the guests of a host shared. */
+void guest_engine_close(void);

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/digest.h"
+#include "base/fds.h"
+#include "base/strv.h"
+#include "worker/code.h"
+#include "worker/jobs.h"
+
+static void item_text(struct buf *out, const struct artifact_item *i, const char *missing)
+{
+    buf_addf(out, "  %-9s %s%s%s%s%s\n", i->kind, i->space ? i->space : "", i->space ? " " : "",
+             i->name, i->type[0] ? " " : "", i->type);
+    if (missing)
+        buf_addf(out, "            not offered by wherry; by %s\n", missing);
+}
+
+static void text_out(const struct guest_file *f, const struct program *p, const char *digest,
+                     struct buf *out)
+{
+    const struct artifact *a = &p->artifact;
+    char size[SIZE_TEXT_SIZE];
+    autostrv needs = STRV_INIT;
+
+    size_bytes_format(p->len, size);
+    contract_needs(a, &needs);
+    buf_addf(out, "%s\n", f->name);
+    buf_addf(out, "Contract:  %s: %s\n", contract_name(p->contract), p->why);
+    buf_addf(out, "Size:      %s (%zu bytes)\n", size, p->len);
+    buf_addf(out, "Digest:    %s\n", digest);
+    buf_addstr(out, "May need:  ");
+    for (size_t i = 0; i < needs.n; i++)
+        buf_addf(out, "%s%s\n", i ? "           " : "", needs.v[i]);
+    if (!needs.n)
+        buf_addstr(out, "nothing\n");
+    buf_addf(out, "Imports:%s\n", a->n_imports ? "" : "   none");
+    for (size_t i = 0; i < a->n_imports; i++)
+        item_text(out, &a->imports[i], contract_import_missing(a, &a->imports[i]));
+    buf_addf(out, "Exports:%s\n", a->n_exports ? "" : "   none");
+    for (size_t i = 0; i < a->n_exports; i++)
+        item_text(out, &a->exports[i], NULL);
+}
+
+static void items_json(struct json_writer *w, const char *key, const struct artifact *a,
+                       const struct artifact_item *items, size_t n)
+{
+    json_key(w, key);
+    json_begin_array(w);
+    for (size_t i = 0; i < n; i++) {
+        json_begin_object(w);
+        if (items[i].space)
+            json_key_str(w, "module", items[i].space);
+        json_key_str(w, "name", items[i].name);
+        json_key_str(w, "kind", items[i].kind);
+        if (items[i].type[0])
+            json_key_str(w, "type", items[i].type);
+        if (items == a->imports) {
+            const char *missing = contract_import_missing(a, &items[i]);
+
+            json_key_bool(w, "offered", !missing);
+            if (missing)
+                json_key_str(w, "offered_by", missing);
+        }
+        json_end_object(w);
+    }
+    json_end_array(w);
+}
+
+static void json_out(const struct guest_file *f, const struct program *p, const char *digest,
+                     struct json_writer *w)
+{
+    const struct artifact *a = &p->artifact;
+    autostrv needs = STRV_INIT;
+
+    contract_needs(a, &needs);
+    json_begin_object(w);
+    json_key_str(w, "file", f->name);
+    json_key_str(w, "contract", contract_name(p->contract));
+    json_key_str(w, "reason", p->why);
+    json_key_bool(w, "component", a->is_component);
+    json_key_uint(w, "size", p->len);
+    json_key_str(w, "digest", digest);
+    json_key_strings(w, "may_need", &needs);
+    items_json(w, "imports", a, a->imports, a->n_imports);
+    items_json(w, "exports", a, a->exports, a->n_exports);
+    json_end_object(w);
+}
+
+int job_inspect(const struct guest_job *j)
+{
+    autobuf out = BUF_INIT;
+    struct err e = ERR_INIT;
+    int status = 0;
+
+    for (size_t i = 0; i < j->n_files; i++) {
+        const struct guest_file *f = &j->files[i];
+        char digest[DIGEST_TEXT_SIZE];
+        struct json_writer w;
+        struct program p;
+        struct digest d;
+
+        if (program_open((int)f->fd, true, &p, &e) < 0) {
+            status = job_fail(j, f->name, &e);
+            continue;
+        }
+        digest_bytes(p.data, p.len, &d);
+        digest_format(&d, digest);
+        json_writer_init(&w, &out, true);
+        if (j->is_json) {
+            json_out(f, &p, digest, &w);
+            json_writer_finish(&w, &e);
+        } else {
+            text_out(f, &p, digest, &out);
+        }
+        program_done(&p);
+    }
+    if (fd_write_all(STDOUT_FILENO, buf_str(&out), out.len, &e) < 0)
+        return job_fail(j, "standard output", &e);
+    return status;
+}

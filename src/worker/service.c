@@ -1,0 +1,511 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/service.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "base/fds.h"
+#include "base/log.h"
+#include "base/version.h"
+#include "worker/guest.h"
+
+#define CONNECTION_LIMIT 16
+#define GUEST_LIMIT      4096
+/* A supervisor that reads nothing is dropped before its queue grows beyond this. */
+#define QUEUE_LIMIT_BYTES (4u << 20)
+
+struct member {
+    struct guest *guest;          /* NULL once it was freed: only the status is kept */
+    struct guest_status status;   /* of an ended guest, the one that was recorded */
+    bool is_ended;
+};
+
+struct service {
+    struct guest_host host;
+    int listen_fd, signal_fd, dir_fd;
+    struct channel connections[CONNECTION_LIMIT];
+    size_t n_connections;
+    struct member *members;
+    size_t n_members, capacity;
+    bool is_shutting_down;
+};
+
+/* ---- Telling ---- */
+
+static void drop(struct service *s, size_t c)
+{
+    channel_done(&s->connections[c]);
+    s->connections[c] = s->connections[--s->n_connections];
+}
+
+/* Queues for one connection and writes what fits. */
+static void tell(struct channel *c, const struct message *m)
+{
+    struct err e = ERR_INIT;
+
+    channel_queue(c, m);
+    /* A broken connection is noticed, and dropped, when it is read. */
+    (void)channel_flush(c, &e);
+}
+
+static void tell_all(struct service *s, const struct message *m)
+{
+    for (size_t i = 0; i < s->n_connections; i++)
+        tell(&s->connections[i], m);
+}
+
+static void tell_simple(struct channel *c, enum message_type type, const char *id)
+{
+    struct message m;
+
+    message_init(&m, type, id);
+    tell(c, &m);
+    message_done(&m);
+}
+
+static void tell_refused(struct channel *c, const char *id, const struct err *e)
+{
+    struct message m;
+
+    message_init(&m, MESSAGE_REFUSED, id);
+    m.reason = xstrdup(e->reason);
+    m.text = xstrdup(e->msg);
+    tell(c, &m);
+    message_done(&m);
+}
+
+static void tell_hello(struct channel *c)
+{
+    struct message m;
+
+    message_init(&m, MESSAGE_HELLO, NULL);
+    m.protocol = MESSAGE_PROTOCOL;
+    m.pid = getpid();
+    m.version = xstrdup(wherry_version);
+    tell(c, &m);
+    message_done(&m);
+}
+
+/* The status is lent to the message. */
+static void exited_message(const struct member *member, struct message *m)
+{
+    message_init(m, MESSAGE_EXITED, member->status.id);
+    m->status = member->status;
+    m->has_status = true;
+}
+
+static void exited_message_done(struct message *m)
+{
+    m->has_status = false;
+    message_done(m);
+}
+
+/* ---- Records ---- */
+
+static void record_name(const char *id, char ret[static GUEST_ID_LIMIT + 8])
+{
+    snprintf(ret, GUEST_ID_LIMIT + 8, "%s.exit", id);
+}
+
+/* Written before the end is told: a supervisor that dies in between finds it. */
+static void record_write(const struct service *s, const struct guest_status *status)
+{
+    char name[GUEST_ID_LIMIT + 8];
+    autobuf text = BUF_INIT;
+    struct json_writer w;
+    struct err e = ERR_INIT;
+
+    if (s->dir_fd < 0)
+        return;
+    record_name(status->id, name);
+    json_writer_init(&w, &text, true);
+    guest_status_encode(status, &w);
+    if (json_writer_finish(&w, &e) < 0 ||
+        file_write_at(s->dir_fd, name, text.data, text.len, 0600, 0, &e) < 0)
+        log_error("cannot record the end of %s: %s", status->id, e.msg);
+}
+
+static void worker_record_write(const struct service *s)
+{
+    autobuf text = BUF_INIT;
+    struct json_writer w;
+    struct err e = ERR_INIT;
+
+    if (s->dir_fd < 0)
+        return;
+    json_writer_init(&w, &text, true);
+    json_begin_object(&w);
+    json_key_int(&w, "pid", getpid());
+    json_key_int(&w, "protocol", MESSAGE_PROTOCOL);
+    json_key_str(&w, "version", wherry_version);
+    json_key_str(&w, "engine", engine_version());
+    json_end_object(&w);
+    if (json_writer_finish(&w, &e) < 0 ||
+        file_write_at(s->dir_fd, "worker.json", text.data, text.len, 0600, 0, &e) < 0)
+        log_error("cannot record the worker: %s", e.msg);
+}
+
+/* ---- Guests ---- */
+
+static struct member *member_find(struct service *s, const char *id)
+{
+    for (size_t i = 0; i < s->n_members; i++) {
+        struct member *m = &s->members[i];
+
+        if (str_eq(m->guest ? guest_id(m->guest) : m->status.id, id))
+            return m;
+    }
+    return NULL;
+}
+
+static struct guest_status status_copy(const struct guest_status *from)
+{
+    struct guest_status s = *from;
+    char **const texts[] = {&s.id, &s.reason, &s.message, &s.started_at, &s.finished_at};
+
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+        if (*texts[i])
+            *texts[i] = xstrdup(*texts[i]);
+    return s;
+}
+
+static void member_end(struct service *s, struct member *m)
+{
+    struct message exited;
+
+    m->status = status_copy(guest_status(m->guest));
+    m->is_ended = true;
+    guest_free(take_ptr(m->guest));
+    record_write(s, &m->status);
+    exited_message(m, &exited);
+    tell_all(s, &exited);
+    exited_message_done(&exited);
+}
+
+/* What an eventfd count announced: looks at all, since it does not say who. */
+static void guests_check(struct service *s)
+{
+    uint64_t now = clock_monotonic_ns();
+
+    for (size_t i = 0; i < s->n_members; i++) {
+        struct member *m = &s->members[i];
+        uint64_t deadline;
+
+        if (m->is_ended)
+            continue;
+        if (guest_state(m->guest) == GUEST_ENDED) {
+            member_end(s, m);
+            continue;
+        }
+        deadline = guest_deadline_ns(m->guest);
+        if (deadline && now >= deadline)
+            guest_stop(m->guest, GUEST_STOP_DEADLINE);
+    }
+}
+
+/* Milliseconds until the next deadline of a guest that was not stopped for it yet. */
+static int wait_ms(const struct service *s)
+{
+    uint64_t now = clock_monotonic_ns(), next = UINT64_MAX;
+
+    for (size_t i = 0; i < s->n_members; i++) {
+        uint64_t d = s->members[i].is_ended ? 0 : guest_deadline_ns(s->members[i].guest);
+
+        if (d > now && d < next)
+            next = d;
+    }
+    if (next == UINT64_MAX)
+        return -1;
+    next = (next - now + 999999) / 1000000;
+    return next > 1000000 ? 1000000 : (int)next;
+}
+
+static int start(struct service *s, struct guest_spec *spec, struct err *e)
+{
+    struct guest *g;
+
+    if (s->is_shutting_down)
+        return err_set(e, -ESHUTDOWN, "ShuttingDown", "the worker is shutting down");
+    if (s->n_members >= GUEST_LIMIT)
+        return err_set(e, -EAGAIN, "TooManyGuests", "the worker has %d guests already",
+                       GUEST_LIMIT);
+    if (member_find(s, spec->id))
+        return err_set(e, -EEXIST, "AlreadyExists", "the worker has a guest '%s' already",
+                       spec->id);
+    TRY(guest_start(&s->host, spec, &g, e));
+    if (s->n_members == s->capacity) {
+        s->capacity = s->capacity ? 2 * s->capacity : 16;
+        s->members = xrealloc(s->members, s->capacity, sizeof(*s->members));
+    }
+    s->members[s->n_members++] = (struct member){.guest = g};
+    return 0;
+}
+
+static void list(struct service *s, struct channel *c)
+{
+    for (size_t i = 0; i < s->n_members; i++) {
+        struct message m;
+
+        if (!s->members[i].is_ended) {
+            tell_simple(c, MESSAGE_STARTED, guest_id(s->members[i].guest));
+            continue;
+        }
+        exited_message(&s->members[i], &m);
+        tell(c, &m);
+        exited_message_done(&m);
+    }
+    tell_simple(c, MESSAGE_LISTED, NULL);
+}
+
+static void forget(struct service *s, struct member *m)
+{
+    char name[GUEST_ID_LIMIT + 8];
+
+    record_name(m->status.id, name);
+    if (s->dir_fd >= 0)
+        unlinkat(s->dir_fd, name, 0);
+    guest_status_done(&m->status);
+    *m = s->members[--s->n_members];
+}
+
+static void shut_down(struct service *s)
+{
+    s->is_shutting_down = true;
+    for (size_t i = 0; i < s->n_members; i++)
+        if (!s->members[i].is_ended)
+            guest_stop(s->members[i].guest, GUEST_STOP_SIGTERM);
+}
+
+/* ---- Requests ---- */
+
+static void start_request(struct service *s, struct channel *c, struct message *m, const int *fds,
+                          size_t n_fds)
+{
+    struct err e = ERR_INIT;
+    autofree char *id = xstrdup(m->spec.id);
+
+    if (start(s, &m->spec, &e) < 0) {
+        for (size_t i = 0; i < n_fds; i++)
+            close(fds[i]);
+        tell_refused(c, id, &e);
+        return;
+    }
+    tell_simple(c, MESSAGE_STARTED, id);
+}
+
+static void member_request(struct service *s, struct channel *c, const struct message *m)
+{
+    struct member *member = member_find(s, m->id);
+    struct message answer;
+    struct err e = ERR_INIT;
+
+    if (!member) {
+        err_set(&e, -ENOENT, "NotFound", "the worker has no guest '%s'", m->id);
+        tell_refused(c, m->id, &e);
+    } else if (m->type == MESSAGE_STOP) {
+        if (!member->is_ended)
+            guest_stop(member->guest, GUEST_STOP_REQUEST);
+    } else if (m->type == MESSAGE_FORGET && !member->is_ended) {
+        err_set(&e, -EBUSY, "StillRunning", "the guest '%s' has not ended", m->id);
+        tell_refused(c, m->id, &e);
+    } else if (m->type == MESSAGE_FORGET) {
+        forget(s, member);
+    } else {
+        message_init(&answer, MESSAGE_FIGURES, m->id);
+        if (member->is_ended)
+            answer.figures =
+                (struct message_figures){.cpu_ns = member->status.cpu_ns,
+                                         .memory_peak_bytes = member->status.memory_peak_bytes,
+                                         .calls = member->status.calls};
+        else
+            guest_figures(member->guest, &answer.figures);
+        tell(c, &answer);
+        message_done(&answer);
+    }
+}
+
+static void request(struct service *s, struct channel *c, struct message *m, const int *fds,
+                    size_t n_fds)
+{
+    struct err e = ERR_INIT;
+
+    switch (m->type) {
+    case MESSAGE_START:
+        start_request(s, c, m, fds, n_fds);
+        return;
+    case MESSAGE_STOP:
+    case MESSAGE_MEASURE:
+    case MESSAGE_FORGET:
+        member_request(s, c, m);
+        break;
+    case MESSAGE_LIST:
+        list(s, c);
+        break;
+    case MESSAGE_SHUTDOWN:
+        shut_down(s);
+        break;
+    case MESSAGE_HELLO: /* a supervisor may say who it is; nothing depends on it */
+        break;
+    case MESSAGE_STARTED:
+    case MESSAGE_REFUSED:
+    case MESSAGE_EXITED:
+    case MESSAGE_FIGURES:
+    case MESSAGE_LISTED:
+    case MESSAGE_TYPES:
+        err_set(&e, -EINVAL, "BadMessage", "'%s' is not a request", message_type_name(m->type));
+        tell_refused(c, m->id, &e);
+        break;
+    }
+    for (size_t i = 0; i < n_fds; i++)
+        close(fds[i]);
+}
+
+/* Reads and serves a connection; false when it is to be dropped. */
+static bool serve(struct service *s, struct channel *c)
+{
+    int fds[MESSAGE_FD_LIMIT];
+    struct err e = ERR_INIT;
+    struct message m;
+    size_t n_fds;
+    int is_closed = channel_read(c, &e), r;
+
+    if (is_closed < 0)
+        return false;
+    while ((r = channel_next(c, &m, fds, &n_fds, &e)) > 0) {
+        request(s, c, &m, fds, n_fds);
+        message_done(&m);
+    }
+    if (r < 0)
+        log_warn("a supervisor's connection is closed: %s", e.msg);
+    return r == 0 && !is_closed;
+}
+
+static void accept_one(struct service *s)
+{
+    int fd = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+    if (fd < 0)
+        return;
+    if (s->n_connections == CONNECTION_LIMIT) {
+        log_warn("a supervisor is turned away: there are %d connections", CONNECTION_LIMIT);
+        close(fd);
+        return;
+    }
+    channel_init(&s->connections[s->n_connections], fd);
+    tell_hello(&s->connections[s->n_connections++]);
+}
+
+/* ---- The loop ---- */
+
+enum { POLL_EVENTS, POLL_SIGNALS, POLL_LISTEN, POLL_FIXED };
+
+static void connections_serve(struct service *s, const struct pollfd *p, size_t n)
+{
+    struct err e = ERR_INIT;
+
+    /* Backwards, because dropping moves the last one into the gap. */
+    for (size_t i = n; i-- > 0;) {
+        struct channel *c = &s->connections[i];
+        bool is_kept = true;
+
+        if (p[i].revents & (POLLIN | POLLHUP | POLLERR))
+            is_kept = serve(s, c);
+        if (is_kept && c->out.len)
+            is_kept = channel_flush(c, &e) >= 0 && c->out.len <= QUEUE_LIMIT_BYTES;
+        if (!is_kept)
+            drop(s, i);
+    }
+}
+
+static bool is_idle(const struct service *s)
+{
+    for (size_t i = 0; i < s->n_members; i++)
+        if (!s->members[i].is_ended)
+            return false;
+    return true;
+}
+
+static void loop(struct service *s)
+{
+    struct pollfd p[POLL_FIXED + CONNECTION_LIMIT] = {
+        [POLL_EVENTS] = {.fd = s->host.event_fd, .events = POLLIN},
+        [POLL_SIGNALS] = {.fd = s->signal_fd, .events = POLLIN},
+        [POLL_LISTEN] = {.fd = s->listen_fd, .events = POLLIN},
+    };
+
+    while (!s->is_shutting_down || !is_idle(s)) {
+        size_t n = s->n_connections;
+        uint64_t count;
+
+        for (size_t i = 0; i < n; i++)
+            p[POLL_FIXED + i] = (struct pollfd){
+                .fd = s->connections[i].fd,
+                .events = (short)(POLLIN | (s->connections[i].out.len ? POLLOUT : 0))};
+        poll(p, POLL_FIXED + n, wait_ms(s));
+        if (p[POLL_SIGNALS].revents) {
+            struct signalfd_siginfo info;
+
+            if (read(s->signal_fd, &info, sizeof(info)) == sizeof(info))
+                shut_down(s);
+        }
+        if ((p[POLL_EVENTS].revents & POLLIN) &&
+            read(s->host.event_fd, &count, sizeof(count)) < 0)
+            BUG_ON(errno != EAGAIN);
+        guests_check(s);
+        connections_serve(s, p + POLL_FIXED, n);
+        if (p[POLL_LISTEN].revents)
+            accept_one(s);
+    }
+}
+
+static int signals_open(void)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    return signalfd(-1, &set, SFD_CLOEXEC);
+}
+
+int service_main(const struct service_options *o)
+{
+    struct service s = {
+        .host = {.is_interruptible = true, .event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)},
+        .listen_fd = o->listen_fd,
+        .signal_fd = signals_open(),
+        .dir_fd = o->dir_fd,
+    };
+    struct err e = ERR_INIT;
+
+    if (s.host.event_fd < 0 || s.signal_fd < 0 ||
+        fcntl(s.listen_fd, F_SETFL, O_NONBLOCK | fcntl(s.listen_fd, F_GETFL)) < 0) {
+        log_error("the worker cannot start: %s", strerror(errno));
+        return GUEST_EXIT_WHERRY;
+    }
+    fd_cloexec_set(s.listen_fd, true);
+    if (s.dir_fd >= 0)
+        fd_cloexec_set(s.dir_fd, true);
+    if (o->cache_dir && cache_open(o->cache_dir, &s.host.cache, &e) < 0)
+        log_warn("%s; code is compiled anew each time", e.msg);
+    worker_record_write(&s);
+    loop(&s);
+    while (s.n_connections) {
+        channel_flush(&s.connections[0], &e);
+        drop(&s, 0);
+    }
+    for (size_t i = 0; i < s.n_members; i++)
+        guest_status_done(&s.members[i].status);
+    free(s.members);
+    guest_engine_close();
+    if (s.host.cache)
+        cache_free(s.host.cache);
+    return 0;
+}
