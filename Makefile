@@ -15,7 +15,10 @@ all: $(BUILD)/build.ninja
 
 # meson itself does not notice a folder whose meson.build is new.
 $(BUILD)/build.ninja: meson.build meson_options.txt $(wildcard src/*/meson.build tests/*/meson.build)
-	meson setup $(if $(wildcard $@),--reconfigure) $(BUILD) --prefix=$(PREFIX) $(MESON_FLAGS)
+	@for tool in meson ninja cargo; do command -v $$tool >/dev/null || \
+		{ echo "wherry: '$$tool' is missing; 'make deps' installs what the build needs" >&2; exit 1; }; done
+	meson setup $(if $(wildcard $@),--reconfigure) $(BUILD) --prefix=$(PREFIX) $(MESON_FLAGS) || \
+		{ echo "wherry: if something is missing, 'make deps' installs it" >&2; exit 1; }
 	@touch $@
 
 # Debian packages and crates; quick when nothing is missing.
@@ -25,12 +28,18 @@ deps:
 demo:
 	@tools/demo
 
-# The checks, then the tests that take a minute or two.
-test: check all
+# Installs what is missing, checks, then runs the tests that take a minute or two.
+test:
+	@tools/deps
+	@$(MAKE) --no-print-directory check
+	@$(MAKE) --no-print-directory all
 	@tests/run unit integ e2e
 
 # Also what takes long: real packages, fuzzing, examples of every language.
-test-all: check all
+test-all:
+	@tools/deps
+	@$(MAKE) --no-print-directory check
+	@$(MAKE) --no-print-directory all
 	@tests/run unit integ e2e slow
 
 check:

@@ -37,7 +37,7 @@ struct engine_options {
     /* Code checks at loop heads whether it must stop. Needed wherever guests share a process; a
      * process that runs one guest can end it by exiting, and saves the checks. */
     bool is_interruptible;
-    bool has_compiler; /* may compile; without it only engine_code_open() works */
+    bool has_compiler;                /* may compile; without it only engine_code_open() works */
     uint32_t pool_slots;              /* ENGINE_POOLING: most instances at a time */
     uint64_t pool_memory_limit_bytes; /* ENGINE_POOLING: most linear memory of one instance */
 };
@@ -150,9 +150,9 @@ struct engine_limits {
 };
 
 struct engine_guest_options {
-    const char *name;         /* what a backtrace calls an unnamed module */
-    const char *const *args;  /* argv, NULL-terminated */
-    const char *const *env;   /* "NAME=value", NULL-terminated */
+    const char *name;        /* what a backtrace calls an unnamed module */
+    const char *const *args; /* argv, NULL-terminated */
+    const char *const *env;  /* "NAME=value", NULL-terminated */
     const struct engine_dir *dirs;
     size_t n_dirs;
     struct engine_stream streams[3]; /* stdin, stdout, stderr */
@@ -164,6 +164,7 @@ struct engine_guest_options {
      * argv. `on_result` gets the results as text.
      */
     const char *invoke;
+    bool is_last; /* the process exits after this guest: its memory is left to the kernel */
     void *on_result_ctx;
     void (*on_result)(void *ctx, const char *text, size_t len);
 };

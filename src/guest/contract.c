@@ -111,12 +111,12 @@ struct world {
 };
 
 static const struct world worlds[] = {
-    {true, false, "wasi:cli/run@0.3.", CONTRACT_P3_COMMAND},
-    {true, false, "wasi:cli/run@0.2.", CONTRACT_P2_COMMAND},
-    {true, false, "wasi:http/handler@0.3.", CONTRACT_P3_HTTP},
-    {true, false, "wasi:http/incoming-handler@0.2.", CONTRACT_P2_HTTP},
-    {false, true, "_start", CONTRACT_P1_COMMAND},
-    {false, true, "_initialize", CONTRACT_P1_REACTOR},
+    {true,  false, "wasi:cli/run@0.3.",               CONTRACT_P3_COMMAND},
+    {true,  false, "wasi:cli/run@0.2.",               CONTRACT_P2_COMMAND},
+    {true,  false, "wasi:http/handler@0.3.",          CONTRACT_P3_HTTP   },
+    {true,  false, "wasi:http/incoming-handler@0.2.", CONTRACT_P2_HTTP   },
+    {false, true,  "_start",                          CONTRACT_P1_COMMAND},
+    {false, true,  "_initialize",                     CONTRACT_P1_REACTOR},
 };
 
 enum contract contract_decide(const struct artifact *a, struct buf *why)
@@ -135,8 +135,9 @@ enum contract contract_decide(const struct artifact *a, struct buf *why)
         }
     }
     if (has_function(a)) {
-        buf_addf(why, "it is %s that exports functions, but no entry point that wherry knows "
-                      "(%s)",
+        buf_addf(why,
+                 "it is %s that exports functions, but no entry point that wherry knows "
+                 "(%s)",
                  what, a->is_component ? "wasi:cli/run" : "_start or _initialize");
         return CONTRACT_LIBRARY;
     }
@@ -147,21 +148,51 @@ enum contract contract_decide(const struct artifact *a, struct buf *why)
 /* ---- Imports ---- */
 
 static const char *const p1_functions[] = {
-    "args_get",          "args_sizes_get",       "environ_get",
-    "environ_sizes_get", "clock_res_get",        "clock_time_get",
-    "fd_advise",         "fd_allocate",          "fd_close",
-    "fd_datasync",       "fd_fdstat_get",        "fd_fdstat_set_flags",
-    "fd_filestat_get",   "fd_filestat_set_size", "fd_filestat_set_times",
-    "fd_fdstat_set_rights", "fd_pread",          "fd_prestat_get",
-    "fd_prestat_dir_name", "fd_pwrite",          "fd_read",
-    "fd_readdir",        "fd_renumber",          "fd_seek",
-    "fd_sync",           "fd_tell",              "fd_write",
-    "path_create_directory", "path_filestat_get", "path_filestat_set_times",
-    "path_link",         "path_open",            "path_readlink",
-    "path_remove_directory", "path_rename",      "path_symlink",
-    "path_unlink_file",  "poll_oneoff",          "proc_exit",
-    "proc_raise",        "sched_yield",          "random_get",
-    "sock_accept",       "sock_recv",            "sock_send",
+    "args_get",
+    "args_sizes_get",
+    "environ_get",
+    "environ_sizes_get",
+    "clock_res_get",
+    "clock_time_get",
+    "fd_advise",
+    "fd_allocate",
+    "fd_close",
+    "fd_datasync",
+    "fd_fdstat_get",
+    "fd_fdstat_set_flags",
+    "fd_filestat_get",
+    "fd_filestat_set_size",
+    "fd_filestat_set_times",
+    "fd_fdstat_set_rights",
+    "fd_pread",
+    "fd_prestat_get",
+    "fd_prestat_dir_name",
+    "fd_pwrite",
+    "fd_read",
+    "fd_readdir",
+    "fd_renumber",
+    "fd_seek",
+    "fd_sync",
+    "fd_tell",
+    "fd_write",
+    "path_create_directory",
+    "path_filestat_get",
+    "path_filestat_set_times",
+    "path_link",
+    "path_open",
+    "path_readlink",
+    "path_remove_directory",
+    "path_rename",
+    "path_symlink",
+    "path_unlink_file",
+    "poll_oneoff",
+    "proc_exit",
+    "proc_raise",
+    "sched_yield",
+    "random_get",
+    "sock_accept",
+    "sock_recv",
+    "sock_send",
     "sock_shutdown",
 };
 
@@ -172,33 +203,34 @@ struct offer {
 
 static const struct offer module_offers[] = {
     {"wasi_snapshot_preview1", "an extension of WASI 0.1 that only some runtimes have (WasmEdge, "
-                               "WASIX); build without it"},
-    {"wasi_unstable", "WASI preview 0 of 2019; rebuild with a current tool chain"},
-    {"wasi_ephemeral", "a WASI proposal such as wasi-nn or wasi-crypto, which wherry does not offer"},
-    {"wasix_", "WASIX (Wasmer); build for wasm32-wasip1 instead"},
-    {"wasi", "the wasi-threads proposal; build without threads"},
-    {"gojs", "a browser (Go's js/wasm port); build with GOOS=wasip1 instead"},
-    {"go", "a browser (Go's js/wasm port); build with GOOS=wasip1 instead"},
-    {"wbg", "a browser (wasm-bindgen); build for wasm32-wasip1 instead"},
-    {"__wbindgen", "a browser (wasm-bindgen); build for wasm32-wasip1 instead"},
-    {"a", "JavaScript made by Emscripten; build with -sSTANDALONE_WASM instead"},
-    {"env", "whoever embeds the module (Emscripten's JavaScript, a plug-in host, or a library that "
-            "was not linked in)"},
-    {"$root", "the host of a component that was not made into one yet (wasm-tools component new)"},
+                               "WASIX); build without it"                           },
+    {"wasi_unstable",          "WASI preview 0 of 2019; rebuild with a current tool chain"                        },
+    {"wasi_ephemeral",
+     "a WASI proposal such as wasi-nn or wasi-crypto, which wherry does not offer"                                },
+    {"wasix_",                 "WASIX (Wasmer); build for wasm32-wasip1 instead"                                  },
+    {"wasi",                   "the wasi-threads proposal; build without threads"                                 },
+    {"gojs",                   "a browser (Go's js/wasm port); build with GOOS=wasip1 instead"                    },
+    {"go",                     "a browser (Go's js/wasm port); build with GOOS=wasip1 instead"                    },
+    {"wbg",                    "a browser (wasm-bindgen); build for wasm32-wasip1 instead"                        },
+    {"__wbindgen",             "a browser (wasm-bindgen); build for wasm32-wasip1 instead"                        },
+    {"a",                      "JavaScript made by Emscripten; build with -sSTANDALONE_WASM instead"              },
+    {"env",                    "whoever embeds the module (Emscripten's JavaScript, a plug-in host, or a library that "
+            "was not linked in)"                                                                       },
+    {"$root",                  "the host of a component that was not made into one yet (wasm-tools component new)"},
 };
 
 static const struct offer interface_offers[] = {
-    {"wasi:http/", "the WASI HTTP world, which wherry run does not offer yet"},
-    {"wasi:keyvalue/", "a key-value provider link"},
-    {"wasi:blobstore/", "a blob store provider link"},
-    {"wasi:messaging/", "a messaging provider link"},
-    {"wasi:config/", "a configuration provider link"},
-    {"wasi:logging/", "a logging provider link"},
-    {"wasi:tls/", "the WASI TLS proposal, which wherry does not offer"},
-    {"wasi:nn/", "the WASI neural network proposal, which wherry does not offer"},
-    {"wasmcloud:", "a wasmCloud provider link"},
-    {"fermyon:", "Spin"},
-    {"spin:", "Spin"},
+    {"wasi:http/",      "the WASI HTTP world, which wherry run does not offer yet"     },
+    {"wasi:keyvalue/",  "a key-value provider link"                                    },
+    {"wasi:blobstore/", "a blob store provider link"                                   },
+    {"wasi:messaging/", "a messaging provider link"                                    },
+    {"wasi:config/",    "a configuration provider link"                                },
+    {"wasi:logging/",   "a logging provider link"                                      },
+    {"wasi:tls/",       "the WASI TLS proposal, which wherry does not offer"           },
+    {"wasi:nn/",        "the WASI neural network proposal, which wherry does not offer"},
+    {"wasmcloud:",      "a wasmCloud provider link"                                    },
+    {"fermyon:",        "Spin"                                                         },
+    {"spin:",           "Spin"                                                         },
 };
 
 static const char *offer_find(const struct offer *offers, size_t n, const char *name)
@@ -224,8 +256,8 @@ static bool module_import_is_known(const struct artifact_item *i)
 }
 
 /* The packages that the engine has, in versions of these tracks. */
-static const char *const packages[] = {"wasi:cli/",    "wasi:clocks/", "wasi:filesystem/",
-                                       "wasi:io/",     "wasi:random/", "wasi:sockets/"};
+static const char *const packages[] = {"wasi:cli/", "wasi:clocks/", "wasi:filesystem/",
+                                       "wasi:io/",  "wasi:random/", "wasi:sockets/"};
 
 static const char *interface_missing(const char *name)
 {
@@ -285,8 +317,8 @@ int contract_check_imports(const struct artifact *a, struct err *e)
     if (n > 3)
         buf_addf(&text, " and %zu more", n - 3);
     return err_set(e, -ENOEXEC, "UnknownImport",
-                   "it imports %s, which nothing here offers; that is offered by %s", buf_str(&text),
-                   first);
+                   "it imports %s, which nothing here offers; that is offered by %s",
+                   buf_str(&text), first);
 }
 
 /* ---- Needs ---- */
@@ -297,15 +329,15 @@ struct need {
 };
 
 static const struct need needs[] = {
-    {"path_", "wasi:filesystem/", "files and folders: only those that --dir grants"},
-    {"sock_", "wasi:sockets/", "the network: only addresses that --allow-net grants"},
+    {"path_",    "wasi:filesystem/",     "files and folders: only those that --dir grants"    },
+    {"sock_",    "wasi:sockets/",        "the network: only addresses that --allow-net grants"},
     {"environ_", "wasi:cli/environment", "environment variables: only those that --env grants"},
-    {"args_", NULL, "arguments"},
-    {"fd_read", "wasi:cli/stdin", "standard input: only with -i"},
-    {"clock_", "wasi:clocks/", "the time"},
-    {"random_", "wasi:random/", "random numbers"},
-    {"poll_", "wasi:io/poll", "waiting for time or input"},
-    {NULL, "wasi:http/", "HTTP"},
+    {"args_",    NULL,                   "arguments"                                          },
+    {"fd_read",  "wasi:cli/stdin",       "standard input: only with -i"                       },
+    {"clock_",   "wasi:clocks/",         "the time"                                           },
+    {"random_",  "wasi:random/",         "random numbers"                                     },
+    {"poll_",    "wasi:io/poll",         "waiting for time or input"                          },
+    {NULL,       "wasi:http/",           "HTTP"                                               },
 };
 
 void contract_needs(const struct artifact *a, struct strv *ret)

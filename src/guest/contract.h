@@ -13,14 +13,14 @@
  */
 
 enum contract {
-    CONTRACT_UNKNOWN,     /* none of these; `why` says what is missing */
-    CONTRACT_P1_COMMAND,  /* module exporting _start */
-    CONTRACT_P1_REACTOR,  /* module exporting _initialize */
-    CONTRACT_LIBRARY,     /* module or component with functions, but no entry point */
-    CONTRACT_P2_COMMAND,  /* component exporting wasi:cli/run@0.2 */
-    CONTRACT_P3_COMMAND,  /* component exporting wasi:cli/run@0.3 */
-    CONTRACT_P2_HTTP,     /* component exporting wasi:http/incoming-handler@0.2 */
-    CONTRACT_P3_HTTP,     /* component exporting wasi:http/handler@0.3 */
+    CONTRACT_UNKNOWN,    /* none of these; `why` says what is missing */
+    CONTRACT_P1_COMMAND, /* module exporting _start */
+    CONTRACT_P1_REACTOR, /* module exporting _initialize */
+    CONTRACT_LIBRARY,    /* module or component with functions, but no entry point */
+    CONTRACT_P2_COMMAND, /* component exporting wasi:cli/run@0.2 */
+    CONTRACT_P3_COMMAND, /* component exporting wasi:cli/run@0.3 */
+    CONTRACT_P2_HTTP,    /* component exporting wasi:http/incoming-handler@0.2 */
+    CONTRACT_P3_HTTP,    /* component exporting wasi:http/handler@0.3 */
 };
 
 /* "WASI 0.1 command", ... */

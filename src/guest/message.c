@@ -8,10 +8,10 @@
 #define HEADER_BYTES 8u
 
 static const char *const type_names[MESSAGE_TYPES] = {
-    [MESSAGE_HELLO] = "hello",     [MESSAGE_STARTED] = "started", [MESSAGE_REFUSED] = "refused",
-    [MESSAGE_EXITED] = "exited",   [MESSAGE_FIGURES] = "figures", [MESSAGE_LISTED] = "listed",
-    [MESSAGE_START] = "start",     [MESSAGE_STOP] = "stop",       [MESSAGE_MEASURE] = "measure",
-    [MESSAGE_LIST] = "list",       [MESSAGE_FORGET] = "forget",   [MESSAGE_SHUTDOWN] = "shutdown",
+    [MESSAGE_HELLO] = "hello",   [MESSAGE_STARTED] = "started", [MESSAGE_REFUSED] = "refused",
+    [MESSAGE_EXITED] = "exited", [MESSAGE_FIGURES] = "figures", [MESSAGE_LISTED] = "listed",
+    [MESSAGE_START] = "start",   [MESSAGE_STOP] = "stop",       [MESSAGE_MEASURE] = "measure",
+    [MESSAGE_LIST] = "list",     [MESSAGE_FORGET] = "forget",   [MESSAGE_SHUTDOWN] = "shutdown",
 };
 
 /* What a message of a type cannot do without. */
@@ -41,21 +41,21 @@ static const struct json_field figure_fields[] = {
 static const struct json_field fields[] = {
     JSON_REQUIRED("type", FIELD_STRING, struct decoded, type),
     {.name = "id",
-     .type = FIELD_STRING,
-     .offset = offsetof(struct decoded, m.id),
-     .limit = GUEST_ID_LIMIT},
+                                                  .type = FIELD_STRING,
+                                                  .offset = offsetof(struct decoded, m.id),
+                                                  .limit = GUEST_ID_LIMIT},
     JSON_FIELD("reason", FIELD_STRING, struct decoded, m.reason),
     JSON_FIELD("text", FIELD_STRING, struct decoded, m.text),
     JSON_FIELD("protocol", FIELD_INT64, struct decoded, m.protocol),
     JSON_FIELD("pid", FIELD_INT64, struct decoded, m.pid),
     JSON_FIELD("version", FIELD_STRING, struct decoded, m.version),
     {.name = "figures",
-     .type = FIELD_OBJECT,
-     .offset = offsetof(struct decoded, m.figures),
-     .fields = figure_fields},
+                                                  .type = FIELD_OBJECT,
+                                                  .offset = offsetof(struct decoded, m.figures),
+                                                  .fields = figure_fields},
     JSON_FIELD("spec", FIELD_RAW, struct decoded, spec),
     JSON_FIELD("status", FIELD_RAW, struct decoded, status),
-    {0},
+    {0          },
 };
 
 const char *message_type_name(enum message_type t)
@@ -201,7 +201,8 @@ void channel_done(struct channel *c)
  * not match. */
 static void fds_keep(struct channel *c, const struct msghdr *h)
 {
-    for (struct cmsghdr *m = CMSG_FIRSTHDR(h); m; m = CMSG_NXTHDR((struct msghdr *)(uintptr_t)h, m)) {
+    for (struct cmsghdr *m = CMSG_FIRSTHDR(h); m;
+         m = CMSG_NXTHDR((struct msghdr *)(uintptr_t)h, m)) {
         size_t n;
         int received[MESSAGE_FD_LIMIT];
 

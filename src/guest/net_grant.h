@@ -8,7 +8,8 @@
 
 /*
  * A permission to reach the network, written HOST:PORT. HOST is a name, an IPv4 address, an IPv6
- * address in brackets, a block such as 10.0.0.0/8, or "*"; PORT is a number, a range FROM-TO or "*".
+ * address in brackets, a block such as 10.0.0.0/8, or "*"; PORT is a number, a range FROM-TO or
+ * "*".
  */
 enum net_host {
     NET_ANY,   /* "*" */

@@ -70,7 +70,7 @@ static const struct json_field spec_fields[] = {
     COUNT("memories", memories),
     COUNT("instances", instances),
     COUNT("descriptors", descriptors),
-    {0},
+    {0                                   },
 };
 
 void guest_spec_init(struct guest_spec *s)
@@ -154,18 +154,19 @@ int guest_spec_decode(const char *json, size_t len, struct guest_spec *s, struct
 {
     struct json_limits limits = {.bytes = GUEST_SPEC_LIMIT_BYTES, .depth = 8};
     struct guest_spec decoded;
+    int r = 0;
 
     guest_spec_init(&decoded);
     TRY(json_decode(json, len, limits, spec_fields, 0, &decoded, e));
     if (!id_is_valid(decoded.id))
-        err_set(e, -EINVAL, "BadSpec", "$.id: not of the characters A-Za-z0-9._-");
+        r = err_set(e, -EINVAL, "BadSpec", "$.id: not of the characters A-Za-z0-9._-");
     else if (decoded.module_fd < 0)
-        err_set(e, -EINVAL, "BadSpec", "$.module_fd: missing");
+        r = err_set(e, -EINVAL, "BadSpec", "$.module_fd: missing");
     else if (decoded.log_name && (strchr(decoded.log_name, '/') || decoded.log_name[0] == '.'))
-        err_set(e, -EINVAL, "BadSpec", "$.log_name: must be a plain file name");
-    if (e->code < 0) {
+        r = err_set(e, -EINVAL, "BadSpec", "$.log_name: must be a plain file name");
+    if (r < 0) {
         guest_spec_done(&decoded);
-        return e->code;
+        return r;
     }
     guest_spec_done(s);
     *s = decoded;

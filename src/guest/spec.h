@@ -34,10 +34,10 @@ struct guest_spec {
     struct strv env;  /* NAME=VALUE */
     struct guest_dir *dirs;
     size_t n_dirs;
-    char *invoke;           /* the export to call; NULL: the command's entry point */
-    struct strv allow_net;  /* net_grant.h */
-    char *resolv_conf;      /* text; NULL: names are looked up in `hosts` only */
-    char *hosts;            /* text; NULL: none */
+    char *invoke;          /* the export to call; NULL: the command's entry point */
+    struct strv allow_net; /* net_grant.h */
+    char *resolv_conf;     /* text; NULL: names are looked up in `hosts` only */
+    char *hosts;           /* text; NULL: none */
 
     int64_t stdin_fd;  /* -1: empty */
     int64_t stdout_fd; /* -1: to the log */

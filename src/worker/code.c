@@ -23,8 +23,7 @@ static void visit_export(void *ctx, const char *name, const char *kind, const ch
 int program_open(int fd, bool validate, struct program *ret, struct err *e)
 {
     struct program p = {0};
-    struct engine_visitor v = {
-        .ctx = &p.artifact, .import = visit_import, .export = visit_export};
+    struct engine_visitor v = {.ctx = &p.artifact, .import = visit_import, .export = visit_export};
     enum engine_artifact artifact;
     autobuf why = BUF_INIT;
     struct stat st;

@@ -113,7 +113,10 @@ static void progress_show(const struct compiler_options *o, uint64_t start_ns)
 /* Waits until the child ends; `stop_fd` ends it. */
 static bool wait_for_end(int pidfd, pid_t pid, const struct compiler_options *o)
 {
-    struct pollfd p[2] = {{.fd = pidfd, .events = POLLIN}, {.fd = o->stop_fd, .events = POLLIN}};
+    struct pollfd p[2] = {
+        {.fd = pidfd,      .events = POLLIN},
+        {.fd = o->stop_fd, .events = POLLIN}
+    };
     uint64_t start = clock_monotonic_ns();
     bool is_shown = false, is_stopped = false;
 

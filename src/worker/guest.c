@@ -21,6 +21,7 @@ struct guest {
     const struct guest_host *host;
     struct guest_spec spec;
     pthread_t thread;
+    bool has_thread;
     int stop_fd; /* eventfd: readable once the guest is to stop */
 
     _Atomic(enum guest_state) state;
@@ -73,11 +74,11 @@ struct ending {
 };
 
 static const struct ending stop_endings[] = {
-    [GUEST_STOP_NONE] = {"Stopped", GUEST_EXIT_SIGTERM},
-    [GUEST_STOP_REQUEST] = {"Stopped", GUEST_EXIT_SIGTERM},
+    [GUEST_STOP_NONE] = {"Stopped",          GUEST_EXIT_SIGTERM },
+    [GUEST_STOP_REQUEST] = {"Stopped",          GUEST_EXIT_SIGTERM },
     [GUEST_STOP_DEADLINE] = {"DeadlineExceeded", GUEST_EXIT_DEADLINE},
-    [GUEST_STOP_SIGINT] = {"Stopped", GUEST_EXIT_SIGINT},
-    [GUEST_STOP_SIGTERM] = {"Stopped", GUEST_EXIT_SIGTERM},
+    [GUEST_STOP_SIGINT] = {"Stopped",          GUEST_EXIT_SIGINT  },
+    [GUEST_STOP_SIGTERM] = {"Stopped",          GUEST_EXIT_SIGTERM },
 };
 
 static char *now_text(uint64_t ns)
@@ -130,8 +131,8 @@ static void status_trapped(struct guest *g, const struct engine_outcome *o, stru
         size_bytes_format((uint64_t)g->spec.memory_bytes, limit);
         s->reason = xstrdup("OOMKilled");
         s->exit_code = GUEST_EXIT_MEMORY;
-        s->message = xasprintf("it needed more memory than its limit of %s, and then: %s", limit,
-                               o->detail);
+        s->message =
+            xasprintf("it needed more memory than its limit of %s, and then: %s", limit, o->detail);
         return;
     }
     s->reason = xstrdup("Trap");
@@ -235,6 +236,7 @@ static void options_fill(const struct guest *g, const struct engine_dir *dirs,
     o->env = (const char *const *)(s->env.n ? s->env.v : none);
     o->dirs = dirs;
     o->n_dirs = s->n_dirs;
+    o->is_last = g->host->is_leaving;
     o->invoke = s->invoke;
     o->on_result_ctx = &o->streams[1];
     o->on_result = on_result;
@@ -255,7 +257,7 @@ static void announce(struct guest *g, enum guest_state state)
     uint64_t one = 1;
 
     atomic_store(&g->state, state);
-    if (write(g->host->event_fd, &one, sizeof(one)) < 0)
+    if (g->host->event_fd >= 0 && write(g->host->event_fd, &one, sizeof(one)) < 0)
         BUG_ON(errno != EAGAIN);
 }
 
@@ -334,9 +336,8 @@ static int run(struct guest *g, struct engine_outcome *outcome, struct err *e)
     return run_code(g, engine, code_fd, outcome, e);
 }
 
-static void *guest_main(void *arg)
+void guest_run(struct guest *g)
 {
-    struct guest *g = arg;
     struct engine_outcome *outcome = xcalloc(1, sizeof(*outcome));
     struct err e = ERR_INIT;
     int r;
@@ -356,35 +357,46 @@ static void *guest_main(void *arg)
     pthread_mutex_unlock(&g->lock);
     free(outcome);
     announce(g, GUEST_ENDED);
+}
+
+static void *guest_main(void *arg)
+{
+    guest_run(arg);
     return NULL;
 }
 
 /* ---- The outside ---- */
 
-int guest_start(const struct guest_host *host, struct guest_spec *spec, struct guest **ret,
-                struct err *e)
+int guest_new(const struct guest_host *host, struct guest_spec *spec, struct guest **ret,
+              struct err *e)
 {
-    struct guest *g = xcalloc(1, sizeof(*g));
+    struct guest *g;
+    int stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+    if (stop_fd < 0)
+        return err_errno(e, -errno, "StartFailed", "cannot make an eventfd for the guest");
+    g = xcalloc(1, sizeof(*g));
+    g->host = host;
+    g->stop_fd = stop_fd;
+    pthread_mutex_init(&g->lock, NULL);
+    g->spec = *spec;
+    guest_spec_init(spec);
+    *ret = g;
+    return 0;
+}
+
+int guest_start(struct guest *g, struct err *e)
+{
     pthread_attr_t attr;
     int r;
 
-    g->host = host;
-    g->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    pthread_mutex_init(&g->lock, NULL);
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, THREAD_STACK_BYTES);
-    g->spec = *spec;
-    r = g->stop_fd < 0 ? errno : pthread_create(&g->thread, &attr, guest_main, g);
+    r = pthread_create(&g->thread, &attr, guest_main, g);
     pthread_attr_destroy(&attr);
-    if (r) {
-        if (g->stop_fd >= 0)
-            close(g->stop_fd);
-        pthread_mutex_destroy(&g->lock);
-        free(g);
+    if (r)
         return err_errno(e, -r, "StartFailed", "cannot start a thread for the guest");
-    }
-    guest_spec_init(spec);
-    *ret = g;
+    g->has_thread = true;
     return 0;
 }
 
@@ -448,7 +460,8 @@ static void fd_close(void *ctx, int64_t *fd)
 
 void guest_free(struct guest *g)
 {
-    pthread_join(g->thread, NULL);
+    if (g->has_thread)
+        pthread_join(g->thread, NULL);
     guest_spec_fds(&g->spec, fd_close, NULL);
     guest_spec_done(&g->spec);
     guest_status_done(&g->status);

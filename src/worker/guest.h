@@ -8,9 +8,9 @@
 #include "store/cache.h"
 
 /*
- * One guest on a thread of its own, from its spec to its status. The thread does everything that
- * may block: reading, compiling, running. The caller's loop learns of progress through an eventfd
- * and then asks for the state; it may stop the guest at any time.
+ * One guest on one thread, from its spec to its status. The thread does everything that may block:
+ * reading, compiling, running. A loop on another thread learns of progress through an eventfd and
+ * then asks for the state; it may stop the guest at any time.
  */
 
 /* What all guests of the process share. */
@@ -18,7 +18,8 @@ struct guest_host {
     struct cache *cache; /* NULL: nothing is kept */
     bool is_interruptible;
     bool has_progress;
-    int event_fd; /* eventfd, counted up when a guest changed its state */
+    int event_fd;    /* eventfd, counted up when a guest changed its state; -1: nobody is told */
+    bool is_leaving; /* the process exits after its one guest, which need not be taken apart */
 };
 
 enum guest_state {
@@ -38,11 +39,17 @@ enum guest_stop {
 struct guest;
 
 /*
- * Starts a guest. Takes the content of *spec and its descriptors (closed when the guest is freed,
- * but for 0 to 2). `host` must outlive the guest.
+ * Makes a guest, which does nothing yet. Takes the content of *spec and its descriptors (closed
+ * when the guest is freed, but for 0 to 2). `host` must outlive the guest.
  */
-int guest_start(const struct guest_host *host, struct guest_spec *spec, struct guest **ret,
-                struct err *e);
+int guest_new(const struct guest_host *host, struct guest_spec *spec, struct guest **ret,
+              struct err *e);
+
+/* Lets it run on a thread of its own. On failure the guest is still to be freed. */
+int guest_start(struct guest *g, struct err *e);
+
+/* Lets it run on the calling thread, until it has ended. */
+void guest_run(struct guest *g);
 
 const char *guest_id(const struct guest *g);
 enum guest_state guest_state(const struct guest *g);
@@ -64,7 +71,7 @@ const struct guest_status *guest_status(const struct guest *g);
  */
 void guest_status_now(struct guest *g, enum guest_stop cause, struct guest_status *ret);
 
-/* Waits for the thread of an ended guest and frees all. */
+/* Waits for the thread of an ended guest and frees all. Also for one that never ran. */
 void guest_free(struct guest *g);
 
 /* Frees the engine that the guests of a host shared. */

@@ -2,6 +2,7 @@
 #include "worker/jobs.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
@@ -89,61 +90,97 @@ static int wait_ms(const struct guest *g)
     return deadline > 1000000 ? 1000000 : (int)deadline;
 }
 
-/* Waits for the guest's end (GUEST_STOP_NONE) or for a reason to end it. */
-static enum guest_stop wait_for_end(const struct guest *g, int event_fd, int signal_fd)
+struct run {
+    const struct guest_job *job;
+    const char *name;
+    struct guest *guest;
+    int event_fd, signal_fd;
+    pthread_mutex_t leaving; /* taken by the one who ends the process, and never released */
+};
+
+/* Waits for a reason to end the guest. */
+static enum guest_stop stop_wait(const struct run *r)
 {
-    struct pollfd p[2] = {{.fd = event_fd, .events = POLLIN}, {.fd = signal_fd, .events = POLLIN}};
+    struct pollfd p[2] = {
+        {.fd = r->signal_fd, .events = POLLIN},
+        {.fd = r->event_fd,  .events = POLLIN}
+    };
 
     for (;;) {
-        int n = poll(p, 2, wait_ms(g));
-        uint64_t count;
+        uint64_t deadline, count;
 
-        if (p[0].revents && read(event_fd, &count, sizeof(count)) < 0)
-            BUG_ON(errno != EAGAIN);
-        if (guest_state(g) == GUEST_ENDED)
-            return GUEST_STOP_NONE;
-        if (n > 0 && p[1].revents) {
+        poll(p, 2, wait_ms(r->guest));
+        if (p[0].revents) {
             struct signalfd_siginfo info;
 
-            if (read(signal_fd, &info, sizeof(info)) == sizeof(info))
+            if (read(r->signal_fd, &info, sizeof(info)) == sizeof(info))
                 return info.ssi_signo == SIGINT ? GUEST_STOP_SIGINT : GUEST_STOP_SIGTERM;
         }
-        if (n == 0 && guest_deadline_ns(g) && clock_monotonic_ns() >= guest_deadline_ns(g))
+        if (p[1].revents && read(r->event_fd, &count, sizeof(count)) < 0)
+            BUG_ON(errno != EAGAIN);
+        deadline = guest_deadline_ns(r->guest);
+        if (deadline && clock_monotonic_ns() >= deadline)
             return GUEST_STOP_DEADLINE;
     }
 }
 
+/* What the guest holds goes with the process: taking it apart would only cost time, and a guest
+ * that is to stop may be anywhere. */
+static _Noreturn void leave(struct run *r, const struct guest_status *s)
+{
+    status_tell(r->name, s);
+    _exit(status_write(r->job, s));
+}
+
+static void *watch(void *arg)
+{
+    struct run *r = arg;
+    enum guest_stop cause = stop_wait(r);
+    struct guest_status now = {0};
+
+    pthread_mutex_lock(&r->leaving);
+    guest_stop(r->guest, cause); /* also ends a compiler */
+    guest_status_now(r->guest, cause, &now);
+    leave(r, &now);
+}
+
+static int watch_start(struct run *r, struct err *e)
+{
+    pthread_t thread;
+    pthread_attr_t attr;
+    int code;
+
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, 128u << 10);
+    code = pthread_create(&thread, &attr, watch, r);
+    pthread_attr_destroy(&attr);
+    return code ? err_errno(e, -code, "StartFailed", "cannot start a thread") : 0;
+}
+
 int job_run(struct guest_job *j)
 {
-    /* The guest is the process's only one: it is ended by leaving, so its code need not check. */
+    /* The guest is the process's only one: it is ended by leaving, so its code need not check. It
+     * runs on the first thread, and a second one waits for signals and the deadline. */
     struct guest_host host = {
         .is_interruptible = false,
+        .is_leaving = true,
         .has_progress = !j->is_quiet && isatty(STDERR_FILENO),
-        .event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+        .event_fd = j->spec.timeout_ms ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1,
     };
-    autofree char *name = xstrdup(j->spec.name);
-    struct guest_status now = {0};
+    autofree char *name = xstrdup(j->spec.name ? j->spec.name : j->spec.id);
+    struct run r = {.job = j,
+                    .name = name,
+                    .event_fd = host.event_fd,
+                    .signal_fd = signals_open(),
+                    .leaving = PTHREAD_MUTEX_INITIALIZER};
     struct err e = ERR_INIT;
-    int signal_fd = signals_open(), status;
-    enum guest_stop cause;
-    struct guest *g;
 
     host.cache = job_cache_open(j);
-    if (guest_start(&host, &j->spec, &g, &e) < 0)
+    if (guest_new(&host, &j->spec, &r.guest, &e) < 0 || watch_start(&r, &e) < 0)
         return job_fail(j, name, &e);
-    cause = wait_for_end(g, host.event_fd, signal_fd);
-    if (cause == GUEST_STOP_NONE) {
-        status_tell(name, guest_status(g));
-        status = status_write(j, guest_status(g));
-    } else {
-        guest_stop(g, cause); /* also ends a compiler */
-        guest_status_now(g, cause, &now);
-        status_tell(name, &now);
-        status = status_write(j, &now);
-    }
-    /* What the guest holds goes with the process; taking it apart would only cost time, and a
-     * guest that was told to stop may still be running. */
-    _exit(status);
+    guest_run(r.guest);
+    pthread_mutex_lock(&r.leaving);
+    leave(&r, guest_status(r.guest));
 }
 
 /* ---- compile ---- */
@@ -177,8 +214,9 @@ int job_compile(const struct guest_job *j)
     int status = 0;
 
     if (!j->cache_dir) {
-        err_set(&e, -ENOENT, "NoHome", "there is no home folder for a cache; name one by "
-                                       "--cache-dir");
+        err_set(&e, -ENOENT, "NoHome",
+                "there is no home folder for a cache; name one by "
+                "--cache-dir");
         return job_fail(j, "cache", &e);
     }
     /* Here the cache is the point: without it nothing would be done. */

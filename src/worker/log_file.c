@@ -39,12 +39,14 @@ int log_file_open(int dirfd, const char *name, uint64_t limit_bytes, unsigned fi
     struct log_file *l = xcalloc(1, sizeof(*l));
     int r;
 
-    *l = (struct log_file){.dirfd = dirfd,
-                           .fd = -EBADF,
-                           .name = xstrdup(name),
-                           .limit_bytes = limit_bytes,
-                           .files = files ? files : 1,
-                           .streams = {{l, "stdout", BUF_INIT}, {l, "stderr", BUF_INIT}}};
+    *l = (struct log_file){
+        .dirfd = dirfd,
+        .fd = -EBADF,
+        .name = xstrdup(name),
+        .limit_bytes = limit_bytes,
+        .files = files ? files : 1,
+        .streams = {{l, "stdout", BUF_INIT}, {l, "stderr", BUF_INIT}}
+    };
     r = file_open(l);
     if (r < 0) {
         log_file_close(l);

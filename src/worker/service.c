@@ -21,8 +21,8 @@
 #define QUEUE_LIMIT_BYTES (4u << 20)
 
 struct member {
-    struct guest *guest;          /* NULL once it was freed: only the status is kept */
-    struct guest_status status;   /* of an ended guest, the one that was recorded */
+    struct guest *guest;        /* NULL once it was freed: only the status is kept */
+    struct guest_status status; /* of an ended guest, the one that was recorded */
     bool is_ended;
 };
 
@@ -229,6 +229,7 @@ static int wait_ms(const struct service *s)
 static int start(struct service *s, struct guest_spec *spec, struct err *e)
 {
     struct guest *g;
+    int r;
 
     if (s->is_shutting_down)
         return err_set(e, -ESHUTDOWN, "ShuttingDown", "the worker is shutting down");
@@ -238,7 +239,12 @@ static int start(struct service *s, struct guest_spec *spec, struct err *e)
     if (member_find(s, spec->id))
         return err_set(e, -EEXIST, "AlreadyExists", "the worker has a guest '%s' already",
                        spec->id);
-    TRY(guest_start(&s->host, spec, &g, e));
+    TRY(guest_new(&s->host, spec, &g, e));
+    r = guest_start(g, e);
+    if (r < 0) {
+        guest_free(g);
+        return r;
+    }
     if (s->n_members == s->capacity) {
         s->capacity = s->capacity ? 2 * s->capacity : 16;
         s->members = xrealloc(s->members, s->capacity, sizeof(*s->members));
@@ -291,7 +297,8 @@ static void start_request(struct service *s, struct channel *c, struct message *
     autofree char *id = xstrdup(m->spec.id);
 
     if (start(s, &m->spec, &e) < 0) {
-        for (size_t i = 0; i < n_fds; i++)
+        /* A guest that could not start has closed them with itself. */
+        for (size_t i = 0; m->spec.module_fd >= 0 && i < n_fds; i++)
             close(fds[i]);
         tell_refused(c, id, &e);
         return;
@@ -435,8 +442,8 @@ static void loop(struct service *s)
 {
     struct pollfd p[POLL_FIXED + CONNECTION_LIMIT] = {
         [POLL_EVENTS] = {.fd = s->host.event_fd, .events = POLLIN},
-        [POLL_SIGNALS] = {.fd = s->signal_fd, .events = POLLIN},
-        [POLL_LISTEN] = {.fd = s->listen_fd, .events = POLLIN},
+        [POLL_SIGNALS] = {.fd = s->signal_fd,     .events = POLLIN},
+        [POLL_LISTEN] = {.fd = s->listen_fd,     .events = POLLIN},
     };
 
     while (!s->is_shutting_down || !is_idle(s)) {
@@ -454,8 +461,7 @@ static void loop(struct service *s)
             if (read(s->signal_fd, &info, sizeof(info)) == sizeof(info))
                 shut_down(s);
         }
-        if ((p[POLL_EVENTS].revents & POLLIN) &&
-            read(s->host.event_fd, &count, sizeof(count)) < 0)
+        if ((p[POLL_EVENTS].revents & POLLIN) && read(s->host.event_fd, &count, sizeof(count)) < 0)
             BUG_ON(errno != EAGAIN);
         guests_check(s);
         connections_serve(s, p + POLL_FIXED, n);

@@ -10,8 +10,8 @@ use std::io::Write;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd};
 use std::os::unix::fs::FileExt;
-use wasmtime::{InstancePre, Module};
 use wasmtime::component::{Component, InstancePre as ComponentPre};
+use wasmtime::{InstancePre, Module};
 
 /// Compiled code with its imports resolved; cheap to instantiate.
 #[derive(Clone)]

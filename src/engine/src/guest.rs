@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One guest: its state, its limits, its run and its end.
 
+use crate::Figures;
 use crate::code::Code;
 use crate::err::{Failure, Result, copy_text};
 use crate::invoke::{self, Called, ComponentExport};
 use crate::network::{CNetwork, Names};
 use crate::settings::Engine;
 use crate::stdio::{CStream, Input, Output};
-use crate::Figures;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -49,6 +49,7 @@ pub struct GuestOptions {
     network: CNetwork,
     limits: CLimits,
     invoke: *const c_char,
+    is_last: bool,
     on_result_ctx: *mut c_void,
     on_result: Option<unsafe extern "C" fn(*mut c_void, *const c_char, usize)>,
 }
@@ -178,6 +179,7 @@ pub struct Guest {
     name: String,
     store: Option<Store<State>>,
     entry: Entry,
+    is_last: bool,
     args: Vec<String>,
     on_result: (*mut c_void, Option<unsafe extern "C" fn(*mut c_void, *const c_char, usize)>),
 }
@@ -312,6 +314,7 @@ impl Guest {
             name: name.to_string(),
             store: Some(store),
             entry,
+            is_last: o.is_last,
             args: args.iter().map(ToString::to_string).collect(),
             on_result: (o.on_result_ctx, o.on_result),
         })
@@ -323,9 +326,10 @@ impl Guest {
 
     /// Runs to the end on this thread.
     pub fn run(&mut self, out: &mut Outcome) -> Result<()> {
-        let mut store = self.store.take().ok_or_else(|| {
-            Failure::new(libc::EINVAL, c"EngineBug", "a guest can run only once")
-        })?;
+        let mut store = self
+            .store
+            .take()
+            .ok_or_else(|| Failure::new(libc::EINVAL, c"EngineBug", "a guest can run only once"))?;
         let ended = with_runtime(async {
             let stop = self.control.wake.notified();
             let run = self.execute(&mut store);
@@ -336,7 +340,9 @@ impl Guest {
             }
         })??;
         let refused = store.data().limiter.memory_refused;
-        drop(store);
+        if self.is_last {
+            std::mem::forget(store);
+        }
         *out = self.outcome(ended, refused);
         Ok(())
     }
@@ -353,7 +359,8 @@ impl Guest {
                     // application ABI).
                     if let Some(init) = instance.get_func(&mut *store, "_initialize")
                         && name != "_initialize"
-                        && let Called::Trapped(e) = invoke::call_module(&mut *store, init, &[]).await?
+                        && let Called::Trapped(e) =
+                            invoke::call_module(&mut *store, init, &[]).await?
                     {
                         return Ok(Called::Trapped(e));
                     }
@@ -362,9 +369,7 @@ impl Guest {
                     Entry::ModuleExport(name) => (name.as_str(), &self.args[..]),
                     _ => ("_start", &[][..]),
                 };
-                let func = instance
-                    .get_func(&mut *store, name)
-                    .ok_or_else(|| missing(name))?;
+                let func = instance.get_func(&mut *store, name).ok_or_else(|| missing(name))?;
                 invoke::call_module(&mut *store, func, args).await?
             }
             Code::Component(pre) => {

@@ -59,12 +59,16 @@ fn module_params(types: &[ValType], args: &[String]) -> Result<Vec<Val>> {
     count_matters(types.len(), args.len())?;
     let parse = |(n, (ty, text)): (usize, (&ValType, &String))| {
         let parsed = match ty {
-            ValType::I32 => text.parse::<i32>().ok().or_else(|| {
-                text.parse::<u32>().ok().map(|v| v as i32)
-            }).map(Val::I32),
-            ValType::I64 => text.parse::<i64>().ok().or_else(|| {
-                text.parse::<u64>().ok().map(|v| v as i64)
-            }).map(Val::I64),
+            ValType::I32 => text
+                .parse::<i32>()
+                .ok()
+                .or_else(|| text.parse::<u32>().ok().map(|v| v as i32))
+                .map(Val::I32),
+            ValType::I64 => text
+                .parse::<i64>()
+                .ok()
+                .or_else(|| text.parse::<u64>().ok().map(|v| v as i64))
+                .map(Val::I64),
             ValType::F32 => text.parse::<f32>().ok().map(|v| Val::F32(v.to_bits())),
             ValType::F64 => text.parse::<f64>().ok().map(|v| Val::F64(v.to_bits())),
             _ => None,

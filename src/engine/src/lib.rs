@@ -136,11 +136,7 @@ unsafe extern "C" fn engine_guest_new(
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn engine_guest_run(
-    g: *mut Guest,
-    ret: *mut Outcome,
-    e: *mut CErr,
-) -> c_int {
+unsafe extern "C" fn engine_guest_run(g: *mut Guest, ret: *mut Outcome, e: *mut CErr) -> c_int {
     // Only the parts that no other thread touches are borrowed mutably; see Guest.
     unsafe { guarded(e, || (*g).run(&mut *ret)) }
 }

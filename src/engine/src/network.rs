@@ -100,9 +100,8 @@ impl CNetwork {
     /// # Safety
     /// Both texts are NULL or NUL-terminated and live as long as the guest.
     unsafe fn texts(&self) -> (Option<&'static [u8]>, Option<&'static [u8]>) {
-        let text = |p: *const c_char| {
-            (!p.is_null()).then(|| unsafe { CStr::from_ptr(p) }.to_bytes())
-        };
+        let text =
+            |p: *const c_char| (!p.is_null()).then(|| unsafe { CStr::from_ptr(p) }.to_bytes());
         (text(self.resolv_conf), text(self.hosts))
     }
 }
@@ -135,11 +134,10 @@ impl Names {
                 .map_err(|_| ErrorCode::PermanentResolverFailure)?,
             None => (ResolverConfig::from_parts(None, vec![], vec![]), ResolverOpts::default()),
         };
-        let mut builder =
-            Resolver::builder_with_config(config, TokioRuntimeProvider::default()).with_options(opts);
+        let mut builder = Resolver::builder_with_config(config, TokioRuntimeProvider::default())
+            .with_options(opts);
         // Never the host's own table: only what the guest was given.
-        builder.options_mut().use_hosts_file =
-            hickory_resolver::config::ResolveHosts::Never;
+        builder.options_mut().use_hosts_file = hickory_resolver::config::ResolveHosts::Never;
         let mut made = builder.build().map_err(|_| ErrorCode::PermanentResolverFailure)?;
         if let Some(text) = hosts {
             let mut table = Hosts::default();

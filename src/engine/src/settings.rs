@@ -58,7 +58,11 @@ impl Engine {
             c.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(o)));
         }
         let wasmtime = wasmtime::Engine::new(&c).map_err(|e| {
-            Failure::new(libc::ENOTSUP, c"EngineUnusable", format!("the engine cannot start: {e:#}"))
+            Failure::new(
+                libc::ENOTSUP,
+                c"EngineUnusable",
+                format!("the engine cannot start: {e:#}"),
+            )
         })?;
         Ok(Self {
             wasmtime,

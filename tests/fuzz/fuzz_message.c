@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Any bytes as the body of a worker message: what is accepted encodes to what reads back the same.
+ */
+#include <stdint.h>
+
+#include "guest/message.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static bool same(const char *a, const char *b)
+{
+    return a && b ? str_eq(a, b) : !a && !b;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct message m = {0}, again = {0};
+    struct err e = ERR_INIT;
+    autobuf text = BUF_INIT;
+
+    if (message_decode((const char *)data, size, &m, &e) < 0) {
+        BUG_ON(!e.reason || !e.msg[0] || m.id || m.has_spec || m.has_status);
+        return 0;
+    }
+    message_encode(&m, &text);
+    BUG_ON(message_decode(text.data, text.len, &again, &e) < 0);
+    BUG_ON(m.type != again.type || !same(m.id, again.id) || m.has_spec != again.has_spec ||
+           m.has_status != again.has_status);
+    if (m.has_spec)
+        BUG_ON(m.spec.module_fd != again.spec.module_fd || m.spec.n_dirs != again.spec.n_dirs ||
+               m.spec.args.n != again.spec.args.n ||
+               m.spec.memory_bytes != again.spec.memory_bytes);
+    message_done(&m);
+    message_done(&again);
+    return 0;
+}
