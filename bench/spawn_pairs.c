@@ -3,8 +3,9 @@
 /*
  * Compares programs from fork to exit: `spawn_pairs N COMMAND... -- COMMAND... [-- ...]` runs the
  * commands in turn, N rounds, after a warm-up, each with /dev/null as its standard streams, and
- * prints one line per command with the quartiles of wall, CPU and user time. No shell is between
- * the two clocks, and taking turns makes a slow moment of the machine hit all of them alike.
+ * prints one line per command with minimum and quartiles of wall, CPU and user time. No shell is
+ * between the two clocks, and taking turns makes a slow moment of the machine hit all of them
+ * alike.
  */
 
 #include <errno.h>
@@ -73,13 +74,14 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void print_quartiles(const char *name, const struct sample *samples, size_t offset, size_t n,
+static void print_quantiles(const char *name, const struct sample *samples, size_t offset, size_t n,
                             double *scratch)
 {
     for (size_t i = 0; i < n; i++)
         memcpy(&scratch[i], (const char *)&samples[i] + offset, sizeof(double));
     qsort(scratch, n, sizeof(double), compare);
-    printf(" %s=%.1f,%.1f,%.1f", name, scratch[n / 4], scratch[n / 2], scratch[n * 3 / 4]);
+    printf(" %s=%.1f,%.1f,%.1f,%.1f", name, scratch[0], scratch[n / 4], scratch[n / 2],
+           scratch[n * 3 / 4]);
 }
 
 /* Cuts argv at "--" into commands; returns how many, 0 for a mistake. */
@@ -131,9 +133,9 @@ int main(int argc, char **argv)
 
     for (int c = 0; c < n_commands; c++) {
         printf("command=%d n=%zu", c, rounds);
-        print_quartiles("wall_us", samples[c], offsetof(struct sample, wall_us), rounds, scratch);
-        print_quartiles("cpu_us", samples[c], offsetof(struct sample, cpu_us), rounds, scratch);
-        print_quartiles("user_us", samples[c], offsetof(struct sample, user_us), rounds, scratch);
+        print_quantiles("wall_us", samples[c], offsetof(struct sample, wall_us), rounds, scratch);
+        print_quantiles("cpu_us", samples[c], offsetof(struct sample, cpu_us), rounds, scratch);
+        print_quantiles("user_us", samples[c], offsetof(struct sample, user_us), rounds, scratch);
         printf("\n");
         free(samples[c]);
     }

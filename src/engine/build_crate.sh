@@ -6,7 +6,9 @@ crate=$1 output=$(realpath "$2")
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/wherry/cargo}"
 # An explicit target keeps the flags away from procedural macros, which must stay dynamic.
 target=$(rustc -vV | sed -n 's/^host: //p')
-export RUSTFLAGS="-C target-feature=+crt-static"
+# The static program cannot look the system call's wrapper up by dlsym(), without which the crate
+# getrandom would open /dev/urandom, and an empty root has none.
+export RUSTFLAGS="-C target-feature=+crt-static --cfg getrandom_backend=\"linux_getrandom\""
 cd "$crate"
 cargo build --release --locked --quiet --target "$target"
 made="$CARGO_TARGET_DIR/$target/release/libwherry_engine.a"

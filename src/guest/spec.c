@@ -187,7 +187,8 @@ void guest_spec_fds(struct guest_spec *s, void (*each)(void *ctx, int64_t *fd), 
 
 struct attachment {
     const int *fds;
-    size_t n_fds;
+    size_t n_fds, n_named;
+    bool *is_named;
     int64_t missing;
 };
 
@@ -195,19 +196,26 @@ static void attach(void *ctx, int64_t *fd)
 {
     struct attachment *a = ctx;
 
-    if (*fd < (int64_t)a->n_fds)
-        *fd = a->fds[*fd];
-    else
+    if (*fd >= (int64_t)a->n_fds || a->is_named[*fd]) {
         a->missing = *fd;
+        return;
+    }
+    a->is_named[*fd] = true;
+    a->n_named++;
+    *fd = a->fds[*fd];
 }
 
 int guest_spec_attach(struct guest_spec *s, const int *fds, size_t n_fds, struct err *e)
 {
-    struct attachment a = {.fds = fds, .n_fds = n_fds, .missing = -1};
+    autofree bool *is_named = xcalloc(n_fds + 1, sizeof(*is_named));
+    struct attachment a = {.fds = fds, .n_fds = n_fds, .is_named = is_named, .missing = -1};
 
     guest_spec_fds(s, attach, &a);
     if (a.missing >= 0)
-        return err_set(e, -EINVAL, "BadSpec", "descriptor %lld was not sent with the message",
-                       (long long)a.missing);
+        return err_set(e, -EINVAL, "BadSpec", "descriptor %lld was %s", (long long)a.missing,
+                       a.missing < (int64_t)n_fds ? "named twice" : "not sent with the message");
+    if (a.n_named != n_fds)
+        return err_set(e, -EINVAL, "BadSpec", "%zu descriptors came and %zu of them were named",
+                       n_fds, a.n_named);
     return 0;
 }

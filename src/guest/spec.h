@@ -75,5 +75,6 @@ int guest_spec_decode(const char *json, size_t len, struct guest_spec *s, struct
 /* Calls `each` for every descriptor field that is set, in the order of declaration. */
 void guest_spec_fds(struct guest_spec *s, void (*each)(void *ctx, int64_t *fd), void *ctx);
 
-/* Replaces places in `fds` by the descriptors there; "BadSpec" for a place that is not there. */
+/* Replaces places in `fds` by the descriptors there; "BadSpec" for a place that is not there, and
+ * unless each is named once: a guest closes what its spec names, so two names would close twice. */
 int guest_spec_attach(struct guest_spec *s, const int *fds, size_t n_fds, struct err *e);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -62,8 +63,8 @@ static void limit(int resource, rlim_t soft)
 }
 
 /* Between fork and exec in a process with threads: system calls only. */
-static _Noreturn void child_exec(int exe_fd, int program_fd, int code_fd, int error_fd,
-                                 const char *option)
+static _Noreturn void child_exec(pid_t parent, int exe_fd, int program_fd, int code_fd,
+                                 int error_fd, const char *option)
 {
     char *argv[] = {(char *)"wherry-worker", (char *)(uintptr_t)option, NULL};
     char *envp[] = {NULL};
@@ -71,6 +72,11 @@ static _Noreturn void child_exec(int exe_fd, int program_fd, int code_fd, int er
 
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
+    /* With nobody to take the code there is nothing to compile. The thread that waits is the parent
+     * that is meant, and it lasts as long as this child does. */
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        _exit(127);
     /* Out of the way of 3 to 5 first. */
     program_fd = fcntl(program_fd, F_DUPFD_CLOEXEC, 10);
     code_fd = fcntl(code_fd, F_DUPFD_CLOEXEC, 10);
@@ -170,7 +176,7 @@ int compiler_run(int program_fd, const struct compiler_options *o, int *ret_fd, 
     autofd exe = self_open(e), code = -EBADF, error = -EBADF, pidfd = -EBADF;
     bool is_stopped;
     int status;
-    pid_t pid;
+    pid_t pid, parent = getpid();
 
     if (exe < 0)
         return exe;
@@ -182,7 +188,7 @@ int compiler_run(int program_fd, const struct compiler_options *o, int *ret_fd, 
     if (pid < 0)
         return err_errno(e, -errno, "CompileFailed", "cannot start the compiler");
     if (pid == 0)
-        child_exec(exe, program_fd, code, error,
+        child_exec(parent, exe, program_fd, code, error,
                    o->is_interruptible ? "--compile-shared" : "--compile-plain");
     pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
     is_stopped = pidfd >= 0 && wait_for_end(pidfd, pid, o);

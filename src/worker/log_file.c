@@ -88,10 +88,16 @@ static void line_write(struct log_stream *s, const char *text, size_t len, char 
         rotate(l);
     if (l->fd < 0)
         file_open(l);
-    if (l->fd < 0 || fd_write_all(l->fd, line.data, line.len, &e) < 0)
-        l->lost_bytes += len;
-    else
+    if (l->fd >= 0 && fd_write_all(l->fd, line.data, line.len, &e) >= 0) {
         l->size += line.len;
+        return;
+    }
+    l->lost_bytes += len;
+    /* Half a line on a full disk would run into the next one. */
+    if (l->fd >= 0 && ftruncate(l->fd, (off_t)l->size) < 0) {
+        close(l->fd);
+        l->fd = -EBADF;
+    }
 }
 
 static ssize_t log_transfer(void *ctx, void *data, size_t len)

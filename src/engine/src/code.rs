@@ -66,8 +66,13 @@ impl Code {
             // SAFETY: as above.
             unsafe { Component::deserialize_file(&engine.wasmtime, &path) }
         } else {
+            // From the start: who compiled it has left the offset at its end.
             let mut bytes = Vec::new();
-            std::io::Read::read_to_end(&mut &file, &mut bytes)
+            file.metadata()
+                .and_then(|m| {
+                    bytes.resize(usize::try_from(m.len()).unwrap_or(0), 0);
+                    file.read_exact_at(&mut bytes, 0)
+                })
                 .map_err(|e| io_failure("cannot read compiled code", &e))?;
             // SAFETY: as above.
             unsafe { Component::deserialize(&engine.wasmtime, bytes) }

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A supervisor in few lines: starts wherry-worker and speaks its protocol (src/guest/message.h)."""
+import array
+import json
+import os
+import re
+import socket
+import struct
+import subprocess
+import tempfile
+import time
+
+
+class SharedWorker:
+    """A worker under this process, until close()."""
+
+    def __init__(self, program, cache_dir):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "socket")
+            with socket.socket(socket.AF_UNIX) as listening:
+                listening.bind(path)
+                listening.listen()
+                fd = listening.fileno()
+                self.process = subprocess.Popen(
+                    [program, "--listen-fd", str(fd), "--cache-dir", cache_dir], pass_fds=[fd])
+                self.socket = socket.socket(socket.AF_UNIX)
+                self.socket.connect(path)
+        self.received = b""
+        self.expect("hello")
+
+    def send(self, type_, fds=(), **fields):
+        body = json.dumps({"type": type_, **fields}).encode()
+        frame = struct.pack("<II", len(body), len(fds)) + body
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+        sent = self.socket.sendmsg([frame], rights)
+        if sent < len(frame):
+            self.socket.sendall(frame[sent:])
+
+    def _take(self, n):
+        while len(self.received) < n:
+            more = self.socket.recv(65536)
+            if not more:
+                raise RuntimeError("the worker closed the connection")
+            self.received += more
+        taken, self.received = self.received[:n], self.received[n:]
+        return taken
+
+    def expect(self, type_):
+        """The next message, which must be of this type."""
+        length, _ = struct.unpack("<II", self._take(8))
+        message = json.loads(self._take(length))
+        if message["type"] != type_:
+            raise RuntimeError(f"the worker said {message} instead of {type_}")
+        return message
+
+    def start(self, id_, wasm, stdin, stdout):
+        module = os.open(wasm, os.O_RDONLY)
+        spec = {"id": id_, "name": os.path.basename(wasm), "args": [os.path.basename(wasm)],
+                "module_fd": 0, "stdin_fd": 1, "stdout_fd": 2}
+        self.send("start", [module, stdin, stdout], spec=spec)
+        os.close(module)
+        self.expect("started")
+
+    def guest_cpu_ns(self, id_):
+        self.send("measure", id=id_)
+        return self.expect("figures")["figures"]["cpu_ns"]
+
+    def stop(self, id_):
+        self.send("stop", id=id_)
+        self.expect("exited")
+
+    def forget(self, id_):
+        self.send("forget", id=id_)
+
+    def close(self):
+        self.send("shutdown")
+        self.socket.close()
+        self.process.wait()
+
+    def wait_until_asleep(self):
+        """Until every thread waits in the kernel."""
+        tasks = f"/proc/{self.process.pid}/task"
+        while True:
+            stats = [open(f"{tasks}/{t}/stat").read() for t in os.listdir(tasks)]
+            if all(s.rpartition(")")[2].split()[0] == "S" for s in stats):
+                return
+            os.sched_yield()
+
+    def private_kb(self):
+        """(private, guests' linear memories in it, PSS). File pages are private only when written:
+        the clean ones belong to all workers."""
+        areas = []
+        for line in open(f"/proc/{self.process.pid}/smaps"):
+            head = re.match(r"([0-9a-f]+)-([0-9a-f]+) (\S+) \S+ \S+ \S+\s*(.*)", line)
+            if head:
+                areas.append({"start": int(head[1], 16), "end": int(head[2], 16), "mode": head[3],
+                              "is_file": head[4].startswith("/"), "kb": 0, "pss": 0})
+                continue
+            name, _, value = line.partition(":")
+            if name in ("Private_Dirty", "Swap") or \
+                    name == "Private_Clean" and not areas[-1]["is_file"]:
+                areas[-1]["kb"] += int(value.split()[0])
+            elif name == "Pss":
+                areas[-1]["pss"] = int(value.split()[0])
+        return (sum(a["kb"] for a in areas), linear_memory_kb(areas), sum(a["pss"] for a in areas))
+
+
+def linear_memory_kb(areas):
+    """A linear memory is what may be written right before a reservation of gigabytes to grow into."""
+    total = 0
+    for i, area in enumerate(areas):
+        if not area["mode"].startswith("---") or area["end"] - area["start"] < 1 << 30:
+            continue
+        end = area["start"]
+        for before in reversed(areas[:i]):
+            if before["end"] != end or not before["mode"].startswith("rw"):
+                break
+            total += before["kb"]
+            end = before["start"]
+    return total
+
+
+def measure_stops(worker, wasm, n):
+    """Microseconds from the request to the news of the end, n times."""
+    taken = []
+    for i in range(n):
+        reading, writing = os.pipe()
+        nothing = os.open("/dev/null", os.O_RDONLY)
+        worker.start(f"spin{i}", wasm, nothing, writing)
+        os.close(writing)
+        os.close(nothing)
+        os.read(reading, 64)
+        # It has said that it runs; CPU time that grows after that is its loop.
+        begun = worker.guest_cpu_ns(f"spin{i}")
+        while worker.guest_cpu_ns(f"spin{i}") < begun + 1000000:
+            os.sched_yield()
+        start = time.monotonic()
+        worker.stop(f"spin{i}")
+        taken.append((time.monotonic() - start) * 1e6)
+        worker.forget(f"spin{i}")
+        os.close(reading)
+    return taken
+
+
+class IdleGuests:
+    """Guests that wait for input."""
+
+    def __init__(self, worker, wasm):
+        self.worker, self.wasm, self.n = worker, wasm, 0
+        self.stdin = os.pipe()
+        self.stdout = os.pipe()
+
+    def grow_to(self, n):
+        said = 0
+        while self.n < n:
+            self.worker.start(f"idle{self.n}", self.wasm, self.stdin[0], self.stdout[1])
+            self.n += 1
+            said += len("idle\n")
+        while said > 0:
+            said -= len(os.read(self.stdout[0], said))
+        self.worker.wait_until_asleep()
