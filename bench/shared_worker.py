@@ -106,7 +106,7 @@ class SharedWorker:
 
 
 def linear_memory_kb(areas):
-    """A linear memory is what may be written right before a reservation of gigabytes to grow into."""
+    """A linear memory is what may be written right before gigabytes reserved to grow into."""
     total = 0
     for i, area in enumerate(areas):
         if not area["mode"].startswith("---") or area["end"] - area["start"] < 1 << 30:

@@ -5,7 +5,8 @@
 set -eu
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/wherry/cargo}"
 target=$(rustc -vV | sed -n 's/^host: //p')
-export RUSTFLAGS="-C target-feature=+crt-static"
 cd "$(dirname "$0")"
+# Other flags would compile every dependency a second time.
+eval "$(grep '^export RUSTFLAGS=' ../../src/engine/build_crate.sh)"
 cargo build --release --locked --quiet --target "$target" >&2
 echo "$CARGO_TARGET_DIR/$target/release/embedding"

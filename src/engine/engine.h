@@ -37,6 +37,9 @@ struct engine_options {
     /* Code checks at loop heads whether it must stop. Needed wherever guests share a process; a
      * process that runs one guest can end it by exiting, and saves the checks. */
     bool is_interruptible;
+    /* Only modules, no components: stores are made without what concurrent calls into components
+     * need. Code belongs to engines with the same choice. */
+    bool is_modules_only;
     bool has_compiler;                /* may compile; without it only engine_code_open() works */
     uint32_t pool_slots;              /* ENGINE_POOLING: most instances at a time */
     uint64_t pool_memory_limit_bytes; /* ENGINE_POOLING: most linear memory of one instance */

@@ -216,6 +216,7 @@ static const struct offer module_offers[] = {
     {"a",                      "JavaScript made by Emscripten; build with -sSTANDALONE_WASM instead"              },
     {"env",                    "whoever embeds the module (Emscripten's JavaScript, a plug-in host, or a library that "
             "was not linked in)"                                                                       },
+    {"wasi:",                  "the host of a component that was not made into one yet (wasm-tools component new)"},
     {"$root",                  "the host of a component that was not made into one yet (wasm-tools component new)"},
 };
 

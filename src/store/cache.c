@@ -147,3 +147,8 @@ void cache_abandon(struct cache *c, const char *key, int handle)
     unlinkat(c->dirfd, name, 0);
     close(handle);
 }
+
+void cache_remove(struct cache *c, const char *key)
+{
+    unlinkat(c->dirfd, key, 0);
+}

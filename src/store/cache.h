@@ -40,3 +40,6 @@ int cache_begin(struct cache *c, const char *key, int *ret_fd, struct err *e);
  * failure (a full disk) no trace is left. */
 int cache_commit(struct cache *c, const char *key, int handle, int code_fd, struct err *e);
 void cache_abandon(struct cache *c, const char *key, int handle);
+
+/* Removes an entry that turned out to be damaged; it may be gone already. */
+void cache_remove(struct cache *c, const char *key);

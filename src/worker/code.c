@@ -143,17 +143,35 @@ static int compile(const struct program *p, int program_fd, const char *name,
     return 0;
 }
 
-int code_obtain(const struct program *p, int program_fd, const char *name,
-                const struct code_options *o, int *ret_fd, bool *ret_was_cached, struct err *e)
+static void key_make(const struct program *p, const struct code_options *o,
+                     char ret[static CACHE_KEY_SIZE])
 {
-    char settings[512], key[CACHE_KEY_SIZE];
+    char settings[512];
     struct digest digest;
-    struct err cache_error = ERR_INIT;
-    int handle, r, fd = -EBADF;
 
     digest_bytes(p->data, p->len, &digest);
     engine_settings(o->is_interruptible, settings, sizeof(settings));
-    cache_key(&digest, settings, key);
+    cache_key(&digest, settings, ret);
+}
+
+void code_forget(const struct program *p, const struct code_options *o)
+{
+    char key[CACHE_KEY_SIZE];
+
+    if (!o->cache)
+        return;
+    key_make(p, o, key);
+    cache_remove(o->cache, key);
+}
+
+int code_obtain(const struct program *p, int program_fd, const char *name,
+                const struct code_options *o, int *ret_fd, bool *ret_was_cached, struct err *e)
+{
+    char key[CACHE_KEY_SIZE];
+    struct err cache_error = ERR_INIT;
+    int handle, r, fd = -EBADF;
+
+    key_make(p, o, key);
     r = look_up(o->cache, key, &fd, &handle);
     if (ret_was_cached)
         *ret_was_cached = r > 0;

@@ -25,6 +25,8 @@ enum { PROGRAM_FD = 3, CODE_FD = 4, ERROR_FD = 5 };
 int compiler_main(bool is_interruptible)
 {
     struct engine_options options = {.is_interruptible = is_interruptible, .has_compiler = true};
+    static const struct engine_visitor nobody;
+    enum engine_artifact artifact;
     struct engine *engine = NULL;
     struct err e = ERR_INIT;
     struct stat st;
@@ -36,7 +38,11 @@ int compiler_main(bool is_interruptible)
     data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, PROGRAM_FD, 0);
     if (data == MAP_FAILED)
         return 2;
-    r = engine_open(&options, &engine, &e);
+    r = engine_inspect(data, (size_t)st.st_size, false, &nobody, &artifact, &e);
+    if (r >= 0) {
+        options.is_modules_only = artifact == ENGINE_MODULE;
+        r = engine_open(&options, &engine, &e);
+    }
     if (r >= 0)
         r = engine_compile(engine, data, (size_t)st.st_size, CODE_FD, &e);
     if (r < 0) {

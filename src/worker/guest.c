@@ -43,27 +43,30 @@ struct guest {
     struct log_file *log;
 };
 
-/* ---- The engine, opened by the first guest ---- */
+/* ---- The engines, opened by the first guest that needs one ---- */
 
 static pthread_mutex_t engine_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct engine *shared_engine;
+static struct engine *shared_engines[2]; /* for modules, for components */
 
-static int engine_get(bool is_interruptible, struct engine **ret, struct err *e)
+static int engine_get(bool is_interruptible, bool is_component, struct engine **ret, struct err *e)
 {
-    struct engine_options o = {.is_interruptible = is_interruptible};
+    struct engine_options o = {.is_interruptible = is_interruptible,
+                               .is_modules_only = !is_component};
+    struct engine **slot = &shared_engines[is_component];
     int r = 0;
 
     pthread_mutex_lock(&engine_lock);
-    if (!shared_engine)
-        r = engine_open(&o, &shared_engine, e);
-    *ret = shared_engine;
+    if (!*slot)
+        r = engine_open(&o, slot, e);
+    *ret = *slot;
     pthread_mutex_unlock(&engine_lock);
     return r;
 }
 
 void guest_engine_close(void)
 {
-    engine_close(take_ptr(shared_engine));
+    for (size_t i = 0; i < ARRAY_SIZE(shared_engines); i++)
+        engine_close(take_ptr(shared_engines[i]));
 }
 
 /* ---- Status ---- */
@@ -273,10 +276,11 @@ static int run_prepared(struct guest *g, struct engine_guest *eg, struct engine_
     if (g->spec.timeout_ms)
         atomic_store(&g->deadline_ns,
                      clock_monotonic_ns() + (uint64_t)g->spec.timeout_ms * 1000000u);
-    /* A stop that came before there was an engine guest would be lost otherwise. */
+    announce(g, GUEST_RUNNING);
+    /* A stop that came before there was an engine guest would be lost otherwise. Who stops looks at
+     * the state afterwards, so one of the two sees the other. */
     if (atomic_load(&g->stop) != GUEST_STOP_NONE)
         engine_guest_stop(eg);
-    announce(g, GUEST_RUNNING);
     r = engine_guest_run(eg, outcome, e);
     pthread_mutex_lock(&g->lock);
     engine_guest_figures(eg, &g->figures);
@@ -285,14 +289,13 @@ static int run_prepared(struct guest *g, struct engine_guest *eg, struct engine_
     return r;
 }
 
-/* With machine code at hand: the engine's part. */
-static int run_code(struct guest *g, struct engine *engine, int code_fd,
+/* With machine code at hand. */
+static int run_code(struct guest *g, struct engine *engine, struct engine_code *code,
                     struct engine_outcome *outcome, struct err *e)
 {
     struct engine_guest_options o = {0};
     autofree struct engine_dir *dirs = xcalloc(g->spec.n_dirs + 1, sizeof(*dirs));
     AUTO(grants) grants = NULL;
-    struct engine_code *code = NULL;
     struct engine_guest *eg = NULL;
     int r;
 
@@ -304,36 +307,70 @@ static int run_code(struct guest *g, struct engine *engine, int code_fd,
     TRY(streams_open(g, &o, e));
     options_fill(g, dirs, &o);
     grants_attach(grants, &o.network);
-    TRY(engine_code_open(engine, code_fd, &code, e));
     r = engine_guest_new(engine, code, &o, &eg, e);
-    engine_code_close(code);
     if (r >= 0)
         r = run_prepared(g, eg, outcome, e);
     engine_guest_free(eg);
     return r;
 }
 
-static int run(struct guest *g, struct engine_outcome *outcome, struct err *e)
+static const char *shown_name(const struct guest *g)
+{
+    return g->spec.name ? g->spec.name : g->spec.id;
+}
+
+/* From the cache or the compiler to the engine. What the cache has and the engine refuses was
+ * damaged; it is thrown away and made anew. */
+static int code_open(struct guest *g, const struct program *p, struct engine *engine,
+                     struct engine_code **ret, struct err *e)
 {
     struct code_options o = {.cache = g->host->cache,
                              .is_interruptible = g->host->is_interruptible,
                              .has_progress = g->host->has_progress,
                              .stop_fd = g->stop_fd};
-    const char *name = g->spec.name ? g->spec.name : g->spec.id;
+    autofd fd = -EBADF, again = -EBADF;
+    bool was_cached;
+    int r;
+
+    TRY(code_obtain(p, (int)g->spec.module_fd, shown_name(g), &o, &fd, &was_cached, e));
+    r = engine_code_open(engine, fd, ret, e);
+    if (r != -ESTALE || !was_cached)
+        return r;
+    log_warn("the compiled code of %s in the cache is damaged and is made anew", shown_name(g));
+    code_forget(p, &o);
+    *e = ERR_INIT;
+    TRY(code_obtain(p, (int)g->spec.module_fd, shown_name(g), &o, &again, NULL, e));
+    return engine_code_open(engine, again, ret, e);
+}
+
+static int run(struct guest *g, struct engine_outcome *outcome, struct err *e)
+{
     struct program program = {0};
     struct engine *engine;
-    autofd code_fd = -EBADF;
+    struct engine_code *code = NULL;
     int r;
 
     TRY(program_open((int)g->spec.module_fd, false, &program, e));
     r = program_check_runnable(&program, g->spec.invoke, e);
     if (r >= 0)
-        r = code_obtain(&program, (int)g->spec.module_fd, name, &o, &code_fd, NULL, e);
+        r = engine_get(g->host->is_interruptible, program.artifact.is_component, &engine, e);
+    if (r >= 0)
+        r = code_open(g, &program, engine, &code, e);
     program_done(&program);
-    if (r < 0)
-        return r;
-    TRY(engine_get(g->host->is_interruptible, &engine, e));
-    return run_code(g, engine, code_fd, outcome, e);
+    if (r >= 0)
+        r = run_code(g, engine, code, outcome, e);
+    engine_code_close(code);
+    return r;
+}
+
+/* What the guest's own status does not show, but who operates it should know. */
+static void warn_of_losses(const struct guest *g, const struct engine_outcome *o)
+{
+    if (g->log && log_file_lost_bytes(g->log))
+        log_warn("%s: %llu bytes of its output could not be logged", shown_name(g),
+                 (unsigned long long)log_file_lost_bytes(g->log));
+    if (o->memory_refused && o->end == ENGINE_EXITED)
+        log_warn("%s: it was refused memory beyond its limit, and went on", shown_name(g));
 }
 
 void guest_run(struct guest *g)
@@ -346,6 +383,7 @@ void guest_run(struct guest *g)
     g->has_thread_clock = pthread_getcpuclockid(pthread_self(), &g->thread_clock) == 0;
     pthread_mutex_unlock(&g->lock);
     r = run(g, outcome, &e);
+    warn_of_losses(g, outcome);
     log_file_close(take_ptr(g->log));
     pthread_mutex_lock(&g->lock);
     status_begin(g, &g->status);

@@ -74,5 +74,5 @@ void guest_status_now(struct guest *g, enum guest_stop cause, struct guest_statu
 /* Waits for the thread of an ended guest and frees all. Also for one that never ran. */
 void guest_free(struct guest *g);
 
-/* Frees the engine that the guests of a host shared. */
+/* Frees the engines that the guests of a host shared. */
 void guest_engine_close(void);

@@ -138,8 +138,15 @@ static void *watch(void *arg)
     enum guest_stop cause = stop_wait(r);
     struct guest_status now = {0};
 
+    if (guest_state(r->guest) == GUEST_STARTING) {
+        /* The compiler is ended, and the first thread leaves when it has tidied up the cache.
+         * Asked a second time, nobody waits for that. */
+        guest_stop(r->guest, cause);
+        if (guest_state(r->guest) != GUEST_RUNNING)
+            cause = stop_wait(r);
+    }
     pthread_mutex_lock(&r->leaving);
-    guest_stop(r->guest, cause); /* also ends a compiler */
+    guest_stop(r->guest, cause);
     guest_status_now(r->guest, cause, &now);
     leave(r, &now);
 }

@@ -20,10 +20,16 @@
 /* A supervisor that reads nothing is dropped before its queue grows beyond this. */
 #define QUEUE_LIMIT_BYTES (4u << 20)
 
+/* A guest that was told to stop and still has not ended after this long is in a file call of the
+ * kernel, which nothing can cancel: its end is told, and its thread left to the call. */
+#define ABANDON_AFTER_NS UINT64_C(1000000000)
+
 struct member {
     struct guest *guest;        /* NULL once it was freed: only the status is kept */
     struct guest_status status; /* of an ended guest, the one that was recorded */
     bool is_ended;
+    enum guest_stop cause;
+    uint64_t abandon_ns; /* when, in clock_monotonic_ns(); 0: it was not told to stop */
 };
 
 struct service {
@@ -33,6 +39,8 @@ struct service {
     size_t n_connections;
     struct member *members;
     size_t n_members, capacity;
+    struct guest **abandoned; /* freed when they end after all */
+    size_t n_abandoned;
     bool is_shutting_down;
 };
 
@@ -175,17 +183,62 @@ static struct guest_status status_copy(const struct guest_status *from)
     return s;
 }
 
+/* Records and tells the status, which is the member's by now. */
 static void member_end(struct service *s, struct member *m)
 {
     struct message exited;
 
-    m->status = status_copy(guest_status(m->guest));
     m->is_ended = true;
-    guest_free(take_ptr(m->guest));
     record_write(s, &m->status);
     exited_message(m, &exited);
     tell_all(s, &exited);
     exited_message_done(&exited);
+}
+
+static void member_reap(struct service *s, struct member *m)
+{
+    m->status = status_copy(guest_status(m->guest));
+    guest_free(take_ptr(m->guest));
+    member_end(s, m);
+}
+
+static void member_stop(struct member *m, enum guest_stop cause)
+{
+    if (m->abandon_ns)
+        return;
+    m->cause = cause;
+    m->abandon_ns = clock_monotonic_ns() + ABANDON_AFTER_NS;
+    guest_stop(m->guest, cause);
+}
+
+static void member_abandon(struct service *s, struct member *m)
+{
+    guest_status_now(m->guest, m->cause, &m->status);
+    free(m->status.message);
+    m->status.message = xstrdup(
+        "it is in a call that cannot be cancelled, most likely of a file, and its thread is "
+        "left to that");
+    s->abandoned = xrealloc(s->abandoned, s->n_abandoned + 1, sizeof(struct guest *));
+    s->abandoned[s->n_abandoned++] = take_ptr(m->guest);
+    log_warn("%s: %s; threads left behind: %zu", m->status.id, m->status.message, s->n_abandoned);
+    member_end(s, m);
+}
+
+static bool abandoned_has(const struct service *s, const char *id)
+{
+    for (size_t i = 0; i < s->n_abandoned; i++)
+        if (str_eq(guest_id(s->abandoned[i]), id))
+            return true;
+    return false;
+}
+
+static void abandoned_reap(struct service *s)
+{
+    for (size_t i = s->n_abandoned; i-- > 0;)
+        if (guest_state(s->abandoned[i]) == GUEST_ENDED) {
+            guest_free(s->abandoned[i]);
+            s->abandoned[i] = s->abandoned[--s->n_abandoned];
+        }
 }
 
 /* What an eventfd count announced: looks at all, since it does not say who. */
@@ -199,29 +252,40 @@ static void guests_check(struct service *s)
 
         if (m->is_ended)
             continue;
-        if (guest_state(m->guest) == GUEST_ENDED) {
-            member_end(s, m);
-            continue;
-        }
         deadline = guest_deadline_ns(m->guest);
-        if (deadline && now >= deadline)
-            guest_stop(m->guest, GUEST_STOP_DEADLINE);
+        if (guest_state(m->guest) == GUEST_ENDED)
+            member_reap(s, m);
+        else if (m->abandon_ns && now >= m->abandon_ns)
+            member_abandon(s, m);
+        else if (deadline && now >= deadline)
+            member_stop(m, GUEST_STOP_DEADLINE);
     }
+    abandoned_reap(s);
 }
 
-/* Milliseconds until the next deadline of a guest that was not stopped for it yet. */
+/* When something is due for the member; 0: nothing. */
+static uint64_t member_due_ns(const struct member *m)
+{
+    if (m->is_ended)
+        return 0;
+    return m->abandon_ns ? m->abandon_ns : guest_deadline_ns(m->guest);
+}
+
+/* Milliseconds until something is due for some guest; -1 for never. */
 static int wait_ms(const struct service *s)
 {
     uint64_t now = clock_monotonic_ns(), next = UINT64_MAX;
 
     for (size_t i = 0; i < s->n_members; i++) {
-        uint64_t d = s->members[i].is_ended ? 0 : guest_deadline_ns(s->members[i].guest);
+        uint64_t due = member_due_ns(&s->members[i]);
 
-        if (d > now && d < next)
-            next = d;
+        if (due && due < next)
+            next = due;
     }
     if (next == UINT64_MAX)
         return -1;
+    if (next <= now)
+        return 0;
     next = (next - now + 999999) / 1000000;
     return next > 1000000 ? 1000000 : (int)next;
 }
@@ -233,7 +297,11 @@ static int start(struct service *s, struct guest_spec *spec, struct err *e)
 
     if (s->is_shutting_down)
         return err_set(e, -ESHUTDOWN, "ShuttingDown", "the worker is shutting down");
-    if (s->n_members >= GUEST_LIMIT)
+    if (abandoned_has(s, spec->id))
+        return err_set(e, -EBUSY, "StillRunning",
+                       "the last guest '%s' was abandoned in a call that has not returned yet",
+                       spec->id);
+    if (s->n_members + s->n_abandoned >= GUEST_LIMIT)
         return err_set(e, -EAGAIN, "TooManyGuests", "the worker has %d guests already",
                        GUEST_LIMIT);
     if (member_find(s, spec->id))
@@ -285,7 +353,7 @@ static void shut_down(struct service *s)
     s->is_shutting_down = true;
     for (size_t i = 0; i < s->n_members; i++)
         if (!s->members[i].is_ended)
-            guest_stop(s->members[i].guest, GUEST_STOP_SIGTERM);
+            member_stop(&s->members[i], GUEST_STOP_SIGTERM);
 }
 
 /* ---- Requests ---- */
@@ -317,7 +385,7 @@ static void member_request(struct service *s, struct channel *c, const struct me
         tell_refused(c, m->id, &e);
     } else if (m->type == MESSAGE_STOP) {
         if (!member->is_ended)
-            guest_stop(member->guest, GUEST_STOP_REQUEST);
+            member_stop(member, GUEST_STOP_REQUEST);
     } else if (m->type == MESSAGE_FORGET && !member->is_ended) {
         err_set(&e, -EBUSY, "StillRunning", "the guest '%s' has not ended", m->id);
         tell_refused(c, m->id, &e);
@@ -510,6 +578,10 @@ int service_main(const struct service_options *o)
     for (size_t i = 0; i < s.n_members; i++)
         guest_status_done(&s.members[i].status);
     free(s.members);
+    /* A thread left behind still uses the engine; the process takes both with it. */
+    if (s.n_abandoned)
+        _exit(0);
+    free(s.abandoned);
     guest_engine_close();
     if (s.host.cache)
         cache_free(s.host.cache);

@@ -91,30 +91,26 @@ check "a trap after a refused growth" status_is 137
 check "and is OOMKilled" reason_is OOMKilled 137 ours
 options=
 
-# signal NAME STATUS
+# signal NAME STATUS: a guest that has begun to write is sent the signal. A shell starts background
+# jobs with SIGINT ignored; Python restores it.
 signal() {
     rm -f "$dir/status"
-    "$WHERRY" run --status-file "$dir/status" "$guests/loop.wasm" >"$dir/out" 2>"$dir/err" &
-    pid=$!
-    sleep 0.5
-    kill -s "$1" "$pid"
-    wait "$pid"
-    status=$?
-    check "SIG$1 ends the guest" status_is "$2"
-    check "SIG$1 in the status file" reason_is Stopped "$2" ours
-}
-# A shell starts background jobs with SIGINT ignored; Python restores it.
-python3 - "$WHERRY" "$guests/loop.wasm" >"$dir/out" 2>"$dir/err" <<'P'
-import signal, subprocess, sys, time
+    python3 - "$1" "$WHERRY" "$dir/status" "$guests/flood.wasm" >"$dir/out" 2>"$dir/err" <<'P'
+import signal, subprocess, sys
+name, wherry, status, guest = sys.argv[1:]
 signal.signal(signal.SIGINT, signal.SIG_DFL)
-p = subprocess.Popen([sys.argv[1], "run", sys.argv[2]])
-time.sleep(0.5)
-p.send_signal(signal.SIGINT)
-sys.exit(p.wait(10))
+p = subprocess.Popen([wherry, "run", "--status-file", status, guest, "100000000000"],
+                     stdout=subprocess.PIPE)
+p.stdout.read(64)
+p.send_signal(getattr(signal, name))
+sys.exit(p.wait(60))
 P
-status=$?
-check "SIGINT ends the guest" status_is 130
-signal TERM 143
+    status=$?
+    check "$1 ends the guest" status_is "$2"
+    check "$1 in the status file" reason_is Stopped "$2" ours
+}
+signal SIGINT 130
+signal SIGTERM 143
 
 # --- What cannot be run ---
 guest nowhere

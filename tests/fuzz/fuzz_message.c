@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any bytes as the body of a worker message: what is accepted encodes to what reads back the same.
- */
+/* Any bytes as the body of a worker message or as a job: what is accepted encodes to what reads
+ * back the same. */
 #include <stdint.h>
 
+#include "guest/job.h"
 #include "guest/message.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -12,12 +13,34 @@ static bool same(const char *a, const char *b)
     return a && b ? str_eq(a, b) : !a && !b;
 }
 
+static void job(const char *text, size_t len)
+{
+    struct guest_job j = {0}, again = {0};
+    autobuf encoded = BUF_INIT;
+    struct err e = ERR_INIT;
+    struct json_writer w;
+
+    if (guest_job_decode(text, len, &j, &e) < 0) {
+        BUG_ON(!e.reason || !e.msg[0] || j.command || j.has_spec);
+        return;
+    }
+    json_writer_init(&w, &encoded, false);
+    guest_job_encode(&j, &w);
+    BUG_ON(json_writer_finish(&w, &e) < 0);
+    BUG_ON(guest_job_decode(encoded.data, encoded.len, &again, &e) < 0);
+    BUG_ON(!same(j.command, again.command) || j.has_spec != again.has_spec ||
+           j.n_files != again.n_files);
+    guest_job_done(&j);
+    guest_job_done(&again);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct message m = {0}, again = {0};
     struct err e = ERR_INIT;
     autobuf text = BUF_INIT;
 
+    job((const char *)data, size);
     if (message_decode((const char *)data, size, &m, &e) < 0) {
         BUG_ON(!e.reason || !e.msg[0] || m.id || m.has_spec || m.has_status);
         return 0;

@@ -14,23 +14,23 @@ static void test_decide(void **state)
         const char *exports[3];
         enum contract contract;
     } rows[] = {
-        {false, {"_start"}, CONTRACT_P1_COMMAND},
-        {false, {"memory", "_start"}, CONTRACT_P1_COMMAND},
-        {false, {"_initialize", "add"}, CONTRACT_P1_REACTOR},
-        {false, {"_initialize", "_start"}, CONTRACT_P1_COMMAND},
-        {false, {"add"}, CONTRACT_LIBRARY},
-        {false, {"_started"}, CONTRACT_LIBRARY},
-        {false, {0}, CONTRACT_UNKNOWN},
-        {false, {"wasi:cli/run@0.2.0"}, CONTRACT_LIBRARY},
-        {true, {"wasi:cli/run@0.2.0"}, CONTRACT_P2_COMMAND},
-        {true, {"wasi:cli/run@0.2.11"}, CONTRACT_P2_COMMAND},
-        {true, {"wasi:cli/run@0.3.0"}, CONTRACT_P3_COMMAND},
-        {true, {"wasi:cli/run@0.2.6", "wasi:cli/run@0.3.0"}, CONTRACT_P3_COMMAND},
-        {true, {"wasi:http/incoming-handler@0.2.3"}, CONTRACT_P2_HTTP},
-        {true, {"wasi:http/handler@0.3.0"}, CONTRACT_P3_HTTP},
-        {true, {"_start"}, CONTRACT_LIBRARY},
-        {true, {"wasi:cli/run@0.20.0"}, CONTRACT_LIBRARY},
-        {true, {0}, CONTRACT_UNKNOWN},
+        {false, {"_start"},                                   CONTRACT_P1_COMMAND},
+        {false, {"memory", "_start"},                         CONTRACT_P1_COMMAND},
+        {false, {"_initialize", "add"},                       CONTRACT_P1_REACTOR},
+        {false, {"_initialize", "_start"},                    CONTRACT_P1_COMMAND},
+        {false, {"add"},                                      CONTRACT_LIBRARY   },
+        {false, {"_started"},                                 CONTRACT_LIBRARY   },
+        {false, {0},                                          CONTRACT_UNKNOWN   },
+        {false, {"wasi:cli/run@0.2.0"},                       CONTRACT_LIBRARY   },
+        {true,  {"wasi:cli/run@0.2.0"},                       CONTRACT_P2_COMMAND},
+        {true,  {"wasi:cli/run@0.2.11"},                      CONTRACT_P2_COMMAND},
+        {true,  {"wasi:cli/run@0.3.0"},                       CONTRACT_P3_COMMAND},
+        {true,  {"wasi:cli/run@0.2.6", "wasi:cli/run@0.3.0"}, CONTRACT_P3_COMMAND},
+        {true,  {"wasi:http/incoming-handler@0.2.3"},         CONTRACT_P2_HTTP   },
+        {true,  {"wasi:http/handler@0.3.0"},                  CONTRACT_P3_HTTP   },
+        {true,  {"_start"},                                   CONTRACT_LIBRARY   },
+        {true,  {"wasi:cli/run@0.20.0"},                      CONTRACT_LIBRARY   },
+        {true,  {0},                                          CONTRACT_UNKNOWN   },
     };
 
     (void)state;
@@ -54,25 +54,25 @@ static void test_imports(void **state)
         const char *space, *name;
         const char *who; /* NULL: the engine has it */
     } rows[] = {
-        {false, "wasi_snapshot_preview1", "fd_write",                        NULL                },
-        {false, "wasi_snapshot_preview1", "sock_open",                       "WasmEdge"          },
-        {false, "wasi_unstable",          "fd_write",                        "preview 0"         },
-        {false, "wasi",                   "thread-spawn",                    "threads"           },
-        {false, "wasix_32v1",             "fd_dup",                          "Wasmer"            },
-        {false, "gojs",                   "runtime.wasmExit",                "GOOS=wasip1"       },
-        {false, "wbg",                    "__wbg_log",                       "wasm-bindgen"      },
-        {false, "__wbindgen_placeholder__", "x",                             "wasm-bindgen"      },
-        {false, "a",                      "b",                               "Emscripten"        },
-        {false, "abc",                    "b",                               "does not know"     },
-        {false, "env",                    "emscripten_memcpy",               "embeds the module" },
-        {true,  NULL,                     "wasi:cli/environment@0.2.3",      NULL                },
-        {true,  NULL,                     "wasi:filesystem/types@0.3.0",     NULL                },
-        {true,  NULL,                     "wasi:cli/run@0.3.0-rc-2025-09-16", "release candidate"},
-        {true,  NULL,                     "wasi:clocks/types@0.9.0",         "a version of WASI" },
-        {true,  NULL,                     "wasi:io/streams",                 "draft"             },
-        {true,  NULL,                     "wasi:http/types@0.2.3",           "HTTP"              },
-        {true,  NULL,                     "wasi:keyvalue/store@0.2.0-draft", "key-value"         },
-        {true,  NULL,                     "my:own/thing@1.0.0",              "another component" },
+        {false, "wasi_snapshot_preview1",   "fd_write",                         NULL               },
+        {false, "wasi_snapshot_preview1",   "sock_open",                        "WasmEdge"         },
+        {false, "wasi_unstable",            "fd_write",                         "preview 0"        },
+        {false, "wasi",                     "thread-spawn",                     "threads"          },
+        {false, "wasix_32v1",               "fd_dup",                           "Wasmer"           },
+        {false, "gojs",                     "runtime.wasmExit",                 "GOOS=wasip1"      },
+        {false, "wbg",                      "__wbg_log",                        "wasm-bindgen"     },
+        {false, "__wbindgen_placeholder__", "x",                                "wasm-bindgen"     },
+        {false, "a",                        "b",                                "Emscripten"       },
+        {false, "abc",                      "b",                                "does not know"    },
+        {false, "env",                      "emscripten_memcpy",                "embeds the module"},
+        {true,  NULL,                       "wasi:cli/environment@0.2.3",       NULL               },
+        {true,  NULL,                       "wasi:filesystem/types@0.3.0",      NULL               },
+        {true,  NULL,                       "wasi:cli/run@0.3.0-rc-2025-09-16", "release candidate"},
+        {true,  NULL,                       "wasi:clocks/types@0.9.0",          "a version of WASI"},
+        {true,  NULL,                       "wasi:io/streams",                  "draft"            },
+        {true,  NULL,                       "wasi:http/types@0.2.3",            "HTTP"             },
+        {true,  NULL,                       "wasi:keyvalue/store@0.2.0-draft",  "key-value"        },
+        {true,  NULL,                       "my:own/thing@1.0.0",               "another component"},
     };
 
     (void)state;
@@ -81,8 +81,8 @@ static void test_imports(void **state)
         struct err e = ERR_INIT;
         const char *who;
 
-        artifact_import_add(&a, rows[i].space, rows[i].name,
-                            a.is_component ? "instance" : "func", "");
+        artifact_import_add(&a, rows[i].space, rows[i].name, a.is_component ? "instance" : "func",
+                            "");
         who = contract_import_missing(&a, &a.imports[0]);
         if (!rows[i].who) {
             assert_null(who);
@@ -139,10 +139,8 @@ static void test_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_decide),
-        cmocka_unit_test(test_imports),
-        cmocka_unit_test(test_many_imports),
-        cmocka_unit_test(test_needs),
+        cmocka_unit_test(test_decide),       cmocka_unit_test(test_imports),
+        cmocka_unit_test(test_many_imports), cmocka_unit_test(test_needs),
         cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests_name("contract", tests, NULL, NULL);

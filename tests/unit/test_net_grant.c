@@ -32,28 +32,28 @@ static void test_covers(void **state)
         int port;
         bool is_covered;
     } rows[] = {
-        {"127.0.0.1:80", "127.0.0.1", 80, true},
-        {"127.0.0.1:80", "127.0.0.1", 81, false},
-        {"127.0.0.1:80", "127.0.0.2", 80, false},
-        {"127.0.0.1:*", "127.0.0.1", 65535, true},
-        {"127.0.0.1:80-90", "127.0.0.1", 90, true},
-        {"127.0.0.1:80-90", "127.0.0.1", 91, false},
-        {"10.0.0.0/8:443", "10.200.3.4", 443, true},
-        {"10.0.0.0/8:443", "11.0.0.1", 443, false},
-        {"10.1.2.0/23:1", "10.1.3.255", 1, true},
-        {"10.1.2.0/23:1", "10.1.4.0", 1, false},
-        {"0.0.0.0/0:1", "8.8.8.8", 1, true},
-        {"0.0.0.0/0:1", "::1", 1, false},
-        {"[::1]:80", "::1", 80, true},
-        {"[::1]:80", "::2", 80, false},
-        {"[fd00::/8]:80", "fdab::1", 80, true},
-        {"[fd00::]/8:80", "fe80::1", 80, false},
-        {"*:80", "1.2.3.4", 80, true},
-        {"*:80", "::1", 80, true},
-        {"*:80", "::1", 81, false},
-        {"localhost:80", "127.0.0.1", 80, false}, /* a name is known by what it resolved to */
-        {"127.0.0.1:80", "::ffff:127.0.0.1", 80, true}, /* reaches the IPv4 host */
-        {"[::/0]:80", "::ffff:127.0.0.1", 80, false},
+        {"127.0.0.1:80",    "127.0.0.1",        80,    true },
+        {"127.0.0.1:80",    "127.0.0.1",        81,    false},
+        {"127.0.0.1:80",    "127.0.0.2",        80,    false},
+        {"127.0.0.1:*",     "127.0.0.1",        65535, true },
+        {"127.0.0.1:80-90", "127.0.0.1",        90,    true },
+        {"127.0.0.1:80-90", "127.0.0.1",        91,    false},
+        {"10.0.0.0/8:443",  "10.200.3.4",       443,   true },
+        {"10.0.0.0/8:443",  "11.0.0.1",         443,   false},
+        {"10.1.2.0/23:1",   "10.1.3.255",       1,     true },
+        {"10.1.2.0/23:1",   "10.1.4.0",         1,     false},
+        {"0.0.0.0/0:1",     "8.8.8.8",          1,     true },
+        {"0.0.0.0/0:1",     "::1",              1,     false},
+        {"[::1]:80",        "::1",              80,    true },
+        {"[::1]:80",        "::2",              80,    false},
+        {"[fd00::/8]:80",   "fdab::1",          80,    true },
+        {"[fd00::]/8:80",   "fe80::1",          80,    false},
+        {"*:80",            "1.2.3.4",          80,    true },
+        {"*:80",            "::1",              80,    true },
+        {"*:80",            "::1",              81,    false},
+        {"localhost:80",    "127.0.0.1",        80,    false}, /* a name is known by what it resolved to */
+        {"127.0.0.1:80",    "::ffff:127.0.0.1", 80,    true }, /* reaches the IPv4 host */
+        {"[::/0]:80",       "::ffff:127.0.0.1", 80,    false},
     };
 
     (void)state;
@@ -64,18 +64,19 @@ static void test_covers(void **state)
         struct err e = ERR_INIT;
 
         assert_ok(net_grant_parse(rows[i].grant, &g, &e));
-        if ((net_grant_has_address(&g, addr) && net_grant_has_port(&g, addr)) !=
-            rows[i].is_covered)
+        if ((net_grant_has_address(&g, addr) && net_grant_has_port(&g, addr)) != rows[i].is_covered)
             fail_msg("%s and %s port %d", rows[i].grant, rows[i].address, rows[i].port);
     }
 }
 
 static void test_names(void **state)
 {
-    static const char *const good[][2] = {{"Example.COM:443", "example.com"},
-                                          {"a.example.:1-2", "a.example"},
-                                          {"3com.example:1", "3com.example"},
-                                          {"localhost:*", "localhost"}};
+    static const char *const good[][2] = {
+        {"Example.COM:443", "example.com" },
+        {"a.example.:1-2",  "a.example"   },
+        {"3com.example:1",  "3com.example"},
+        {"localhost:*",     "localhost"   }
+    };
     struct net_grant g;
     struct err e = ERR_INIT;
 
@@ -90,11 +91,11 @@ static void test_names(void **state)
 static void test_refused(void **state)
 {
     static const char *const bad[] = {
-        "",           "host",         ":80",          "host:",           "host:x",
-        "host:65536", "host:9-3",     "host:-1",      "host:1-",         "::1:80",
-        "[::1]",      "[::1:80",      "[::g]:80",     "10.0.0.0/33:80",  "[::1/129]:80",
-        "a b:80",     "1.2.3.4/x:80", "a..b:80",      "1.2.3.4/8/8:80",  "ho/st:80",
-        "*.a.com:80", "host:1:2",     "10.0.0.0/:80", "[1.2.3.4]:80",    "http://host:80",
+        "",           "host",         ":80",          "host:",          "host:x",
+        "host:65536", "host:9-3",     "host:-1",      "host:1-",        "::1:80",
+        "[::1]",      "[::1:80",      "[::g]:80",     "10.0.0.0/33:80", "[::1/129]:80",
+        "a b:80",     "1.2.3.4/x:80", "a..b:80",      "1.2.3.4/8/8:80", "ho/st:80",
+        "*.a.com:80", "host:1:2",     "10.0.0.0/:80", "[1.2.3.4]:80",   "http://host:80",
     };
     char name[300];
     struct err e = ERR_INIT;

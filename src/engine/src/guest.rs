@@ -10,7 +10,10 @@ use crate::settings::Engine;
 use crate::stdio::{CStream, Input, Output};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::fmt::Write as _;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 use wasmtime::{ResourceLimiter, Store, Trap, UpdateDeadline, WasmBacktrace};
@@ -81,7 +84,7 @@ pub struct Control {
 
 impl Control {
     pub fn stop(&self) {
-        self.stopped.store(true, Relaxed);
+        self.stopped.store(true, Release);
         self.wake.notify_one();
         self.engine.increment_epoch();
     }
@@ -301,7 +304,7 @@ impl Guest {
             store.set_epoch_deadline(1);
             let control = control.clone();
             store.epoch_deadline_callback(move |_| {
-                if control.stopped.load(Relaxed) {
+                if control.stopped.load(Acquire) {
                     Err(Trap::Interrupt.into())
                 } else {
                     Ok(UpdateDeadline::Continue(1))
@@ -419,7 +422,7 @@ impl Guest {
             out.exit_code = exit.0 as u32;
             return out;
         }
-        if self.control.stopped.load(Relaxed) {
+        if self.control.stopped.load(Acquire) {
             out.end = STOPPED;
             return out;
         }

@@ -11,7 +11,7 @@ use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
 pub const VERSION: &CStr = c"48.0.8";
 
 /// What is linked and how it is set: raise it when `config()` changes what compiled code is like.
-const SETTINGS_REVISION: u32 = 1;
+const SETTINGS_REVISION: u32 = 2;
 
 /// Native stack of a guest, and the part of it that WebAssembly frames may use; the rest is for
 /// host functions that the guest calls.
@@ -23,6 +23,7 @@ const WASM_STACK_BYTES: usize = 1 << 20;
 pub struct EngineOptions {
     allocation: c_int,
     is_interruptible: bool,
+    is_modules_only: bool,
     has_compiler: bool,
     pool_slots: u32,
     pool_memory_limit_bytes: u64,
@@ -38,19 +39,20 @@ pub struct Engine {
 }
 
 /// What decides the machine code: the same for the process that compiles and the one that runs.
-fn config(is_interruptible: bool) -> Config {
+fn config(o: &EngineOptions) -> Config {
     let mut c = Config::new();
-    c.epoch_interruption(is_interruptible);
+    c.epoch_interruption(o.is_interruptible);
     c.async_stack_size(STACK_BYTES);
     c.max_wasm_stack(WASM_STACK_BYTES);
-    c.wasm_component_model_async(true);
+    c.concurrency_support(!o.is_modules_only);
+    c.wasm_component_model_async(!o.is_modules_only);
     c.wasm_exceptions(true);
     c
 }
 
 impl Engine {
     pub fn open(o: &EngineOptions) -> Result<Self> {
-        let mut c = config(o.is_interruptible);
+        let mut c = config(o);
         if !o.has_compiler {
             c.enable_compiler(false);
         }
