@@ -4,6 +4,7 @@ import array
 import json
 import os
 import re
+import select
 import socket
 import struct
 import subprocess
@@ -60,6 +61,13 @@ class SharedWorker:
         self.send("start", [module, stdin, stdout], spec=spec)
         os.close(module)
         self.expect("started")
+
+    def read_from_guest(self, fd, limit):
+        """Output of a guest; a guest or worker that ends instead is an error."""
+        ready, _, _ = select.select([fd, self.socket], [], [])
+        if fd in ready:
+            return os.read(fd, limit)
+        raise RuntimeError(f"instead of output: {self.expect('output')}")
 
     def guest_cpu_ns(self, id_):
         self.send("measure", id=id_)
@@ -129,7 +137,7 @@ def measure_stops(worker, wasm, n):
         worker.start(f"spin{i}", wasm, nothing, writing)
         os.close(writing)
         os.close(nothing)
-        os.read(reading, 64)
+        worker.read_from_guest(reading, 64)
         # It has said that it runs; CPU time that grows after that is its loop.
         begun = worker.guest_cpu_ns(f"spin{i}")
         while worker.guest_cpu_ns(f"spin{i}") < begun + 1000000:
@@ -157,5 +165,5 @@ class IdleGuests:
             self.n += 1
             said += len("idle\n")
         while said > 0:
-            said -= len(os.read(self.stdout[0], said))
+            said -= len(self.worker.read_from_guest(self.stdout[0], said))
         self.worker.wait_until_asleep()

@@ -196,8 +196,8 @@ struct engine_figures {
 
 /*
  * Prepares a guest; nothing of it runs yet. What `o` points to must live until the guest is freed.
- * Errors: -EINVAL "InvalidArgument" (text that is not UTF-8), "NoSuchExport"; the errno of a folder
- * that cannot be opened.
+ * Errors: -EINVAL "InvalidArgument" (text that is not UTF-8), -ENOENT "NoSuchExport"; the errno of
+ * a folder that cannot be opened.
  */
 int engine_guest_new(struct engine *en, struct engine_code *c, const struct engine_guest_options *o,
                      struct engine_guest **ret, struct err *e);

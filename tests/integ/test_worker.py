@@ -140,9 +140,11 @@ def test_stops(w, c):
            figures["memory_peak_bytes"] >= figures["memory_bytes"], figures)
     tap.ok("no record of a guest that runs", w.record("loop") is None)
     for id in ("loop", "sleep", "input", "full"):
-        # Whether it runs already or is about to: it is stopped.
+        wait_until(lambda: c.figures(id)["memory_bytes"] > 0, "it has its memory, so it runs")
         c.send("stop", id)
-        tap.equal(f"stop ends a guest: {id}", how(c.ended(id)), ("Stopped", 143, False))
+        status = c.ended(id)
+        tap.equal(f"stop ends a guest: {id}", how(status), ("Stopped", 143, False))
+        tap.equal(f"and none of its threads is left behind: {id}", status["message"], None)
         c.send("stop", id)
         c.send("forget", id)
     tap.equal("a second stop is harmless", c.list(), {})

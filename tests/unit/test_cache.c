@@ -24,12 +24,8 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    char *command = xasprintf("rm -rf '%s'", root);
-
     (void)state;
-    assert_int_equal(system(command), 0);
-    free(command);
-    free(root);
+    unit_remove(root);
     return 0;
 }
 

@@ -24,13 +24,9 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    char *command = xasprintf("rm -rf '%s'", root);
-
     (void)state;
     close(root_fd);
-    assert_int_equal(system(command), 0);
-    free(command);
-    free(root);
+    unit_remove(root);
     return 0;
 }
 

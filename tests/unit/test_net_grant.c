@@ -110,7 +110,7 @@ static void test_refused(void **state)
         assert_contains(e.msg, "--allow-net");
     }
     memset(name, 'a', sizeof(name));
-    strcpy(name + 260, ":80");
+    memcpy(name + 260, ":80", sizeof(":80"));
     assert_fails(net_grant_parse(name, &g, &e), -EINVAL, "BadUsage");
 }
 

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,4 +48,20 @@ static inline char *unit_temp_dir(void)
     assert_non_null(path);
     assert_non_null(mkdtemp(path));
     return path;
+}
+
+static inline int unit_remove_one(const char *path, const struct stat *st, int type,
+                                  struct FTW *ftw)
+{
+    (void)st;
+    (void)type;
+    (void)ftw;
+    return remove(path);
+}
+
+/* Removes the folder with all that is in it, and frees its name. */
+static inline void unit_remove(char *dir)
+{
+    assert_int_equal(nftw(dir, unit_remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
+    free(dir);
 }

@@ -10,6 +10,7 @@ mod invoke;
 mod linkers;
 mod network;
 mod settings;
+mod sleep;
 mod stdio;
 
 use code::Code;
