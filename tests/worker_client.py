@@ -74,8 +74,11 @@ class Connection:
             message["id"] = id
         body = json.dumps(message).encode()
         frame = struct.pack("<II", len(body), len(fds)) + body
-        sent = socket.send_fds(self.socket, [frame], list(fds)) if fds else 0
-        self.socket.sendall(frame[sent:])
+        try:
+            sent = socket.send_fds(self.socket, [frame], list(fds)) if fds else 0
+            self.socket.sendall(frame[sent:])
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # the worker has closed in the middle of it, which reading tells
 
     def receive(self):
         while True:

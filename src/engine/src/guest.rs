@@ -258,7 +258,10 @@ impl Guest {
         };
 
         let mut b = WasiCtxBuilder::new();
-        b.allow_blocking_current_thread(true);
+        // File calls on the guest's own thread are quicker, but with them the stock poll_oneoff
+        // sleeps on it too, and neither can be stopped. Where guests share a process they run on
+        // helper threads, and a stop leaves those behind.
+        b.allow_blocking_current_thread(!engine.is_interruptible);
         b.stdin(Input::new(o.streams[0]));
         b.stdout(Output::new(o.streams[1]));
         b.stderr(Output::new(o.streams[2]));
@@ -461,14 +464,29 @@ async fn run_command(
     })
 }
 
-/// A runtime per thread, kept for the thread's next guest.
+/// A runtime per thread, kept for the thread's next guest. Whoever ends the thread does not wait
+/// for file calls that were left behind.
+struct KeptRuntime(Option<tokio::runtime::Runtime>);
+
+impl Drop for KeptRuntime {
+    fn drop(&mut self) {
+        if let Some(r) = self.0.take() {
+            r.shutdown_background();
+        }
+    }
+}
+
 fn with_runtime<F: Future>(future: F) -> Result<F::Output> {
     thread_local! {
-        static RUNTIME: std::io::Result<tokio::runtime::Runtime> =
-            tokio::runtime::Builder::new_current_thread().enable_all().build();
+        static RUNTIME: std::io::Result<KeptRuntime> =
+            tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .map(|r| KeptRuntime(Some(r)));
     }
     RUNTIME.with(|r| match r {
-        Ok(r) => Ok(r.block_on(future)),
+        Ok(KeptRuntime(Some(r))) => Ok(r.block_on(future)),
+        Ok(KeptRuntime(None)) => unreachable!("it is taken when the thread ends"),
         Err(e) => Err(Failure::new(
             e.raw_os_error().unwrap_or(libc::EIO),
             c"EngineUnusable",

@@ -10,7 +10,6 @@ mod invoke;
 mod linkers;
 mod network;
 mod settings;
-mod sleep;
 mod stdio;
 
 use code::Code;

@@ -5,7 +5,6 @@
 
 use crate::guest::State;
 use crate::network;
-use crate::sleep;
 use wasmtime::component::{HasData, Linker as ComponentLinker, ResourceTable};
 use wasmtime::{Engine, Linker, Result};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView};
@@ -33,7 +32,6 @@ pub fn for_modules(engine: &Engine) -> Result<Linker<State>> {
     l.func_wrap("wasi_snapshot_preview1", "proc_exit", |code: i32| -> Result<()> {
         Err(I32Exit(code).into())
     })?;
-    sleep::replace_poll_oneoff(&mut l)?;
     Ok(l)
 }
 
