@@ -16,7 +16,8 @@
  *
  * Threads. An engine and its code may be used from any thread. A guest is created and run on one
  * thread, which it occupies until it ends; engine_guest_stop() and engine_guest_figures() may be
- * called from any other. The engine starts no thread of its own except while it compiles.
+ * called from any other. The engine starts threads of its own only while it compiles and, when it
+ * is interruptible, for file calls.
  *
  * No call unwinds into C and none ends the process: a panic in the crate is reported as
  * -EFAULT "EngineBug".

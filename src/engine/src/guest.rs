@@ -349,7 +349,7 @@ impl Guest {
         if self.is_last {
             std::mem::forget(store);
         }
-        *out = self.outcome(ended, refused);
+        self.tell(ended, refused, out);
         Ok(())
     }
 
@@ -404,37 +404,35 @@ impl Guest {
         Ok(called)
     }
 
-    fn outcome(&self, ended: Option<Called>, memory_refused: bool) -> Outcome {
-        let mut out = Outcome {
-            end: EXITED,
-            exit_code: 0,
-            memory_refused,
-            limit_reached: false,
-            trap: [0; 48],
-            detail: [0; 4048],
-        };
+    /// Fills the outcome in place: its texts are large and mostly empty.
+    fn tell(&self, ended: Option<Called>, memory_refused: bool, out: &mut Outcome) {
+        out.end = EXITED;
+        out.exit_code = 0;
+        out.memory_refused = memory_refused;
+        out.limit_reached = false;
+        out.trap[0] = 0;
+        out.detail[0] = 0;
         let error = match ended {
             None => {
                 out.end = STOPPED;
-                return out;
+                return;
             }
-            Some(Called::Results(_)) => return out,
+            Some(Called::Results(_)) => return,
             Some(Called::Trapped(e)) => e,
         };
         if let Some(exit) = error.downcast_ref::<I32Exit>() {
             out.exit_code = exit.0 as u32;
-            return out;
+            return;
         }
         if self.control.stopped.load(Acquire) {
             out.end = STOPPED;
-            return out;
+            return;
         }
         out.end = TRAPPED;
         let (name, sentence, limit) = classify(&error);
         out.limit_reached = limit;
         copy_text(&name, &mut out.trap);
         copy_text(&(sentence + &backtrace(&error, &self.name)), &mut out.detail);
-        out
     }
 }
 
