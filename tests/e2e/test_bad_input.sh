@@ -5,14 +5,15 @@
 . tests/tap.sh
 
 guests=$PWD/build/guests
-XDG_CACHE_HOME=$dir/cache
-export XDG_CACHE_HOME
 if ! make -s -C tests/guests OUT="$guests" "$guests/args.wasm" "$guests/cat.wasm" \
     "$guests/flood.wasm" "$guests/random.component.wasm" >"$dir/build.log" 2>&1; then
     cat "$dir/build.log" >&2
     not_ok "the guests build"
     finish
 fi
+# From here on: the cache of the tests is not the one of the machine.
+XDG_CACHE_HOME=$dir/cache
+export XDG_CACHE_HOME
 
 # refused STATUS TEXT: with one line that names the file, and nothing on standard output.
 refused() {

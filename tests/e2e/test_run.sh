@@ -4,8 +4,6 @@
 . tests/tap.sh
 
 guests=$PWD/build/guests
-XDG_CACHE_HOME=$dir/cache
-export XDG_CACHE_HOME
 build_log=$dir/build.log
 for name in args cat divzero escape exitcode fds flood grow loop recurse sleep trap nop; do
     set -- "$@" "$guests/$name.wasm"
@@ -15,6 +13,9 @@ if ! make -s -C tests/guests OUT="$guests" "$@" >"$build_log" 2>&1; then
     not_ok "the guests build"
     finish
 fi
+# From here on: the cache of the tests is not the one of the machine.
+XDG_CACHE_HOME=$dir/cache
+export XDG_CACHE_HOME
 
 # reason_is WORD STATUS GUEST'S: what --status-file tells.
 reason_is() {
