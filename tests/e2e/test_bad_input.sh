@@ -148,6 +148,18 @@ check "inspect shows a file that cannot be run" status_is 0
 
 # --- The cache ---
 rm -rf "$dir/cache"
+for size in 0 5000; do
+    run "$WHERRY" run "$guests/args.wasm"
+    for entry in "$dir"/cache/wherry/code/*; do
+        chmod 600 "$entry"
+        truncate -s $size "$entry"
+    done
+    run "$WHERRY" run "$guests/args.wasm"
+    check "a cache entry cut to $size bytes is made anew" status_is 0 "damaged"
+    run "$WHERRY" run -v "$guests/args.wasm"
+    check "and is good from then on" status_is 0 "found the compiled code"
+done
+rm -rf "$dir/cache"
 mkdir -p "$dir/cache/wherry/code"
 chmod 777 "$dir/cache/wherry/code"
 run "$WHERRY" run "$guests/args.wasm"

@@ -44,7 +44,11 @@ impl Code {
             .try_clone_to_owned()
             .map(File::from)
             .map_err(|e| io_failure("cannot open compiled code", &e))?;
-        if is_component(&file).map_err(|e| io_failure("cannot read compiled code", &e))? {
+        let is_component = is_component(&file).map_err(|e| match e.kind() {
+            std::io::ErrorKind::UnexpectedEof => stale("it is cut off"),
+            _ => io_failure("cannot read compiled code", &e),
+        })?;
+        if is_component {
             Self::open_component(engine, file)
         } else {
             Self::open_module(engine, file)
