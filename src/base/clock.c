@@ -267,3 +267,15 @@ void size_bytes_format(uint64_t bytes, char ret[static SIZE_TEXT_SIZE])
     else
         snprintf(ret, SIZE_TEXT_SIZE, "%" PRIu64 " %s", whole, units[unit]);
 }
+
+int clock_wait_ms(uint64_t deadline_ns)
+{
+    uint64_t now = clock_monotonic_ns(), ms;
+
+    if (!deadline_ns)
+        return -1;
+    if (deadline_ns <= now)
+        return 0;
+    ms = (deadline_ns - now + 999999) / 1000000;
+    return ms > 1000000 ? 1000000 : (int)ms;
+}

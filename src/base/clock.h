@@ -11,7 +11,11 @@
  */
 
 uint64_t clock_monotonic_ns(void); /* CLOCK_MONOTONIC; only for differences */
-uint64_t clock_realtime_ns(void);  /* nanoseconds since 1970 */
+/* What poll(2) is to wait for a moment of clock_monotonic_ns(): milliseconds, rounded up and at
+ * most 1,000,000; 0 for one that has passed, -1 (for ever) for 0. */
+int clock_wait_ms(uint64_t deadline_ns);
+
+uint64_t clock_realtime_ns(void); /* nanoseconds since 1970 */
 
 /* "2026-11-24T00:31:02.123456789Z" and its NUL. */
 #define CLOCK_RFC3339NANO_SIZE 31

@@ -3,8 +3,10 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <sys/eventfd.h>
+#include <sys/signalfd.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -61,6 +63,17 @@ static int engine_get(bool is_interruptible, bool is_component, struct engine **
     *ret = *slot;
     pthread_mutex_unlock(&engine_lock);
     return r;
+}
+
+int guest_signals_open(void)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    return signalfd(-1, &set, SFD_CLOEXEC);
 }
 
 void guest_engine_close(void)

@@ -35,18 +35,6 @@ int job_fail(const struct guest_job *j, const char *name, const struct err *e)
 
 /* ---- run ---- */
 
-/* Signals are read by the loop; guests' threads inherit the mask. */
-static int signals_open(void)
-{
-    sigset_t set;
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    return signalfd(-1, &set, SFD_CLOEXEC);
-}
-
 static int status_write(const struct guest_job *j, const struct guest_status *s)
 {
     autobuf text = BUF_INIT;
@@ -77,19 +65,6 @@ static void status_tell(const char *name, const struct guest_status *s)
         dprintf(STDERR_FILENO, "%s\n", line);
 }
 
-/* Milliseconds until the deadline, rounded up; -1 without one. */
-static int wait_ms(const struct guest *g)
-{
-    uint64_t deadline = guest_deadline_ns(g), now = clock_monotonic_ns();
-
-    if (!deadline)
-        return -1;
-    if (deadline <= now)
-        return 0;
-    deadline = (deadline - now + 999999) / 1000000;
-    return deadline > 1000000 ? 1000000 : (int)deadline;
-}
-
 struct run {
     const struct guest_job *job;
     const char *name;
@@ -109,7 +84,7 @@ static enum guest_stop stop_wait(const struct run *r)
     for (;;) {
         uint64_t deadline, count;
 
-        poll(p, 2, wait_ms(r->guest));
+        poll(p, 2, clock_wait_ms(guest_deadline_ns(r->guest)));
         if (p[0].revents) {
             struct signalfd_siginfo info;
 
@@ -178,7 +153,7 @@ int job_run(struct guest_job *j)
     struct run r = {.job = j,
                     .name = name,
                     .event_fd = host.event_fd,
-                    .signal_fd = signals_open(),
+                    .signal_fd = guest_signals_open(),
                     .leaving = PTHREAD_MUTEX_INITIALIZER};
     struct err e = ERR_INIT;
 

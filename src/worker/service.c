@@ -274,20 +274,15 @@ static uint64_t member_due_ns(const struct member *m)
 /* Milliseconds until something is due for some guest; -1 for never. */
 static int wait_ms(const struct service *s)
 {
-    uint64_t now = clock_monotonic_ns(), next = UINT64_MAX;
+    uint64_t next = 0;
 
     for (size_t i = 0; i < s->n_members; i++) {
         uint64_t due = member_due_ns(&s->members[i]);
 
-        if (due && due < next)
+        if (due && (!next || due < next))
             next = due;
     }
-    if (next == UINT64_MAX)
-        return -1;
-    if (next <= now)
-        return 0;
-    next = (next - now + 999999) / 1000000;
-    return next > 1000000 ? 1000000 : (int)next;
+    return clock_wait_ms(next);
 }
 
 static int start(struct service *s, struct guest_spec *spec, struct err *e)
@@ -538,23 +533,12 @@ static void loop(struct service *s)
     }
 }
 
-static int signals_open(void)
-{
-    sigset_t set;
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    return signalfd(-1, &set, SFD_CLOEXEC);
-}
-
 int service_main(const struct service_options *o)
 {
     struct service s = {
         .host = {.is_interruptible = true, .event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)},
         .listen_fd = o->listen_fd,
-        .signal_fd = signals_open(),
+        .signal_fd = guest_signals_open(),
         .dir_fd = o->dir_fd,
     };
     struct err e = ERR_INIT;

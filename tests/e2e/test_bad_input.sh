@@ -207,25 +207,7 @@ check "a reader that goes away ends the flood" test -e "$dir/err"
 
 # --- kill -9 while it compiles ---
 rm -rf "$dir/cache"
-python3 - "$dir/slow.wasm" <<'P'
-import sys
-def leb(n):
-    out = b""
-    while True:
-        out += bytes([n & 127 | (128 if n > 127 else 0)])
-        n >>= 7
-        if not n:
-            return out
-code = b"\x01\x04\x7f" + b"".join(
-    b"\x20" + bytes([i % 4]) + b"\x20" + bytes([i * 7 % 4]) + b"\x6a\x41" + bytes([i % 64]) +
-    b"\x6c\x22" + bytes([i * 5 % 4]) + b"\x04\x40\x20" + bytes([i * 3 % 4]) + b"\x21" +
-    bytes([i * 11 % 4]) + b"\x0b" for i in range(60000)) + b"\x0b"
-code = leb(len(code)) + code
-def section(number, content):
-    return bytes([number]) + leb(len(content)) + content
-open(sys.argv[1], "wb").write(b"\0asm\1\0\0\0" + section(1, b"\x01\x60\0\0") + section(3, b"\x01\0") +
-                              section(7, b"\x01\x06_start\0\0") + section(10, b"\x01" + code))
-P
+python3 tests/slow_module.py "$dir/slow.wasm" 60000
 python3 - "$WHERRY" "$dir/slow.wasm" "$dir/cache/wherry/code" >"$dir/out" 2>"$dir/err" <<'P'
 import os, subprocess, sys, time
 wherry, module, code = sys.argv[1:]

@@ -149,25 +149,7 @@ sys.stdout.write(text.decode("utf-8", "replace"))
 sys.exit(p.wait())
 P
 # A function that keeps the compiler busy for longer than what is quick.
-python3 - "$dir/slow.wasm" <<'P'
-import sys
-def leb(n):
-    out = b""
-    while True:
-        out += bytes([n & 127 | (128 if n > 127 else 0)])
-        n >>= 7
-        if not n:
-            return out
-code = b"\x01\x04\x7f" + b"".join(
-    b"\x20" + bytes([i % 4]) + b"\x20" + bytes([i * 7 % 4]) + b"\x6a\x41" + bytes([i % 64]) +
-    b"\x6c\x22" + bytes([i * 5 % 4]) + b"\x04\x40\x20" + bytes([i * 3 % 4]) + b"\x21" +
-    bytes([i * 11 % 4]) + b"\x0b" for i in range(100000)) + b"\x0b"
-code = leb(len(code)) + code
-def section(number, content):
-    return bytes([number]) + leb(len(content)) + content
-open(sys.argv[1], "wb").write(b"\0asm\1\0\0\0" + section(1, b"\x01\x60\0\0") + section(3, b"\x01\0") +
-                              section(7, b"\x01\x06_start\0\0") + section(10, b"\x01" + code))
-P
+python3 tests/slow_module.py "$dir/slow.wasm" 100000
 run "$WHERRY" run --no-cache "$dir/slow.wasm"
 check "no progress without a terminal" test ! -s "$dir/err"
 run python3 "$dir/terminal.py" "$WHERRY" run --no-cache "$dir/slow.wasm"

@@ -12,6 +12,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from slow_module import slow_module  # noqa: E402
 from worker_client import (GUESTS, PROGRAM, Closed, Connection, Tap, Worker,  # noqa: E402
                            build_guests, wait_until)
 
@@ -262,7 +263,9 @@ def test_ends_of_the_worker(cache):
         c.ended("kept")
         c.accepted("runs", guest("loop"))
         # One that is compiled just now: without a cache entry, in a child of the worker.
-        c.accepted("compiles", slow_module(w.dir))
+        slow = os.path.join(w.dir, "slow.wasm")
+        slow_module(slow, 60000)
+        c.accepted("compiles", slow)
         wait_until(lambda: children(w.process.pid), "the compiler runs")
         kids = children(w.process.pid)
         w.process.kill()
@@ -275,7 +278,9 @@ def test_ends_of_the_worker(cache):
                   sorted(n for n in os.listdir(w.dir) if n.endswith(".exit")), ["kept.exit"])
     with Worker(cache) as w:
         c = w.connect()
-        c.accepted("compiles", slow_module(w.dir))
+        slow = os.path.join(w.dir, "slow.wasm")
+        slow_module(slow, 60000)
+        c.accepted("compiles", slow)
         wait_until(lambda: children(w.process.pid), "the compiler runs")
         c.send("stop", "compiles")
         tap.equal("stop ends a guest that is compiled", how(c.ended("compiles")),
@@ -301,33 +306,6 @@ def is_zombie(pid):
             return f.read().rsplit(")", 1)[1].split()[0] == "Z"
     except (FileNotFoundError, ProcessLookupError):
         return True
-
-
-def leb(n):
-    out = b""
-    while True:
-        out += bytes([n & 127 | (128 if n > 127 else 0)])
-        n >>= 7
-        if not n:
-            return out
-
-
-def slow_module(where):
-    """A module with one huge function: it takes a compiler seconds."""
-    path = os.path.join(where, "slow.wasm")
-    code = b"\x01\x04\x7f" + b"".join(  # four i32 locals
-        b"\x20" + bytes([i % 4]) + b"\x20" + bytes([i * 7 % 4]) + b"\x6a\x41" + bytes([i % 64]) +
-        b"\x6c\x22" + bytes([i * 5 % 4]) + b"\x04\x40\x20" + bytes([i * 3 % 4]) + b"\x21" +
-        bytes([i * 11 % 4]) + b"\x0b" for i in range(60000)) + b"\x0b"
-    code = leb(len(code)) + code
-
-    def section(number, content):
-        return bytes([number]) + leb(len(content)) + content
-
-    with open(path, "wb") as f:
-        f.write(b"\0asm\1\0\0\0" + section(1, b"\x01\x60\0\0") + section(3, b"\x01\0") +
-                section(7, b"\x01\x06_start\0\0") + section(10, b"\x01" + code))
-    return path
 
 
 def runs_in(c, name):
