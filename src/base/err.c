@@ -19,6 +19,16 @@ int err_set(struct err *e, int code, const char *reason, const char *fmt, ...)
     return code;
 }
 
+const char *err_text(int errno_value)
+{
+#ifdef __GLIBC__
+    /* strerror() is neither thread-safe nor free of locale lookups here; this is a table. */
+    return strerrordesc_np(errno_value);
+#else
+    return strerror(errno_value);
+#endif
+}
+
 int err_errno(struct err *e, int code, const char *reason, const char *fmt, ...)
 {
     va_list ap;
@@ -31,8 +41,7 @@ int err_errno(struct err *e, int code, const char *reason, const char *fmt, ...)
     vsnprintf(e->msg, sizeof(e->msg), fmt, ap);
     va_end(ap);
     used = strlen(e->msg);
-    /* strerror() is neither thread-safe nor free of locale lookups; this is a table. */
-    const char *text = strerrordesc_np(-code);
+    const char *text = err_text(-code);
     if (text)
         snprintf(e->msg + used, sizeof(e->msg) - used, ": %s", text);
     else

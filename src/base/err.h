@@ -20,6 +20,9 @@ struct err {
 
 #define ERR_INIT ((struct err){0})
 
+/* The text of an errno value, in static storage; NULL when there is no such error. */
+const char *err_text(int errno_value);
+
 /* Fills *e and returns `code`, so that a failing path is one return statement. */
 int err_set(struct err *e, int code, const char *reason, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));

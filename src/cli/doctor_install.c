@@ -62,7 +62,7 @@ static void check_folder(struct report *r, const char *name, const char *why, co
         report_add(r, VERDICT_FAIL, name, why, fix, "others may write to %s (mode %04o)", path,
                    (unsigned)st.st_mode & 07777);
     else if (!is_writable(path))
-        report_add(r, VERDICT_FAIL, name, why, fix, "%s: %s", path, strerrordesc_np(errno));
+        report_add(r, VERDICT_FAIL, name, why, fix, "%s: %s", path, err_text(errno));
     else
         report_add(r, VERDICT_OK, name, why, NULL, "%s (mode %04o)", path,
                    (unsigned)st.st_mode & 07777);

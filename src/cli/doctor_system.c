@@ -45,7 +45,7 @@ static void check_call(struct report *r, const char *name, const char *why, long
 
     report_add(r, is_there ? VERDICT_OK : VERDICT_FAIL, name, why,
                "use a kernel from 5.6; inside a container, let its seccomp profile allow the call",
-               "%s", is_there ? "available" : strerrordesc_np(errno));
+               "%s", is_there ? "available" : err_text(errno));
 }
 
 static void check_memfd(struct report *r)
@@ -55,7 +55,7 @@ static void check_memfd(struct report *r)
     report_add(r, fd >= 0 ? VERDICT_OK : VERDICT_FAIL, "memfd_create",
                "the guest's description is passed to the worker in an anonymous file",
                "let the seccomp profile of this container allow memfd_create", "%s",
-               fd >= 0 ? "available" : strerrordesc_np(errno));
+               fd >= 0 ? "available" : err_text(errno));
 }
 
 static void check_seccomp(struct report *r)
@@ -66,7 +66,7 @@ static void check_seccomp(struct report *r)
     report_add(r, is_there ? VERDICT_OK : VERDICT_WARN, "seccomp",
                "helpers that read what strangers wrote shut out the calls that they do not need",
                "use a kernel built with CONFIG_SECCOMP_FILTER", "%s",
-               is_there ? "filters available" : strerrordesc_np(errno));
+               is_there ? "filters available" : err_text(errno));
 }
 
 static void check_cpu(struct report *r)
@@ -159,7 +159,7 @@ void doctor_namespaces(struct report *r)
 
         /* `wherry run` needs none of them, so their lack is no failure. */
         report_add(r, code ? VERDICT_WARN : VERDICT_OK, kinds[i].name, kinds[i].why,
-                   namespace_fix(), "%s", code ? strerrordesc_np(code) : "available");
+                   namespace_fix(), "%s", code ? err_text(code) : "available");
     }
 }
 

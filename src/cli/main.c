@@ -81,7 +81,7 @@ static int become_helper(const char *name, char *const *argv)
                                             : unknown_command(name);
     program_path_export();
     execv(path, argv);
-    log_error("cannot execute '%s': %s", path, strerrordesc_np(errno));
+    log_error("cannot execute '%s': %s", path, err_text(errno));
     return GUEST_EXIT_WHERRY;
 }
 

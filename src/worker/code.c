@@ -98,8 +98,7 @@ int program_check_runnable(const struct program *p, const char *invoke, struct e
     return err_set(e, -ENOEXEC, "NotRunnable", "there is nothing to run: %s", p->why);
 }
 
-/* A cache that cannot be used costs time and nothing else. */
-static void warn_cache(const struct err *e)
+void code_warn_cache(const struct err *e)
 {
     log_warn("%s; the code is compiled anew each time", e->msg);
 }
@@ -122,7 +121,7 @@ static int look_up(struct cache *cache, const char *key, int *ret_code, int *ret
             *ret_code = fd;
     }
     if (r < 0) {
-        warn_cache(&e);
+        code_warn_cache(&e);
         return 0;
     }
     return r;
@@ -167,11 +166,12 @@ void code_forget(const struct program *p, const struct code_options *o)
 int code_obtain(const struct program *p, int program_fd, const char *name,
                 const struct code_options *o, int *ret_fd, bool *ret_was_cached, struct err *e)
 {
-    char key[CACHE_KEY_SIZE];
+    char key[CACHE_KEY_SIZE] = "";
     struct err cache_error = ERR_INIT;
     int handle, r, fd = -EBADF;
 
-    key_make(p, o, key);
+    if (o->cache)
+        key_make(p, o, key);
     r = look_up(o->cache, key, &fd, &handle);
     if (ret_was_cached)
         *ret_was_cached = r > 0;
@@ -187,7 +187,7 @@ int code_obtain(const struct program *p, int program_fd, const char *name,
         return r;
     }
     if (handle >= 0 && cache_commit(o->cache, key, handle, fd, &cache_error) < 0)
-        warn_cache(&cache_error);
+        code_warn_cache(&cache_error);
     *ret_fd = fd;
     return 0;
 }

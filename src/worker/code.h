@@ -45,5 +45,8 @@ struct code_options {
 int code_obtain(const struct program *p, int program_fd, const char *name,
                 const struct code_options *o, int *ret_fd, bool *ret_was_cached, struct err *e);
 
+/* Says that the cache cannot be used, which costs time and nothing else. */
+void code_warn_cache(const struct err *e);
+
 /* Removes the program's code from the cache, if it is there. */
 void code_forget(const struct program *p, const struct code_options *o);

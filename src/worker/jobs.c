@@ -19,11 +19,8 @@ struct cache *job_cache_open(const struct guest_job *j)
     struct cache *c = NULL;
     struct err e = ERR_INIT;
 
-    if (j->cache_dir && cache_open(j->cache_dir, &c, &e) < 0) {
-        if (!j->is_quiet)
-            log_warn("%s; the code is compiled anew each time", e.msg);
-        return NULL;
-    }
+    if (j->cache_dir && cache_open(j->cache_dir, &c, &e) < 0)
+        code_warn_cache(&e);
     return c;
 }
 

@@ -78,6 +78,8 @@ static void environment_clear(void)
             setenv(kept[i], values[i], 1);
             free(values[i]);
         }
+    /* All times are UTC; unset, the C library would read /etc/localtime at the first one. */
+    setenv("TZ", "UTC0", 1);
 }
 
 int main(int argc, char **argv)

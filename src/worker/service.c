@@ -13,6 +13,7 @@
 #include "base/fds.h"
 #include "base/log.h"
 #include "base/version.h"
+#include "worker/code.h"
 #include "worker/guest.h"
 
 #define CONNECTION_LIMIT 16
@@ -552,7 +553,7 @@ int service_main(const struct service_options *o)
     if (s.dir_fd >= 0)
         fd_cloexec_set(s.dir_fd, true);
     if (o->cache_dir && cache_open(o->cache_dir, &s.host.cache, &e) < 0)
-        log_warn("%s; code is compiled anew each time", e.msg);
+        code_warn_cache(&e);
     worker_record_write(&s);
     loop(&s);
     while (s.n_connections) {

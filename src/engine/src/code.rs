@@ -13,8 +13,8 @@ use std::os::unix::fs::FileExt;
 use wasmtime::component::{Component, InstancePre as ComponentPre};
 use wasmtime::{InstancePre, Module};
 
-/// Compiled code with its imports resolved; cheap to instantiate.
-#[derive(Clone)]
+/// Compiled code with its imports resolved; cheap to instantiate. Guests share it behind one
+/// reference count: an `InstancePre` of its own would cost each guest three.
 pub enum Code {
     Module(InstancePre<State>),
     Component(ComponentPre<State>),
@@ -38,6 +38,13 @@ pub fn compile(engine: &Engine, bytes: &[u8], fd: c_int) -> Result<()> {
 }
 
 impl Code {
+    pub fn engine(&self) -> &wasmtime::Engine {
+        match self {
+            Code::Module(pre) => pre.module().engine(),
+            Code::Component(pre) => pre.engine(),
+        }
+    }
+
     pub fn open(engine: &Engine, fd: c_int) -> Result<Self> {
         // SAFETY: the caller hands in an open descriptor for the time of this call.
         let file = unsafe { BorrowedFd::borrow_raw(fd) }

@@ -4,7 +4,7 @@
 use crate::Figures;
 use crate::code::Code;
 use crate::err::{Failure, Result, copy_text};
-use crate::invoke::{self, Called, ComponentExport};
+use crate::invoke::{self, Called, ComponentExport, ModuleFunction};
 use crate::network::{CNetwork, Names};
 use crate::settings::Engine;
 use crate::stdio::{CStream, Input, Output};
@@ -74,7 +74,7 @@ const STOPPED: c_int = 2;
 
 /// The part of a guest that other threads see.
 pub struct Control {
-    engine: wasmtime::Engine,
+    code: Arc<Code>,
     stopped: AtomicBool,
     wake: Notify,
     memory: AtomicU64,
@@ -86,7 +86,7 @@ impl Control {
     pub fn stop(&self) {
         self.stopped.store(true, Release);
         self.wake.notify_one();
-        self.engine.increment_epoch();
+        self.code.engine().increment_epoch();
     }
 
     pub fn figures(&self) -> Figures {
@@ -171,14 +171,13 @@ fn saturated(n: u64) -> usize {
 /// Which export runs.
 enum Entry {
     Command,
-    ModuleExport(String),
+    ModuleExport(ModuleFunction),
     ComponentExport(ComponentExport),
 }
 
 /// The store and the rest are touched by the running thread only, `control` by any.
 pub struct Guest {
     control: Arc<Control>,
-    code: Code,
     name: String,
     store: Option<Store<State>>,
     entry: Entry,
@@ -241,17 +240,14 @@ fn add_dir(b: &mut WasiCtxBuilder, dir: &CDir) -> Result<()> {
 impl Guest {
     /// # Safety
     /// `o` is as engine.h describes it.
-    pub unsafe fn new(engine: &Engine, code: &Code, o: &GuestOptions) -> Result<Self> {
+    pub unsafe fn new(engine: &Engine, code: Arc<Code>, o: &GuestOptions) -> Result<Self> {
         let args = unsafe { texts(o.args, "argument") }?;
         let env = unsafe { texts(o.env, "environment variable") }?;
         let name = unsafe { text(o.name, || "the name".into()) }?;
         let invoke = unsafe { text(o.invoke, || "the name of the export".into()) }?;
-        let entry = match (invoke, code) {
+        let entry = match (invoke, &*code) {
             ("", _) => Entry::Command,
-            (f, Code::Module(pre)) => {
-                invoke::check_module(pre.module(), f)?;
-                Entry::ModuleExport(f.to_string())
-            }
+            (f, Code::Module(pre)) => Entry::ModuleExport(ModuleFunction::find(pre.module(), f)?),
             (f, Code::Component(pre)) => {
                 Entry::ComponentExport(invoke::find_component(pre.component(), f)?)
             }
@@ -262,9 +258,17 @@ impl Guest {
         // sleeps on it too, and neither can be stopped. Where guests share a process they run on
         // helper threads, and a stop leaves those behind.
         b.allow_blocking_current_thread(!engine.is_interruptible);
-        b.stdin(Input::new(o.streams[0]));
-        b.stdout(Output::new(o.streams[1]));
-        b.stderr(Output::new(o.streams[2]));
+        // The stock streams are what a stream that goes nowhere has to be.
+        let [stdin, stdout, stderr] = o.streams;
+        if stdin.is_connected() {
+            b.stdin(Input::new(stdin));
+        }
+        if stdout.is_connected() {
+            b.stdout(Output::new(stdout));
+        }
+        if stderr.is_connected() {
+            b.stderr(Output::new(stderr));
+        }
         if matches!(entry, Entry::Command) {
             b.args(&args);
         }
@@ -284,7 +288,7 @@ impl Guest {
         b.allow_tcp(true).allow_udp(true).allow_ip_name_lookup(true);
 
         let control = Arc::new(Control {
-            engine: engine.wasmtime.clone(),
+            code,
             stopped: AtomicBool::new(false),
             wake: Notify::new(),
             memory: AtomicU64::new(0),
@@ -316,7 +320,6 @@ impl Guest {
         }
         Ok(Self {
             control,
-            code: code.clone(),
             name: name.to_string(),
             store: Some(store),
             entry,
@@ -354,29 +357,19 @@ impl Guest {
     }
 
     async fn execute(&self, store: &mut Store<State>) -> Result<Called> {
-        let called = match &self.code {
+        let called = match &*self.control.code {
             Code::Module(pre) => {
                 let instance = match pre.instantiate_async(&mut *store).await {
                     Ok(i) => i,
                     Err(e) => return Ok(Called::Trapped(e)),
                 };
-                if let Entry::ModuleExport(name) = &self.entry {
-                    // A reactor must be initialised before anything else is called (WASI 0.1,
-                    // application ABI).
-                    if let Some(init) = instance.get_func(&mut *store, "_initialize")
-                        && name != "_initialize"
-                        && let Called::Trapped(e) =
-                            invoke::call_module(&mut *store, init, &[]).await?
-                    {
-                        return Ok(Called::Trapped(e));
-                    }
+                if let Entry::ModuleExport(export) = &self.entry {
+                    export.call(&mut *store, &instance, &self.args).await?
+                } else {
+                    let start = instance.get_func(&mut *store, "_start");
+                    let start = start.ok_or_else(|| missing("_start"))?;
+                    invoke::call_module(&mut *store, start, &[]).await?
                 }
-                let (name, args) = match &self.entry {
-                    Entry::ModuleExport(name) => (name.as_str(), &self.args[..]),
-                    _ => ("_start", &[][..]),
-                };
-                let func = instance.get_func(&mut *store, name).ok_or_else(|| missing(name))?;
-                invoke::call_module(&mut *store, func, args).await?
             }
             Code::Component(pre) => {
                 let instance = match pre.instantiate_async(&mut *store).await {

@@ -7,7 +7,7 @@ use wasmtime::component::{
     Component, Func as ComponentFunc, Instance as ComponentInstance, Val as ComponentVal,
     types::ComponentItem,
 };
-use wasmtime::{AsContextMut, Func, Module, Val, ValType};
+use wasmtime::{AsContextMut, Func, Instance, Module, ModuleExport, Val, ValType};
 
 pub enum Called {
     Results(String),
@@ -23,17 +23,57 @@ fn no_such_export(name: &str, have: &[String]) -> Failure {
     Failure::new(libc::ENOENT, c"NoSuchExport", text)
 }
 
-/// Fails with the list of what there is when the module has no function of that name.
-pub fn check_module(module: &Module, name: &str) -> Result<()> {
-    if module.get_export(name).is_some_and(|ty| ty.func().is_some()) {
-        return Ok(());
+/// An export of a module that is called by name, and what must run before it.
+pub struct ModuleFunction {
+    name: String,
+    index: ModuleExport,
+    initializer: Option<ModuleExport>,
+}
+
+fn func_of(
+    store: impl AsContextMut,
+    instance: &Instance,
+    index: Option<&ModuleExport>,
+) -> Option<Func> {
+    instance.get_module_export(store, index?)?.into_func()
+}
+
+impl ModuleFunction {
+    pub fn find(module: &Module, name: &str) -> Result<Self> {
+        let index = module.get_export_index(name).ok_or_else(|| no_such_function(module, name))?;
+        let initializer = match name {
+            "_initialize" => None,
+            _ => module.get_export_index("_initialize"),
+        };
+        Ok(Self { name: name.to_string(), index, initializer })
     }
+
+    /// Calls it; a reactor is initialised before (WASI 0.1, application ABI).
+    pub async fn call(
+        &self,
+        mut store: impl AsContextMut<Data = State>,
+        instance: &Instance,
+        args: &[String],
+    ) -> Result<Called> {
+        if let Some(init) = func_of(&mut store, instance, self.initializer.as_ref())
+            && let Called::Trapped(e) = call_module(&mut store, init, &[]).await?
+        {
+            return Ok(Called::Trapped(e));
+        }
+        let func = func_of(&mut store, instance, Some(&self.index))
+            .ok_or_else(|| no_such_function(instance.module(store.as_context()), &self.name))?;
+        call_module(&mut store, func, args).await
+    }
+}
+
+/// Tells what functions there are.
+fn no_such_function(module: &Module, name: &str) -> Failure {
     let functions: Vec<_> = module
         .exports()
         .filter(|e| e.ty().func().is_some())
         .map(|e| e.name().to_string())
         .collect();
-    Err(no_such_export(name, &functions))
+    no_such_export(name, &functions)
 }
 
 pub async fn call_module(

@@ -18,6 +18,7 @@ use guest::{Guest, GuestOptions, Outcome};
 use settings::{Engine, EngineOptions};
 use std::ffi::{c_char, c_int, c_void};
 use std::slice;
+use std::sync::Arc;
 
 /// The figures of `struct engine_figures`.
 #[repr(C)]
@@ -101,35 +102,36 @@ unsafe extern "C" fn engine_compile(
 unsafe extern "C" fn engine_code_open(
     en: *mut Engine,
     fd: c_int,
-    ret: *mut *mut Code,
+    ret: *mut *const Code,
     e: *mut CErr,
 ) -> c_int {
     unsafe {
         guarded(e, || {
-            *ret = Box::into_raw(Box::new(Code::open(&*en, fd)?));
+            *ret = Arc::into_raw(Arc::new(Code::open(&*en, fd)?));
             Ok(())
         })
     }
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn engine_code_close(c: *mut Code) {
+unsafe extern "C" fn engine_code_close(c: *const Code) {
     if !c.is_null() {
-        drop(unsafe { Box::from_raw(c) });
+        drop(unsafe { Arc::from_raw(c) });
     }
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn engine_guest_new(
     en: *mut Engine,
-    c: *mut Code,
+    c: *const Code,
     o: *const GuestOptions,
     ret: *mut *mut Guest,
     e: *mut CErr,
 ) -> c_int {
     unsafe {
         guarded(e, || {
-            *ret = Box::into_raw(Box::new(Guest::new(&*en, &*c, &*o)?));
+            Arc::increment_strong_count(c);
+            *ret = Box::into_raw(Box::new(Guest::new(&*en, Arc::from_raw(c), &*o)?));
             Ok(())
         })
     }

@@ -32,6 +32,11 @@ unsafe impl Send for CStream {}
 unsafe impl Sync for CStream {}
 
 impl CStream {
+    /// Whether C gave a function for it.
+    pub fn is_connected(&self) -> bool {
+        self.transfer.is_some()
+    }
+
     /// `empty` is what a missing function answers.
     fn transfer(&self, buf: *mut u8, len: usize, empty: usize) -> io::Result<usize> {
         let Some(call) = self.transfer else { return Ok(empty) };
