@@ -40,7 +40,7 @@ test-all:
 	@tools/deps
 	@$(MAKE) --no-print-directory check
 	@$(MAKE) --no-print-directory all
-	@tests/run unit integ e2e slow
+	@LOAD_RUNS=1000 tests/run unit integ e2e slow
 
 check:
 	@tools/check

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "base/paths.h"
@@ -213,4 +214,20 @@ int memfd_from(const char *name, const void *data, size_t len, int *ret_fd, stru
         return err_errno(e, -errno, "MemfdFailed", "cannot seal an anonymous file");
     *ret_fd = take_fd(&fd);
     return 0;
+}
+
+void fds_make_room(unsigned n)
+{
+    struct rlimit l;
+    int fd;
+
+    if (getrlimit(RLIMIT_NOFILE, &l) < 0)
+        return;
+    l.rlim_cur = l.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &l);
+    if (n > l.rlim_cur)
+        n = (unsigned)l.rlim_cur;
+    fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, (int)n - 1);
+    if (fd >= 0)
+        close(fd);
 }

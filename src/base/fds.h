@@ -47,3 +47,11 @@ int file_write(const char *path, const void *data, size_t len, mode_t mode, int 
 /* An anonymous file with this content, positioned at its start and sealed against change. `name`
  * shows in /proc/PID/fd only. Close-on-exec. */
 int memfd_from(const char *name, const void *data, size_t len, int *ret_fd, struct err *e);
+
+/*
+ * Lets the process hold as many descriptors as the hard limit allows, and makes room for the first
+ * `n` of them. In a process with threads the kernel makes room only after it has waited, some
+ * milliseconds, for all processors, and every open() waits with it; so call it before the first
+ * thread. What cannot be had is left as it is.
+ */
+void fds_make_room(unsigned n);

@@ -18,6 +18,8 @@
 
 #define CONNECTION_LIMIT 16
 #define GUEST_LIMIT      4096
+/* Room for this many is made at the start; more is made when needed. */
+#define DESCRIPTORS_EXPECTED 16384
 /* A supervisor that reads nothing is dropped before its queue grows beyond this. */
 #define QUEUE_LIMIT_BYTES (4u << 20)
 
@@ -549,6 +551,7 @@ int service_main(const struct service_options *o)
         log_error("the worker cannot start: %s", strerror(errno));
         return GUEST_EXIT_WHERRY;
     }
+    fds_make_room(DESCRIPTORS_EXPECTED);
     fd_cloexec_set(s.listen_fd, true);
     if (s.dir_fd >= 0)
         fd_cloexec_set(s.dir_fd, true);

@@ -11,7 +11,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from worker_client import GUESTS, Tap, Worker, build_guests  # noqa: E402
 
-LOAD_RUNS = 150  # at least, and as long as the attack lasts
+LOAD_RUNS = int(os.environ.get("LOAD_RUNS", 150))  # at least, and as long as the attack lasts
 PAUSE_S = 0.005
 tap = Tap()
 

@@ -103,7 +103,7 @@ def test_logs(w, c):
     os.close(fd)
 
 
-def test_limits(_, c):
+def test_limits(w, c):
     box = tempfile.mkdtemp(prefix="wherry-worker-test-")
     fd = folder(box)
     tap.equal("a deadline", how(c.run("d", guest("loop"), timeout_ms=200)),
@@ -119,6 +119,9 @@ def test_limits(_, c):
     s = c.run("f", guest("fds"), stdout=write, dirs=[(fd, "/work", False)], descriptors=30)
     os.close(write)
     opened = os.read(read, 200)
+    with open(f"/proc/{w.process.pid}/status", encoding="ascii") as f:
+        room = next(int(line.split()[1]) for line in f if line.startswith("FDSize:"))
+    tap.ok("there is room for many before a guest asks for it", room >= 16384, room)
     tap.ok("open files are limited", "DescriptorLimit" in s.get("message", "") or
            (s["exit_code"] == 0 and int(opened.split()[0]) < 30), (s, opened))
     os.close(read)
