@@ -141,6 +141,9 @@ struct engine_network {
     void (*resolved)(void *ctx, const char *name, const struct sockaddr *addr);
     const char *resolv_conf; /* text of resolv.conf(5), NULL: no server is asked */
     const char *hosts;       /* text of hosts(5), NULL: none */
+    /* The certificates (PEM) that outgoing TLS trusts, on the heap; asked for when the first is
+     * needed, then kept. NULL: none are trusted. */
+    char *(*ca_roots)(void *ctx, size_t *ret_len);
 };
 
 /* 0 means none of that thing may be used, UINT64_MAX no limit. */

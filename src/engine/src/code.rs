@@ -2,7 +2,7 @@
 //! Compiling, and mapping what was compiled.
 
 use crate::err::{Failure, Result};
-use crate::guest::State;
+use crate::state::State;
 use crate::settings::Engine;
 use std::ffi::c_int;
 use std::fs::File;

@@ -14,6 +14,18 @@ pub struct CErr {
     msg: [c_char; MSG_SIZE],
 }
 
+impl CErr {
+    /// For C to fill.
+    pub fn new() -> Self {
+        Self { code: 0, reason: std::ptr::null(), msg: [0; MSG_SIZE] }
+    }
+
+    pub fn text(&self) -> String {
+        // SAFETY: whoever fills it ends the message with a NUL.
+        unsafe { CStr::from_ptr(self.msg.as_ptr()) }.to_string_lossy().into_owned()
+    }
+}
+
 /// An error on its way to C.
 #[derive(Debug)]
 pub struct Failure {

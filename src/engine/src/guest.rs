@@ -5,40 +5,22 @@ use crate::Figures;
 use crate::code::Code;
 use crate::err::{Failure, Result, copy_text};
 use crate::invoke::{self, Called, ComponentExport, ModuleFunction};
-use crate::network::{CNetwork, Names};
+use crate::network::CNetwork;
+use crate::outgoing::Hooks;
 use crate::settings::Engine;
-use crate::stdio::{CStream, Input, Output};
-use std::ffi::{CStr, c_char, c_int, c_void};
-use std::fmt::Write as _;
+use crate::state::{CDir, CLimits, Gauge, Grants, State, text, texts};
+use crate::stdio::CStream;
+use crate::trap;
+use std::ffi::{c_char, c_int, c_void};
+use std::slice;
+use std::sync::Arc;
 use std::sync::atomic::{
     AtomicBool, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
-use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
-use wasmtime::{ResourceLimiter, Store, Trap, UpdateDeadline, WasmBacktrace};
-use wasmtime_wasi::p1::WasiP1Ctx;
-use wasmtime_wasi::{FsPerms, I32Exit, WasiCtxBuilder, WasiCtxView, WasiView};
-
-/// `struct engine_dir`.
-#[repr(C)]
-pub struct CDir {
-    fd: c_int,
-    guest_path: *const c_char,
-    is_read_only: bool,
-}
-
-/// `struct engine_limits`.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct CLimits {
-    memory_bytes: u64,
-    table_elements: u64,
-    tables: u64,
-    memories: u64,
-    instances: u64,
-    descriptors: u64,
-}
+use wasmtime::{Store, Trap, UpdateDeadline};
+use wasmtime_wasi::I32Exit;
 
 /// `struct engine_guest_options`.
 #[repr(C)]
@@ -77,8 +59,7 @@ pub struct Control {
     code: Arc<Code>,
     stopped: AtomicBool,
     wake: Notify,
-    memory: AtomicU64,
-    memory_peak: AtomicU64,
+    gauge: Arc<Gauge>,
     calls: AtomicU64,
 }
 
@@ -91,81 +72,11 @@ impl Control {
 
     pub fn figures(&self) -> Figures {
         Figures {
-            memory_bytes: self.memory.load(Relaxed),
-            memory_peak_bytes: self.memory_peak.load(Relaxed),
+            memory_bytes: self.gauge.memory.load(Relaxed),
+            memory_peak_bytes: self.gauge.memory_peak.load(Relaxed),
             calls: self.calls.load(Relaxed),
         }
     }
-}
-
-/// What the store of a guest holds.
-pub struct State {
-    pub wasi: WasiP1Ctx,
-    pub names: Names,
-    limiter: Limiter,
-}
-
-impl WasiView for State {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        self.wasi.ctx()
-    }
-}
-
-/// Counts what all instances of the guest use together.
-struct Limiter {
-    limits: CLimits,
-    control: Arc<Control>,
-    table_elements: u64,
-    memory_refused: bool,
-}
-
-impl ResourceLimiter for Limiter {
-    fn memory_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        if maximum.is_some_and(|m| desired > m) {
-            return Ok(false);
-        }
-        let total = self.control.memory.load(Relaxed) + (desired - current) as u64;
-        if total > self.limits.memory_bytes {
-            self.memory_refused = true;
-            return Ok(false);
-        }
-        self.control.memory.store(total, Relaxed);
-        self.control.memory_peak.fetch_max(total, Relaxed);
-        Ok(true)
-    }
-
-    fn table_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        let total = self.table_elements + (desired - current) as u64;
-        if maximum.is_some_and(|m| desired > m) || total > self.limits.table_elements {
-            return Ok(false);
-        }
-        self.table_elements = total;
-        Ok(true)
-    }
-
-    fn instances(&self) -> usize {
-        saturated(self.limits.instances)
-    }
-    fn tables(&self) -> usize {
-        saturated(self.limits.tables)
-    }
-    fn memories(&self) -> usize {
-        saturated(self.limits.memories)
-    }
-}
-
-fn saturated(n: u64) -> usize {
-    usize::try_from(n).unwrap_or(usize::MAX)
 }
 
 /// Which export runs.
@@ -187,62 +98,25 @@ pub struct Guest {
 }
 
 /// # Safety
-/// `p` is NULL or a NUL-terminated string.
-unsafe fn text<'a>(p: *const c_char, what: impl FnOnce() -> String) -> Result<&'a str> {
-    if p.is_null() {
-        return Ok("");
-    }
-    unsafe { CStr::from_ptr(p) }
-        .to_str()
-        .map_err(|_| Failure::argument(format!("{} is not valid UTF-8", what())))
+/// `data` points to `n` elements, or `n` is 0.
+pub unsafe fn list<'a, T>(data: *const T, n: usize) -> &'a [T] {
+    if n == 0 { &[] } else { unsafe { slice::from_raw_parts(data, n) } }
 }
 
 /// # Safety
-/// `list` is NULL or an array of strings that a NULL ends.
-unsafe fn texts<'a>(list: *const *const c_char, what: &str) -> Result<Vec<&'a str>> {
-    let mut out = Vec::new();
-    if list.is_null() {
-        return Ok(out);
-    }
-    for i in 0.. {
-        let p = unsafe { *list.add(i) };
-        if p.is_null() {
-            break;
-        }
-        out.push(unsafe { text(p, || format!("{what} {i}")) }?);
-    }
-    Ok(out)
-}
-
-/// Adds the folder behind `dir.fd`. The library opens by path only, and /proc may be missing, so
-/// the open folder becomes the working directory for a moment; nothing else in the process uses it.
-fn add_dir(b: &mut WasiCtxBuilder, dir: &CDir) -> Result<()> {
-    static WORKING_DIRECTORY: Mutex<()> = Mutex::new(());
-
-    // SAFETY: engine.h demands a string.
-    let guest_path = unsafe { text(dir.guest_path, || "the path of a folder".into()) }?;
-    let failed = |e: std::io::Error| {
-        let errno = e.raw_os_error().unwrap_or(libc::EIO);
-        let text = format!("cannot open the folder for '{guest_path}': {e}");
-        Failure::new(errno, c"FolderUnusable", text)
+/// As for texts().
+pub unsafe fn variables(env: *const *const c_char) -> Result<Vec<(String, String)>> {
+    let split = |v: &&str| {
+        let (k, v) = v.split_once('=').unwrap_or((v, ""));
+        (k.to_string(), v.to_string())
     };
-    let _held = WORKING_DIRECTORY.lock().unwrap_or_else(PoisonError::into_inner);
-    // SAFETY: plain system call.
-    if unsafe { libc::fchdir(dir.fd) } < 0 {
-        return Err(failed(std::io::Error::last_os_error()));
-    }
-    let perms = if dir.is_read_only { FsPerms::ReadOnly } else { FsPerms::ReadWrite };
-    b.preopened_dir(".", guest_path, perms)
-        .map_err(|e| failed(e.downcast().unwrap_or_else(std::io::Error::other)))?;
-    Ok(())
+    Ok(unsafe { texts(env, "environment variable") }?.iter().map(split).collect())
 }
 
 impl Guest {
     /// # Safety
     /// `o` is as engine.h describes it.
     pub unsafe fn new(engine: &Engine, code: Arc<Code>, o: &GuestOptions) -> Result<Self> {
-        let args = unsafe { texts(o.args, "argument") }?;
-        let env = unsafe { texts(o.env, "environment variable") }?;
         let name = unsafe { text(o.name, || "the name".into()) }?;
         let invoke = unsafe { text(o.invoke, || "the name of the export".into()) }?;
         let entry = match (invoke, &*code) {
@@ -253,58 +127,30 @@ impl Guest {
             }
         };
 
-        let mut b = WasiCtxBuilder::new();
-        // File calls on the guest's own thread are quicker, but with them the stock poll_oneoff
-        // sleeps on it too, and neither can be stopped. Where guests share a process they run on
-        // helper threads, and a stop leaves those behind.
-        b.allow_blocking_current_thread(!engine.is_interruptible);
-        // The stock streams are what a stream that goes nowhere has to be.
-        let [stdin, stdout, stderr] = o.streams;
-        if stdin.is_connected() {
-            b.stdin(Input::new(stdin));
-        }
-        if stdout.is_connected() {
-            b.stdout(Output::new(stdout));
-        }
-        if stderr.is_connected() {
-            b.stderr(Output::new(stderr));
-        }
-        if matches!(entry, Entry::Command) {
-            b.args(&args);
-        }
-        for variable in env {
-            let (k, v) = variable.split_once('=').unwrap_or((variable, ""));
-            b.env(k, v);
-        }
-        for i in 0..o.n_dirs {
+        let args: Vec<_> =
+            unsafe { texts(o.args, "argument") }?.iter().map(ToString::to_string).collect();
+        let is_command = matches!(entry, Entry::Command);
+        let grants = Grants {
+            args: if is_command { args.clone() } else { Vec::new() },
+            env: unsafe { variables(o.env) }?,
             // SAFETY: engine.h demands `n_dirs` of them.
-            add_dir(&mut b, unsafe { &*o.dirs.add(i) })?;
-        }
-        let network = o.network;
-        b.socket_addr_check(move |addr, reason| {
-            let allowed = network.may_use(addr, reason);
-            Box::pin(std::future::ready(allowed))
-        });
-        b.allow_tcp(true).allow_udp(true).allow_ip_name_lookup(true);
-
+            dirs: unsafe { list(o.dirs, o.n_dirs) }.to_vec(),
+            streams: o.streams,
+            network: o.network,
+            limits: o.limits,
+            blocks_thread: !engine.is_interruptible,
+        };
+        let wasi = grants.builder()?.build_p1();
+        let gauge = Arc::new(Gauge::default());
         let control = Arc::new(Control {
             code,
             stopped: AtomicBool::new(false),
             wake: Notify::new(),
-            memory: AtomicU64::new(0),
-            memory_peak: AtomicU64::new(0),
+            gauge: gauge.clone(),
             calls: AtomicU64::new(0),
         });
-        let mut wasi = b.build_p1();
-        wasi.ctx().table.set_max_capacity(saturated(o.limits.descriptors));
-        let limiter = Limiter {
-            limits: o.limits,
-            control: control.clone(),
-            table_elements: 0,
-            memory_refused: false,
-        };
-        let names = Names::new(o.network);
-        let mut store = Store::new(&engine.wasmtime, State { wasi, names, limiter });
+        let hooks = Hooks::new(o.network, None);
+        let mut store = Store::new(&engine.wasmtime, State::new(&grants, wasi, hooks, gauge));
         store.limiter(|s| &mut s.limiter);
         if engine.is_interruptible {
             // The epoch moves only when some guest is to stop; the others go on.
@@ -324,7 +170,7 @@ impl Guest {
             store: Some(store),
             entry,
             is_last: o.is_last,
-            args: args.iter().map(ToString::to_string).collect(),
+            args,
             on_result: (o.on_result_ctx, o.on_result),
         })
     }
@@ -422,10 +268,10 @@ impl Guest {
             return;
         }
         out.end = TRAPPED;
-        let (name, sentence, limit) = classify(&error);
+        let (name, sentence, limit) = trap::classify(&error);
         out.limit_reached = limit;
         copy_text(&name, &mut out.trap);
-        copy_text(&(sentence + &backtrace(&error, &self.name)), &mut out.detail);
+        copy_text(&(sentence + &trap::backtrace(&error, &self.name)), &mut out.detail);
     }
 }
 
@@ -486,45 +332,3 @@ fn with_runtime<F: Future>(future: F) -> Result<F::Output> {
     })
 }
 
-/// The stable name of a trap, its sentence, and whether a limit of ours caused it.
-fn classify(e: &wasmtime::Error) -> (String, String, bool) {
-    if let Some(t) = e.downcast_ref::<Trap>() {
-        let name = match t {
-            Trap::UnreachableCodeReached => "Unreachable".to_string(),
-            other => format!("{other:?}"),
-        };
-        let text = t.to_string();
-        return (name, text.strip_prefix("wasm trap: ").unwrap_or(&text).to_string(), false);
-    }
-    let root = e.root_cause().to_string();
-    if e.downcast_ref::<wasmtime::component::ResourceTableError>().is_some() {
-        let text = "the guest holds more descriptors than its limit allows".to_string();
-        return ("DescriptorLimit".to_string(), text, true);
-    }
-    if root.contains("exceeds memory limits") {
-        return ("MemoryLimit".to_string(), root, true);
-    }
-    if root.contains("resource limit exceeded") || root.contains("exceeds table limits") {
-        return ("ResourceLimit".to_string(), root, true);
-    }
-    ("HostError".to_string(), root, false)
-}
-
-fn backtrace(e: &wasmtime::Error, name: &str) -> String {
-    let mut out = String::new();
-    let Some(trace) = e.downcast_ref::<WasmBacktrace>() else { return out };
-    for frame in trace.frames().iter().take(16) {
-        let module = frame.module().name().unwrap_or(name).to_string();
-        let function = match frame.func_name() {
-            Some(f) => f.to_string(),
-            None => format!("function {}", frame.func_index()),
-        };
-        let offset = frame.module_offset().unwrap_or(0);
-        let _ = write!(out, "\n    at {function} ({module}+{offset:#x})");
-    }
-    let more = trace.frames().len().saturating_sub(16);
-    if more > 0 {
-        let _ = write!(out, "\n    and {more} more");
-    }
-    out
-}

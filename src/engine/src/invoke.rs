@@ -2,7 +2,7 @@
 //! Calling any export by name, with arguments and results as text.
 
 use crate::err::{Failure, Result};
-use crate::guest::State;
+use crate::state::State;
 use wasmtime::component::{
     Component, Func as ComponentFunc, Instance as ComponentInstance, Val as ComponentVal,
     types::ComponentItem,

@@ -9,8 +9,12 @@ mod inspect;
 mod invoke;
 mod linkers;
 mod network;
+mod outgoing;
+mod serve;
 mod settings;
+mod state;
 mod stdio;
+mod trap;
 
 use code::Code;
 use err::{CErr, guarded};

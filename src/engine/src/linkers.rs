@@ -3,7 +3,7 @@
 //! asynchronous forms: the synchronous ones run on threads of a global runtime, which would leave
 //! the network namespace that the guest's thread entered.
 
-use crate::guest::State;
+use crate::state::State;
 use crate::network;
 use wasmtime::component::{HasData, Linker as ComponentLinker, ResourceTable};
 use wasmtime::{Engine, Linker, Result};
@@ -38,8 +38,10 @@ pub fn for_modules(engine: &Engine) -> Result<Linker<State>> {
 pub fn for_components(engine: &Engine, p3: bool) -> Result<ComponentLinker<State>> {
     let mut l = ComponentLinker::new(engine);
     add_p2(&mut l)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut l)?;
     if p3 {
         add_p3(&mut l)?;
+        wasmtime_wasi_http::p3::add_to_linker(&mut l)?;
     }
     Ok(l)
 }

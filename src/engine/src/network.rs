@@ -3,7 +3,7 @@
 //! the resolver configuration that the guest was given. The stock lookup would use the process's
 //! configuration on another thread, outside of the guest's network namespace.
 
-use crate::guest::State;
+use crate::state::State;
 use hickory_resolver::config::{ResolverConfig, ResolverOpts};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::{Hosts, Resolver, TokioResolver};
@@ -22,6 +22,7 @@ use wasmtime_wasi::sockets::SocketAddrUse;
 type MayUse = unsafe extern "C" fn(*mut c_void, *const libc::sockaddr, c_int) -> bool;
 type MayResolve = unsafe extern "C" fn(*mut c_void, *const c_char) -> bool;
 type Resolved = unsafe extern "C" fn(*mut c_void, *const c_char, *const libc::sockaddr);
+type CaRoots = unsafe extern "C" fn(*mut c_void, *mut usize) -> *mut c_char;
 
 /// `struct engine_network`.
 #[repr(C)]
@@ -33,6 +34,7 @@ pub struct CNetwork {
     resolved: Option<Resolved>,
     resolv_conf: *const c_char,
     hosts: *const c_char,
+    ca_roots: Option<CaRoots>,
 }
 
 // SAFETY: a guest's network is asked on the guest's thread only, and C keeps it alive as long.
@@ -97,6 +99,20 @@ impl CNetwork {
         }
     }
 
+    /// The certificates that outgoing TLS trusts, as PEM text.
+    pub fn ca_roots(&self) -> Option<Vec<u8>> {
+        let mut len = 0;
+        // SAFETY: C gives a heap block of `len` bytes, or NULL.
+        let text = unsafe { self.ca_roots?(self.ctx, &mut len) };
+        if text.is_null() {
+            return None;
+        }
+        // SAFETY: as above; the block is ours to free.
+        let copy = unsafe { std::slice::from_raw_parts(text.cast::<u8>(), len) }.to_vec();
+        unsafe { libc::free(text.cast()) };
+        Some(copy)
+    }
+
     /// # Safety
     /// Both texts are NULL or NUL-terminated and live as long as the guest.
     unsafe fn texts(&self) -> (Option<&'static [u8]>, Option<&'static [u8]>) {
@@ -148,7 +164,7 @@ impl Names {
     }
 
     /// Starts a lookup. Must be called inside the guest's runtime.
-    fn start(&mut self, name: &str) -> Lookup {
+    pub fn start(&mut self, name: &str) -> Lookup {
         let refused = |code| Lookup::Done(Err(code));
         let bare = name.trim_start_matches('[').trim_end_matches(']');
         if let Ok(ip) = bare.parse::<IpAddr>() {
@@ -180,9 +196,9 @@ impl Names {
     }
 }
 
-type Addresses = std::result::Result<Vec<IpAddr>, ErrorCode>;
+pub type Addresses = std::result::Result<Vec<IpAddr>, ErrorCode>;
 
-enum Lookup {
+pub enum Lookup {
     Running(JoinHandle<Addresses>),
     Done(Addresses),
 }
@@ -191,6 +207,14 @@ impl Lookup {
     async fn wait(&mut self) {
         if let Lookup::Running(task) = self {
             *self = Lookup::Done(task.await.unwrap_or(Err(ErrorCode::TemporaryResolverFailure)));
+        }
+    }
+
+    pub async fn finish(&mut self) -> Addresses {
+        self.wait().await;
+        match self {
+            Lookup::Done(done) => done.clone(),
+            Lookup::Running(_) => unreachable!("wait() ends a lookup"),
         }
     }
 }
@@ -284,10 +308,8 @@ impl<T> p3_lookup::HostWithStore<T> for HasNames {
         name: String,
     ) -> Result<std::result::Result<Vec<p3_lookup::IpAddress>, p3_lookup::ErrorCode>> {
         let mut lookup = store.with(|mut view| view.get().names.start(&name));
-        lookup.wait().await;
-        let Lookup::Done(done) = &lookup else { unreachable!("wait() ends a lookup") };
-        Ok(match done {
-            Ok(ips) => Ok(ips.iter().map(|ip| (*ip).into()).collect()),
+        Ok(match lookup.finish().await {
+            Ok(ips) => Ok(ips.into_iter().map(Into::into).collect()),
             Err(code) => Err(match code {
                 ErrorCode::AccessDenied => p3_lookup::ErrorCode::AccessDenied,
                 ErrorCode::InvalidArgument => p3_lookup::ErrorCode::InvalidArgument,

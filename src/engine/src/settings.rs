@@ -2,11 +2,11 @@
 //! How Wasmtime is set up, and the text that names it in cache keys.
 
 use crate::err::{Failure, Result};
-use crate::guest::State;
+use crate::state::State;
 use crate::linkers;
 use std::ffi::{CStr, c_int};
 use std::sync::OnceLock;
-use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 pub const VERSION: &CStr = c"48.0.8";
 
@@ -17,6 +17,9 @@ const SETTINGS_REVISION: u32 = 2;
 /// host functions that the guest calls.
 const STACK_BYTES: usize = 2 << 20;
 const WASM_STACK_BYTES: usize = 1 << 20;
+
+/// What a pool slot keeps of a memory that was written; it is cleared by hand.
+const KEEP_RESIDENT_BYTES: usize = 1 << 20;
 
 /// `struct engine_options`.
 #[repr(C)]
@@ -66,6 +69,9 @@ impl Engine {
                 format!("the engine cannot start: {e:#}"),
             )
         })?;
+        if o.is_interruptible && o.allocation == POOLING {
+            crate::serve::watch(&wasmtime);
+        }
         Ok(Self {
             wasmtime,
             is_interruptible: o.is_interruptible,
@@ -107,8 +113,9 @@ fn pool(o: &EngineOptions) -> PoolingAllocationConfig {
     p.total_tables(o.pool_slots);
     p.total_stacks(o.pool_slots);
     p.max_memory_size(usize::try_from(o.pool_memory_limit_bytes).unwrap_or(usize::MAX));
-    p.linear_memory_keep_resident(64 << 10);
+    p.linear_memory_keep_resident(KEEP_RESIDENT_BYTES);
     p.table_keep_resident(16 << 10);
+    p.pagemap_scan(Enabled::Auto);
     p
 }
 

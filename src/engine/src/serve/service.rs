@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A program with its grants, ready to answer requests.
+
+use super::request::{Shared, Slice};
+use super::server::{Server, Thread};
+use super::ticker::Lane;
+use crate::code::Code;
+use crate::err::{Failure, Result};
+use crate::guest::{list, variables};
+use crate::network::CNetwork;
+use crate::outgoing::{Client, Hooks};
+use crate::settings::Engine;
+use crate::state::{CDir, CLimits, Gauge, Grants, State, text};
+use crate::stdio::CStream;
+use std::ffi::{c_char, c_int};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use wasmtime::{InstancePre, Store, StoreContextMut, Trap, UpdateDeadline};
+use wasmtime_wasi_http::{p2, p3};
+
+/// `struct engine_service_options`.
+#[repr(C)]
+pub struct ServiceOptions {
+    kind: c_int,
+    name: *const c_char,
+    env: *const *const c_char,
+    dirs: *const CDir,
+    n_dirs: usize,
+    streams: [CStream; 3],
+    network: CNetwork,
+    limits: CLimits,
+    cpu_ns: u64,
+    reuse: u32,
+}
+
+const HTTP_P2: c_int = 0;
+const HTTP_P3: c_int = 1;
+const CGI: c_int = 2;
+
+pub enum Target {
+    P2(p2::bindings::ProxyPre<State>),
+    P3(p3::bindings::ServicePre<State>),
+    Cgi(InstancePre<State>),
+}
+
+/// An instance that waits for its next request.
+pub struct Kept {
+    pub store: Store<State>,
+    pub proxy: Proxy,
+    pub answered: u32,
+    place: Option<Place>,
+}
+
+/// Instances that are kept occupy the pool too, so there is a limit to them, for all services.
+struct Place(Arc<AtomicU64>);
+
+impl Place {
+    fn take(server: &Server) -> Option<Self> {
+        let place = Self(server.kept.clone());
+        (place.0.fetch_add(1, Relaxed) < server.limits.requests).then_some(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Kept {
+    pub fn new(store: Store<State>, proxy: Proxy) -> Self {
+        Self { store, proxy, answered: 0, place: None }
+    }
+}
+
+pub enum Proxy {
+    P2(p2::bindings::Proxy),
+    P3(p3::bindings::Service),
+}
+
+/// What a service has on each thread. Connections and instances stay where they were made.
+#[derive(Default)]
+struct Local {
+    client: OnceLock<Arc<Client>>,
+    kept: Mutex<Vec<Kept>>,
+}
+
+pub struct Service {
+    pub name: String,
+    pub target: Target,
+    pub grants: Grants,
+    pub reuse: u32,
+    engine: wasmtime::Engine,
+    cpu_ns: u64,
+    locals: OnceLock<Vec<Local>>,
+}
+
+fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
+    m.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Service {
+    /// # Safety
+    /// `o` is as serve.h describes it.
+    pub unsafe fn new(
+        engine: &Engine,
+        code: &Code,
+        o: &ServiceOptions,
+        ) -> Result<Self> {
+        let name = unsafe { text(o.name, || "the name".into()) }?.to_string();
+        let unfit = |e: wasmtime::Error| {
+            Failure::new(libc::ENOENT, c"NoSuchExport", format!("it cannot answer: {e:#}"))
+        };
+        let target = match (o.kind, code) {
+            (HTTP_P2, Code::Component(pre)) => {
+                Target::P2(p2::bindings::ProxyPre::new(pre.clone()).map_err(unfit)?)
+            }
+            (HTTP_P3, Code::Component(pre)) => {
+                Target::P3(p3::bindings::ServicePre::new(pre.clone()).map_err(unfit)?)
+            }
+            (CGI, Code::Module(pre)) => Target::Cgi(pre.clone()),
+            _ => return Err(Failure::argument("the program is not of the kind that was said")),
+        };
+        let grants = Grants {
+            args: Vec::new(),
+            env: unsafe { variables(o.env) }?,
+            // SAFETY: serve.h demands `n_dirs` of them.
+            dirs: unsafe { list(o.dirs, o.n_dirs) }.to_vec(),
+            streams: o.streams,
+            network: o.network,
+            limits: o.limits,
+            blocks_thread: false,
+        };
+        grants.builder()?;
+        let engine = engine.wasmtime.clone();
+        let locals = OnceLock::new();
+        let reuse = o.reuse.max(1);
+        Ok(Self { name, target, grants, reuse, engine, cpu_ns: o.cpu_ns, locals })
+    }
+
+    pub fn is_cgi(&self) -> bool {
+        matches!(self.target, Target::Cgi(_))
+    }
+
+    fn local(&self, thread: &Thread) -> &Local {
+        let locals = self
+            .locals
+            .get_or_init(|| (0..thread.server.threads).map(|_| Local::default()).collect());
+        &locals[thread.index]
+    }
+
+    /// A store for one instance; `adjust` adds what only this request has.
+    pub fn store(
+        &self,
+        thread: &Thread,
+        adjust: impl FnOnce(&mut wasmtime_wasi::WasiCtxBuilder),
+    ) -> wasmtime::Result<Store<State>> {
+        let mut builder = self.grants.builder().map_err(|f| wasmtime::format_err!("{}", f.text))?;
+        adjust(&mut builder);
+        let gauge: Arc<Gauge> = thread.gauge.clone();
+        let state = State::new(&self.grants, builder.build_p1(), self.hooks(thread), gauge);
+        let mut store = Store::new(&self.engine, state);
+        store.limiter(|s| &mut s.limiter);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(on_epoch);
+        Ok(store)
+    }
+
+    fn hooks(&self, thread: &Thread) -> Hooks {
+        let local = self.local(thread);
+        let client = match self.target {
+            Target::Cgi(_) => None,
+            _ => Some(local.client.get_or_init(|| Arc::new(Client::new(self.grants.network))).clone()),
+        };
+        Hooks::new(self.grants.network, client)
+    }
+
+    pub fn slice(&self, shared: &Arc<Shared>, lane: &Arc<Lane>) -> Slice {
+        Slice { shared: shared.clone(), lane: lane.clone(), cpu_ns: self.cpu_ns }
+    }
+
+    pub fn take_kept(&self, thread: &Thread) -> Option<Kept> {
+        if self.reuse == 1 {
+            return None;
+        }
+        let mut kept = lock(&self.local(thread).kept).pop()?;
+        kept.place = None;
+        Some(kept)
+    }
+
+    pub fn keep(&self, thread: &Thread, mut kept: Kept) {
+        if kept.answered < self.reuse
+            && let Some(place) = Place::take(&thread.server)
+        {
+            kept.store.data_mut().slice = None;
+            kept.place = Some(place);
+            lock(&self.local(thread).kept).push(kept);
+        }
+    }
+}
+
+/// A guest that has run for a whole slice lets the others go on, and is ended past its limit.
+fn on_epoch(store: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
+    let Some(slice) = &store.data().slice else { return Ok(UpdateDeadline::Continue(1)) };
+    if slice.is_used_up() {
+        return Err(Trap::Interrupt.into());
+    }
+    let lane = slice.lane.clone();
+    Ok(UpdateDeadline::YieldCustom(1, Box::pin(async move { lane.turn().await })))
+}

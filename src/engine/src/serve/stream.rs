@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The bytes of a connection, plain or encrypted, watched for progress.
+
+use super::connection::Connection;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::server::TlsStream;
+
+pub enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// Tells the connection of what moves and what does not.
+pub struct Watched {
+    stream: Stream,
+    connection: Arc<Connection>,
+}
+
+impl Watched {
+    pub fn new(stream: Stream, connection: Arc<Connection>) -> Self {
+        Self { stream, connection }
+    }
+}
+
+/// Calls a method of whichever stream it is.
+macro_rules! each {
+    ($self:ident, $s:ident => $call:expr) => {
+        match &mut $self.stream {
+            Stream::Tcp($s) => $call,
+            Stream::Unix($s) => $call,
+            Stream::Tls($s) => $call,
+        }
+    };
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = each!(self, s => Pin::new(s).poll_read(cx, buf));
+        if polled.is_ready() && buf.filled().len() > before {
+            self.connection.has_read();
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let polled = each!(self, s => Pin::new(s).poll_write(cx, buf));
+        self.connection.waits_to_write(polled.is_pending());
+        polled
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = each!(self, s => Pin::new(s).poll_write_vectored(cx, bufs));
+        self.connection.waits_to_write(polled.is_pending());
+        polled
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.stream {
+            Stream::Tcp(s) => s.is_write_vectored(),
+            Stream::Unix(s) => s.is_write_vectored(),
+            Stream::Tls(s) => s.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let polled = each!(self, s => Pin::new(s).poll_flush(cx));
+        self.connection.waits_to_write(polled.is_pending());
+        polled
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, s => Pin::new(s).poll_shutdown(cx))
+    }
+}

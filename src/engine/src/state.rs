@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the store of a guest holds: its WASI context, what it was granted, and what it uses of it.
+
+use crate::err::{Failure, Result};
+use crate::network::{CNetwork, Names};
+use crate::outgoing::Hooks;
+use crate::serve::request::Slice;
+use crate::stdio::{CStream, Input, Output};
+use std::ffi::{CStr, c_char, c_int};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use wasmtime::ResourceLimiter;
+use wasmtime_wasi::p1::WasiP1Ctx;
+use wasmtime_wasi::{FsPerms, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+/// `struct engine_dir`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct CDir {
+    fd: c_int,
+    guest_path: *const c_char,
+    is_read_only: bool,
+}
+
+/// `struct engine_limits`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct CLimits {
+    memory_bytes: u64,
+    table_elements: u64,
+    tables: u64,
+    memories: u64,
+    instances: u64,
+    descriptors: u64,
+}
+
+/// What a guest may have, as C said it.
+pub struct Grants {
+    pub args: Vec<String>,
+    pub env: Vec<(String, String)>,
+    pub dirs: Vec<CDir>,
+    pub streams: [CStream; 3],
+    pub network: CNetwork,
+    pub limits: CLimits,
+    /// File calls on the guest's own thread are quicker, but with them the stock poll_oneoff
+    /// sleeps on it too, and neither can be stopped. Where guests share a process they run on
+    /// helper threads, and a stop leaves those behind.
+    pub blocks_thread: bool,
+}
+
+// SAFETY: the pointers are C's, which keeps them alive; engine.h says which threads follow them.
+unsafe impl Send for Grants {}
+unsafe impl Sync for Grants {}
+
+/// Linear memory of many guests together; each adds and takes away its own.
+#[derive(Default)]
+pub struct Gauge {
+    pub memory: AtomicU64,
+    pub memory_peak: AtomicU64,
+}
+
+pub struct State {
+    pub wasi: WasiP1Ctx,
+    pub names: Names,
+    pub http: WasiHttpCtx,
+    pub hooks: Hooks,
+    pub limiter: Limiter,
+    /// Of a guest that answers a request: what its time slices are counted by.
+    pub slice: Option<Slice>,
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        self.wasi.ctx()
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView {
+            hooks: &mut self.hooks,
+            table: self.wasi.ctx().table,
+            ctx: &mut self.http,
+        }
+    }
+}
+
+impl State {
+    /// The state of a new guest; `gauge` is told of its memory.
+    pub fn new(grants: &Grants, wasi: WasiP1Ctx, hooks: Hooks, gauge: Arc<Gauge>) -> Self {
+        let mut wasi = wasi;
+        wasi.ctx().table.set_max_capacity(saturated(grants.limits.descriptors));
+        Self {
+            wasi,
+            names: Names::new(grants.network),
+            http: WasiHttpCtx::new(),
+            hooks,
+            limiter: Limiter::new(grants.limits, gauge),
+            slice: None,
+        }
+    }
+}
+
+impl Grants {
+    /// A WASI context with all of this; more may be added to it.
+    pub fn builder(&self) -> Result<WasiCtxBuilder> {
+        let mut b = WasiCtxBuilder::new();
+        b.allow_blocking_current_thread(self.blocks_thread);
+        // The stock streams are what a stream that goes nowhere has to be.
+        let [stdin, stdout, stderr] = self.streams;
+        if stdin.is_connected() {
+            b.stdin(Input::new(stdin));
+        }
+        if stdout.is_connected() {
+            b.stdout(Output::new(stdout));
+        }
+        if stderr.is_connected() {
+            b.stderr(Output::new(stderr));
+        }
+        b.args(&self.args);
+        b.envs(&self.env);
+        for dir in &self.dirs {
+            add_dir(&mut b, dir)?;
+        }
+        let network = self.network;
+        b.socket_addr_check(move |addr, reason| {
+            let allowed = network.may_use(addr, reason);
+            Box::pin(std::future::ready(allowed))
+        });
+        b.allow_tcp(true).allow_udp(true).allow_ip_name_lookup(true);
+        Ok(b)
+    }
+}
+
+/// Counts what all instances of one guest use together.
+pub struct Limiter {
+    limits: CLimits,
+    gauge: Arc<Gauge>,
+    memory: u64,
+    pub memory_peak: u64,
+    table_elements: u64,
+    pub memory_refused: bool,
+}
+
+impl Limiter {
+    fn new(limits: CLimits, gauge: Arc<Gauge>) -> Self {
+        Self { limits, gauge, memory: 0, memory_peak: 0, table_elements: 0, memory_refused: false }
+    }
+}
+
+impl Drop for Limiter {
+    fn drop(&mut self) {
+        self.gauge.memory.fetch_sub(self.memory, Relaxed);
+    }
+}
+
+impl ResourceLimiter for Limiter {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|m| desired > m) {
+            return Ok(false);
+        }
+        let more = (desired - current) as u64;
+        if self.memory + more > self.limits.memory_bytes {
+            self.memory_refused = true;
+            return Ok(false);
+        }
+        self.memory += more;
+        self.memory_peak = self.memory_peak.max(self.memory);
+        let all = self.gauge.memory.fetch_add(more, Relaxed) + more;
+        self.gauge.memory_peak.fetch_max(all, Relaxed);
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let total = self.table_elements + (desired - current) as u64;
+        if maximum.is_some_and(|m| desired > m) || total > self.limits.table_elements {
+            return Ok(false);
+        }
+        self.table_elements = total;
+        Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        saturated(self.limits.instances)
+    }
+    fn tables(&self) -> usize {
+        saturated(self.limits.tables)
+    }
+    fn memories(&self) -> usize {
+        saturated(self.limits.memories)
+    }
+}
+
+fn saturated(n: u64) -> usize {
+    usize::try_from(n).unwrap_or(usize::MAX)
+}
+
+/// # Safety
+/// `p` is NULL or a NUL-terminated string.
+pub unsafe fn text<'a>(p: *const c_char, what: impl FnOnce() -> String) -> Result<&'a str> {
+    if p.is_null() {
+        return Ok("");
+    }
+    unsafe { CStr::from_ptr(p) }
+        .to_str()
+        .map_err(|_| Failure::argument(format!("{} is not valid UTF-8", what())))
+}
+
+/// # Safety
+/// `list` is NULL or an array of strings that a NULL ends.
+pub unsafe fn texts<'a>(list: *const *const c_char, what: &str) -> Result<Vec<&'a str>> {
+    let mut out = Vec::new();
+    if list.is_null() {
+        return Ok(out);
+    }
+    for i in 0.. {
+        let p = unsafe { *list.add(i) };
+        if p.is_null() {
+            break;
+        }
+        out.push(unsafe { text(p, || format!("{what} {i}")) }?);
+    }
+    Ok(out)
+}
+
+/// Adds the folder behind `dir.fd`. The library opens by path only, and /proc may be missing, so
+/// the open folder becomes the working directory for a moment; nothing else in the process uses it.
+fn add_dir(b: &mut WasiCtxBuilder, dir: &CDir) -> Result<()> {
+    static WORKING_DIRECTORY: Mutex<()> = Mutex::new(());
+
+    // SAFETY: engine.h demands a string.
+    let guest_path = unsafe { text(dir.guest_path, || "the path of a folder".into()) }?;
+    let failed = |e: std::io::Error| {
+        let errno = e.raw_os_error().unwrap_or(libc::EIO);
+        let text = format!("cannot open the folder for '{guest_path}': {e}");
+        Failure::new(errno, c"FolderUnusable", text)
+    };
+    let _held = WORKING_DIRECTORY.lock().unwrap_or_else(PoisonError::into_inner);
+    // SAFETY: plain system call.
+    if unsafe { libc::fchdir(dir.fd) } < 0 {
+        return Err(failed(std::io::Error::last_os_error()));
+    }
+    let perms = if dir.is_read_only { FsPerms::ReadOnly } else { FsPerms::ReadWrite };
+    b.preopened_dir(".", guest_path, perms)
+        .map_err(|e| failed(e.downcast().unwrap_or_else(std::io::Error::other)))?;
+    Ok(())
+}
+
+
