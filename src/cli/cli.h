@@ -29,6 +29,7 @@ int cli_columns(void);
 
 /* The built-in commands; argv[0] is the command's name. The exit status. */
 int cli_run(int argc, char *const *argv);
+int cli_serve(int argc, char *const *argv);
 int cli_compile(int argc, char *const *argv);
 int cli_inspect(int argc, char *const *argv);
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/commands.h"
 
+#include "cli/option_rows.h"
+
 #define ROW(type_, field_) .offset = offsetof(struct type_, field_)
 
 static const char *const output_words[] = {"text", "json", NULL};
@@ -8,25 +10,14 @@ static const char *const output_words[] = {"text", "json", NULL};
 /* --- run --- */
 
 static const struct option_spec run_table[] = {
-    {.name = "env",
-     .short_name = 'e',
-     .type = OPTION_STRINGS,
-     .arg_name = "NAME[=VALUE]",
-     .help = "Set an environment variable of the guest; without a value it is taken from the "
-             "environment of wherry, if it is there", .complete = COMPLETE_ENV,
-     ROW(run_options, env)},
-    {.name = "env-file",
-     .type = OPTION_STRINGS,
-     .arg_name = "PATH",
-     .help = "Read environment variables from a file, one NAME=VALUE or NAME a line; lines that "
-             "begin with # are comments", .complete = COMPLETE_FILE,
-     ROW(run_options, env_files)},
-    {.name = "dir",
-     .type = OPTION_STRINGS,
-     .arg_name = "HOST[::GUEST][:ro]",
-     .help = "Give the guest the folder HOST under the name GUEST (default: the same name), with "
-             ":ro only for reading", .complete = COMPLETE_DIR,
-     ROW(run_options, dirs)},
+    {.name = "interactive",
+     .short_name = 'i',
+     .type = OPTION_FLAG,
+     .help = "Pass standard input to the guest; without it the guest reads nothing",
+     ROW(run_options, is_interactive)},
+    OPTION_ENV_ROW(run_options),
+    OPTION_ENV_FILE_ROW(run_options),
+    OPTION_DIR_ROW(run_options),
     {.name = "memory",
      .type = OPTION_SIZE,
      .arg_name = "SIZE",
@@ -45,17 +36,7 @@ static const struct option_spec run_table[] = {
      .arg_name = "EXPORT",
      .help = "Call this export instead of the entry point, with the arguments as its parameters, "
              "and print its results", ROW(run_options, invoke)},
-    {.name = "allow-net",
-     .type = OPTION_STRINGS,
-     .arg_name = "HOST:PORT",
-     .help =
-         "Let the guest use the network: HOST is a name, an address, [IPv6], a CIDR block or *, "
-         "PORT a number, a range FROM-TO or *", ROW(run_options, allow_net)},
-    {.name = "interactive",
-     .short_name = 'i',
-     .type = OPTION_FLAG,
-     .help = "Pass standard input to the guest; without it the guest reads nothing",
-     ROW(run_options, is_interactive)},
+    OPTION_ALLOW_NET_ROW(run_options),
     {.name = "status-file",
      .type = OPTION_STRING,
      .arg_name = "PATH",
@@ -99,28 +80,12 @@ static const struct option_spec run_table[] = {
      .min = 1,
      .max = 1 << 30,
      ROW(run_options, max_table_elements)},
-    {.name = "cache-dir",
-     .type = OPTION_STRING,
-     .arg_name = "DIR",
-     .help = "Keep compiled code in this folder (default: wherry in the XDG cache folder)",
-     .complete = COMPLETE_DIR,
-     ROW(run_options, cache_dir)},
-    {.name = "no-cache",
-     .type = OPTION_FLAG,
-     .help = "Compile anew and keep nothing",
-     ROW(run_options, is_uncached)},
-    {.name = "verbose",
-     .short_name = 'v',
-     .type = OPTION_COUNT,
-     .help = "Say what is done; twice for more",
-     ROW(run_options, verbosity)},
-    {.name = "quiet",
-     .short_name = 'q',
-     .type = OPTION_FLAG,
-     .help = "Show no progress and no warnings",
-     ROW(run_options, is_quiet)},
+    OPTION_CACHE_DIR_ROW(run_options),
+    OPTION_NO_CACHE_ROW(run_options),
+    OPTION_VERBOSE_ROW(run_options),
+    OPTION_QUIET_ROW(run_options),
     OPTION_HELP_ROW(struct run_options, is_help),
-    {0                                               },
+    {0},
 };
 
 static const struct option_positional run_positionals[] = {
@@ -165,7 +130,7 @@ static const struct option_example run_examples[] = {
 };
 
 static const char *const run_see_also[] = {"wherry-compile", "wherry-doctor", "wherry-inspect",
-                                           NULL};
+                                           "wherry-serve", NULL};
 
 const struct command_spec command_run = {
     .name = "run",
@@ -185,23 +150,14 @@ const struct command_spec command_run = {
 /* --- compile --- */
 
 static const struct option_spec compile_table[] = {
-    {.name = "cache-dir",
-     .type = OPTION_STRING,
-     .arg_name = "DIR",
-     .help = "Keep compiled code in this folder (default: wherry in the XDG cache folder)",
-     .complete = COMPLETE_DIR,
-     ROW(compile_options, cache_dir)},
     {.name = "shared",
      .type = OPTION_FLAG,
      .help = "Compile the form that workers with several guests use, which can be interrupted",
      ROW(compile_options, is_shared)},
-    {.name = "verbose",
-     .short_name = 'v',
-     .type = OPTION_COUNT,
-     .help = "Say what is done; twice for more",
-     ROW(compile_options, verbosity)},
+    OPTION_CACHE_DIR_ROW(compile_options),
+    OPTION_VERBOSE_ROW(compile_options),
     OPTION_HELP_ROW(struct compile_options, is_help),
-    {0             },
+    {0},
 };
 
 static const struct option_positional compile_positionals[] = {
@@ -228,7 +184,7 @@ static const struct option_example compile_examples[] = {
     {0                          },
 };
 
-static const char *const compile_see_also[] = {"wherry-run", NULL};
+static const char *const compile_see_also[] = {"wherry-run", "wherry-serve", NULL};
 
 const struct command_spec command_compile = {
     .name = "compile",
@@ -461,8 +417,8 @@ const struct command_spec command_help = {
 /* --- all --- */
 
 const struct command_spec *const commands_all[] = {
-    &command_run,     &command_compile, &command_inspect,    &command_new, &command_doctor,
-    &command_version, &command_help,    &command_completion, NULL,
+    &command_run,    &command_serve,   &command_compile, &command_inspect,    &command_new,
+    &command_doctor, &command_version, &command_help,    &command_completion, NULL,
 };
 
 static const char *const program_description[] = {

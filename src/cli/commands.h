@@ -17,6 +17,16 @@ struct run_options {
     const char *invoke, *status_file, *name, *cache_dir;
 };
 
+struct serve_options {
+    bool is_help, is_uncached, is_quiet;
+    int verbosity;
+    struct strv listen, routes, hosts, env, env_files, dirs, allow_net;
+    struct option_number threads, reuse, memory_bytes;
+    struct option_number request_ms, cpu_ms, idle_ms, read_ms, write_ms, drain_ms;
+    struct option_number header_bytes, headers, body_bytes, requests, queue, connections;
+    const char *tls_cert, *tls_key, *ca, *metrics, *access_log, *name, *cache_dir;
+};
+
 struct compile_options {
     bool is_help, is_shared;
     int verbosity;
@@ -44,6 +54,7 @@ struct plain_options {
 };
 
 extern const struct command_spec command_run;
+extern const struct command_spec command_serve; /* commands_serve.c */
 extern const struct command_spec command_compile;
 extern const struct command_spec command_inspect;
 extern const struct command_spec command_version;

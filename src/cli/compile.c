@@ -9,9 +9,7 @@ static int job_fill(const struct compile_options *o, const struct strv *operands
     j->is_shared = o->is_shared;
     j->verbosity = o->verbosity;
     TRY(launch_files_add(operands, j, e));
-    if (o->cache_dir)
-        return launch_path_absolute(o->cache_dir, &j->cache_dir, e);
-    return launch_cache_dir(&j->cache_dir, e);
+    return launch_cache_dir(o->cache_dir, &j->cache_dir, e);
 }
 
 int cli_compile(int argc, char *const *argv)

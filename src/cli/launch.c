@@ -8,6 +8,9 @@
 #include "base/fds.h"
 #include "base/paths.h"
 #include "cli/commands.h"
+#include "guest/net_grant.h"
+
+#define RESOLVER_FILE_LIMIT (256u << 10)
 
 int launch_file_open(const char *path, int *ret_fd, struct err *e)
 {
@@ -50,18 +53,104 @@ int launch_dir_open(const struct dir_grant *d, int *ret_fd, struct err *e)
     return err_errno(e, -errno, "DirFailed", "--dir: cannot open '%s'", d->host);
 }
 
-int launch_status(const struct err *e)
-{
-    if (str_eq(e->reason, "NotFound"))
-        return GUEST_EXIT_NOT_FOUND;
-    return str_eq(e->reason, "NotRunnable") ? GUEST_EXIT_NOT_RUNNABLE : GUEST_EXIT_WHERRY;
-}
-
 int launch_inherit(int fd, struct err *e)
 {
     int r = fd_cloexec_set(fd, false);
 
     return r < 0 ? err_errno(e, r, "DescriptorFailed", "cannot pass descriptor %d on", fd) : 0;
+}
+
+int launch_dirs_add(const struct strv *texts, struct guest_spec *s, struct err *e)
+{
+    if (texts->n > GUEST_DIR_LIMIT)
+        return err_set(e, -E2BIG, "BadUsage", "more than %d --dir", GUEST_DIR_LIMIT);
+    for (size_t i = 0; i < texts->n; i++) {
+        struct dir_grant d = {0};
+        int fd = -EBADF, r = dir_grant_parse(texts->v[i], &d, e);
+
+        if (r >= 0)
+            r = launch_dir_open(&d, &fd, e);
+        if (r >= 0)
+            r = launch_inherit(fd, e);
+        if (r >= 0)
+            guest_spec_dir_add(s, fd, d.guest, d.is_read_only);
+        dir_grant_done(&d);
+        TRY(r);
+    }
+    return 0;
+}
+
+/* The resolver's files are read here and given as text: the guest's names do not depend on what the
+ * worker can see. A missing file is an empty one. */
+static char *resolver_file(const char *path)
+{
+    autobuf text = BUF_INIT;
+    struct err e = ERR_INIT;
+
+    if (file_read(path, RESOLVER_FILE_LIMIT, &text, &e) < 0)
+        return NULL;
+    return buf_take(&text);
+}
+
+int launch_pem_open(const char *option, const char *path, int *ret_fd, struct err *e)
+{
+    autofd fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    struct stat st;
+
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return err_errno(e, -errno, "TlsFailed", "%s: cannot open '%s'", option, path);
+    if (!S_ISREG(st.st_mode))
+        return err_set(e, -EINVAL, "TlsFailed", "%s: '%s' is not a regular file", option, path);
+    *ret_fd = take_fd(&fd);
+    return 0;
+}
+
+/* The certificates that this machine trusts, where the distributions keep them; -1 without any. */
+static int system_ca_open(void)
+{
+    static const char *const paths[] = {
+        "/etc/ssl/certs/ca-certificates.crt",                /* Debian, Arch, Gentoo */
+        "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", /* Fedora, RHEL */
+        "/etc/ssl/ca-bundle.pem",                            /* SUSE */
+        "/etc/ssl/cert.pem",                                 /* Alpine */
+    };
+    struct err e = ERR_INIT;
+    int fd = -1;
+
+    for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+        if (launch_pem_open("", paths[i], &fd, &e) >= 0)
+            return fd;
+    return -1;
+}
+
+int launch_network_add(const struct strv *grants, const char *ca, struct guest_spec *s,
+                       struct err *e)
+{
+    int fd = -1;
+
+    for (size_t i = 0; i < grants->n; i++) {
+        struct net_grant g;
+
+        TRY(net_grant_parse(grants->v[i], &g, e));
+        strv_add(&s->allow_net, grants->v[i]);
+    }
+    if (grants->n) {
+        s->resolv_conf = resolver_file("/etc/resolv.conf");
+        s->hosts = resolver_file("/etc/hosts");
+    }
+    if (ca)
+        TRY(launch_pem_open("--ca", ca, &fd, e));
+    else if (grants->n)
+        fd = system_ca_open();
+    s->ca_fd = fd;
+    return fd < 0 ? 0 : launch_inherit(fd, e);
+}
+
+int launch_status(const struct err *e)
+{
+    if (str_eq(e->reason, "NotFound"))
+        return GUEST_EXIT_NOT_FOUND;
+    return str_eq(e->reason, "NotRunnable") ? GUEST_EXIT_NOT_RUNNABLE : GUEST_EXIT_WHERRY;
 }
 
 int launch_files_add(const struct strv *paths, struct guest_job *j, struct err *e)
@@ -78,17 +167,6 @@ int launch_files_add(const struct strv *paths, struct guest_job *j, struct err *
     return 0;
 }
 
-int launch_cache_dir(char **ret, struct err *e)
-{
-    int r = paths_cache_dir(ret, e);
-
-    if (r >= 0 || !str_eq(e->reason, "NoHome"))
-        return r;
-    *ret = NULL;
-    *e = ERR_INIT;
-    return 0;
-}
-
 int launch_path_absolute(const char *path, char **ret, struct err *e)
 {
     autofree char *cwd = NULL;
@@ -101,6 +179,20 @@ int launch_path_absolute(const char *path, char **ret, struct err *e)
     if (!cwd)
         return err_errno(e, -errno, "NoWorkingFolder", "cannot name the working folder");
     *ret = path_join(cwd, path);
+    return 0;
+}
+
+int launch_cache_dir(const char *dir, char **ret, struct err *e)
+{
+    int r;
+
+    if (dir)
+        return launch_path_absolute(dir, ret, e);
+    r = paths_cache_dir(ret, e);
+    if (r >= 0 || !str_eq(e->reason, "NoHome"))
+        return r;
+    *ret = NULL;
+    *e = ERR_INIT;
     return 0;
 }
 

@@ -18,6 +18,18 @@ int launch_file_open(const char *path, int *ret_fd, struct err *e);
 /* Opens the host folder of a --dir (close-on-exec). */
 int launch_dir_open(const struct dir_grant *d, int *ret_fd, struct err *e);
 
+/* What each --dir grants, added to the spec; opened folders are inheritable. */
+int launch_dirs_add(const struct strv *texts, struct guest_spec *s, struct err *e);
+
+/* What each --allow-net grants, and what a guest with a network needs: the texts of the resolver's
+ * files, and the certificates in the file `ca` or (NULL) those that this machine trusts. */
+int launch_network_add(const struct strv *grants, const char *ca, struct guest_spec *s,
+                       struct err *e);
+
+/* Opens the PEM file of an option (close-on-exec): "TlsFailed" for what is no readable regular
+ * file. */
+int launch_pem_open(const char *option, const char *path, int *ret_fd, struct err *e);
+
 /* The exit status for an error: 127 for "NotFound" of a program, 126 for "NotRunnable", else 125.
  */
 int launch_status(const struct err *e);
@@ -25,8 +37,9 @@ int launch_status(const struct err *e);
 /* Opens every operand for the worker, with its name as it was typed. */
 int launch_files_add(const struct strv *paths, struct guest_job *j, struct err *e);
 
-/* The usual cache folder; without a home folder there is none, and NULL. */
-int launch_cache_dir(char **ret, struct err *e);
+/* The cache folder: `dir` made absolute, or (NULL) the usual one; without a home folder there is
+ * none, and NULL. */
+int launch_cache_dir(const char *dir, char **ret, struct err *e);
 
 /* The path as seen from the root: the worker's working folder may be another. Heap. */
 int launch_path_absolute(const char *path, char **ret, struct err *e);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The program `wherry`. It is started once for each guest, so it links little and does little:
- * run, compile and inspect are built in because they become the worker; every other command is a
- * program in libexec/wherry, found as git finds its commands.
+ * run, serve, compile and inspect are built in because they become the worker; every other command
+ * is a program in libexec/wherry, found as git finds its commands.
  */
 #include <dirent.h>
 #include <limits.h>
@@ -16,6 +16,7 @@ static const struct {
     int (*run)(int argc, char *const *argv);
 } builtins[] = {
     {"run",     cli_run    },
+    {"serve",   cli_serve  },
     {"compile", cli_compile},
     {"inspect", cli_inspect},
 };

@@ -5,56 +5,6 @@
 #include "cli/cli.h"
 #include "cli/launch.h"
 #include "guest/job.h"
-#include "guest/net_grant.h"
-
-#define RESOLVER_FILE_LIMIT (256u << 10)
-
-static int dirs_add(const struct strv *texts, struct guest_spec *s, struct err *e)
-{
-    if (texts->n > GUEST_DIR_LIMIT)
-        return err_set(e, -E2BIG, "BadUsage", "more than %d --dir", GUEST_DIR_LIMIT);
-    for (size_t i = 0; i < texts->n; i++) {
-        struct dir_grant d = {0};
-        int fd = -EBADF, r = dir_grant_parse(texts->v[i], &d, e);
-
-        if (r >= 0)
-            r = launch_dir_open(&d, &fd, e);
-        if (r >= 0)
-            r = launch_inherit(fd, e);
-        if (r >= 0)
-            guest_spec_dir_add(s, fd, d.guest, d.is_read_only);
-        dir_grant_done(&d);
-        TRY(r);
-    }
-    return 0;
-}
-
-/* The resolver's files are read here and given as text: the guest's names do not depend on what the
- * worker can see. A missing file is an empty one. */
-static char *resolver_file(const char *path)
-{
-    autobuf text = BUF_INIT;
-    struct err e = ERR_INIT;
-
-    if (file_read(path, RESOLVER_FILE_LIMIT, &text, &e) < 0)
-        return NULL;
-    return buf_take(&text);
-}
-
-static int network_add(const struct strv *grants, struct guest_spec *s, struct err *e)
-{
-    for (size_t i = 0; i < grants->n; i++) {
-        struct net_grant g;
-
-        TRY(net_grant_parse(grants->v[i], &g, e));
-        strv_add(&s->allow_net, grants->v[i]);
-    }
-    if (grants->n) {
-        s->resolv_conf = resolver_file("/etc/resolv.conf");
-        s->hosts = resolver_file("/etc/hosts");
-    }
-    return 0;
-}
 
 static void limits_add(const struct run_options *o, struct guest_spec *s)
 {
@@ -90,8 +40,8 @@ static int spec_fill(const struct run_options *o, const struct strv *operands, s
     for (size_t i = 1; i < operands->n; i++)
         strv_add(&s->args, operands->v[i]);
     TRY(env_collect(&o->env_files, &o->env, &s->env, e));
-    TRY(dirs_add(&o->dirs, s, e));
-    TRY(network_add(&o->allow_net, s, e));
+    TRY(launch_dirs_add(&o->dirs, s, e));
+    TRY(launch_network_add(&o->allow_net, NULL, s, e));
     limits_add(o, s);
     if (o->invoke)
         s->invoke = xstrdup(o->invoke);
@@ -114,9 +64,7 @@ static int job_fill(const struct run_options *o, const struct strv *operands, st
     guest_spec_init(&j->spec);
     j->has_spec = true;
     TRY(spec_fill(o, operands, &j->spec, e));
-    if (o->cache_dir && !o->is_uncached)
-        return launch_path_absolute(o->cache_dir, &j->cache_dir, e);
-    return o->is_uncached ? 0 : launch_cache_dir(&j->cache_dir, e);
+    return o->is_uncached ? 0 : launch_cache_dir(o->cache_dir, &j->cache_dir, e);
 }
 
 /* The status document of a guest that no worker has seen; otherwise the worker writes it. */

@@ -221,7 +221,7 @@ static const struct offer module_offers[] = {
 };
 
 static const struct offer interface_offers[] = {
-    {"wasi:http/",      "the WASI HTTP world, which wherry run does not offer yet"     },
+    {"wasi:http/",      "another HTTP component; compose it in (wac plug)"             },
     {"wasi:keyvalue/",  "a key-value provider link"                                    },
     {"wasi:blobstore/", "a blob store provider link"                                   },
     {"wasi:messaging/", "a messaging provider link"                                    },
@@ -256,9 +256,16 @@ static bool module_import_is_known(const struct artifact_item *i)
     return false;
 }
 
-/* The packages that the engine has, in versions of these tracks. */
-static const char *const packages[] = {"wasi:cli/", "wasi:clocks/", "wasi:filesystem/",
-                                       "wasi:io/",  "wasi:random/", "wasi:sockets/"};
+/* The packages and interfaces that the engine has, in versions of these tracks. */
+static const char *const packages[] = {"wasi:cli/",
+                                       "wasi:clocks/",
+                                       "wasi:filesystem/",
+                                       "wasi:http/types",
+                                       "wasi:http/outgoing-handler",
+                                       "wasi:http/client",
+                                       "wasi:io/",
+                                       "wasi:random/",
+                                       "wasi:sockets/"};
 
 static const char *interface_missing(const char *name)
 {
@@ -338,7 +345,8 @@ static const struct need needs[] = {
     {"clock_",   "wasi:clocks/",         "the time"                                           },
     {"random_",  "wasi:random/",         "random numbers"                                     },
     {"poll_",    "wasi:io/poll",         "waiting for time or input"                          },
-    {NULL,       "wasi:http/",           "HTTP"                                               },
+    {NULL,       "wasi:http/outgoing",   "HTTP requests: only to what --allow-net grants"     },
+    {NULL,       "wasi:http/client",     "HTTP requests: only to what --allow-net grants"     },
 };
 
 void contract_needs(const struct artifact *a, struct strv *ret)

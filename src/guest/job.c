@@ -15,18 +15,20 @@ static const struct json_field file_fields[] = {
 
 struct decoded_job {
     struct guest_job job;
-    char *spec; /* for guest_spec_decode() */
+    char *spec;  /* for guest_spec_decode() */
+    char *serve; /* for serve_spec_decode() */
 };
 
 static const struct json_field job_fields[] = {
     JSON_REQUIRED("command", FIELD_STRING, struct decoded_job, job.command),
     JSON_FIELD("spec", FIELD_RAW, struct decoded_job, spec),
+    JSON_FIELD("serve", FIELD_RAW, struct decoded_job, serve),
     {.name = "files",
-                                                   .type = FIELD_OBJECTS,
-                                                   .offset = offsetof(struct decoded_job, job.files),
-                                                   .count_offset = offsetof(struct decoded_job, job.n_files),
-                                                   .elem_size = sizeof(struct guest_file),
-                                                   .fields = file_fields},
+                                                     .type = FIELD_OBJECTS,
+                                                     .offset = offsetof(struct decoded_job, job.files),
+                                                     .count_offset = offsetof(struct decoded_job, job.n_files),
+                                                     .elem_size = sizeof(struct guest_file),
+                                                     .fields = file_fields},
     JSON_FIELD("cache_dir", FIELD_STRING, struct decoded_job, job.cache_dir),
     JSON_FIELD("status_file", FIELD_STRING, struct decoded_job, job.status_file),
     JSON_FIELD("shared", FIELD_BOOL, struct decoded_job, job.is_shared),
@@ -42,6 +44,8 @@ void guest_job_done(struct guest_job *j)
 
     if (j->has_spec)
         guest_spec_done(&j->spec);
+    if (j->has_serve)
+        serve_spec_done(&j->serve);
     json_fields_done(job_fields, &d);
     *j = (struct guest_job){0};
 }
@@ -53,6 +57,10 @@ void guest_job_encode(const struct guest_job *j, struct json_writer *w)
     if (j->has_spec) {
         json_key(w, "spec");
         guest_spec_encode(&j->spec, w);
+    }
+    if (j->has_serve) {
+        json_key(w, "serve");
+        serve_spec_encode(&j->serve, w);
     }
     json_key(w, "files");
     json_begin_array(w);
@@ -72,24 +80,41 @@ void guest_job_encode(const struct guest_job *j, struct json_writer *w)
     json_end_object(w);
 }
 
+static int parts_decode(struct decoded_job *d, struct err *e)
+{
+    struct guest_job *j = &d->job;
+
+    if (d->spec) {
+        guest_spec_init(&j->spec);
+        TRY(guest_spec_decode(d->spec, strlen(d->spec), &j->spec, e));
+        j->has_spec = true;
+    }
+    if (d->serve) {
+        serve_spec_init(&j->serve);
+        TRY(serve_spec_decode(d->serve, strlen(d->serve), &j->serve, e));
+        j->has_serve = true;
+    }
+    if (str_eq(j->command, "run") && j->has_spec && j->spec.module_fd < 0)
+        return err_set(e, -EINVAL, "BadSpec", "$.spec.module_fd: missing");
+    if (str_eq(j->command, "serve") && (!j->has_spec || !j->has_serve))
+        return err_set(e, -EINVAL, "BadSpec", "$.%s: missing", j->has_spec ? "serve" : "spec");
+    return 0;
+}
+
 int guest_job_decode(const char *json, size_t len, struct guest_job *j, struct err *e)
 {
-    struct json_limits limits = {.bytes = 2 * GUEST_SPEC_LIMIT_BYTES, .depth = 10};
+    struct json_limits limits = {.bytes = GUEST_JOB_LIMIT_BYTES, .depth = 10};
     struct decoded_job d = {0};
-    autofree char *spec = NULL;
+    autofree char *spec = NULL, *serve = NULL;
+    int r;
 
     TRY(json_decode(json, len, limits, job_fields, 0, &d, e));
-    spec = d.spec;
-    if (spec) {
-        int r;
-
-        guest_spec_init(&d.job.spec);
-        r = guest_spec_decode(spec, strlen(spec), &d.job.spec, e);
-        if (r < 0) {
-            guest_job_done(&d.job);
-            return r;
-        }
-        d.job.has_spec = true;
+    r = parts_decode(&d, e);
+    spec = take_ptr(d.spec);
+    serve = take_ptr(d.serve);
+    if (r < 0) {
+        guest_job_done(&d.job);
+        return r;
     }
     *j = d.job;
     return 0;

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include "guest/serve_spec.h"
 #include "guest/spec.h"
 
 /*
- * What `wherry run`, `compile` and `inspect` hand to the worker that they become: one JSON object
- * in the file behind --spec-fd. Descriptors are inherited and named by number.
+ * What `wherry run`, `serve`, `compile` and `inspect` hand to the worker that they become: one JSON
+ * object in the file behind --spec-fd. Descriptors are inherited and named by number.
  */
+
+#define GUEST_JOB_LIMIT_BYTES (2 * GUEST_SPEC_LIMIT_BYTES + SERVE_SPEC_LIMIT_BYTES)
 
 struct guest_file {
     int64_t fd;
@@ -14,9 +17,11 @@ struct guest_file {
 };
 
 struct guest_job {
-    char *command;          /* "run", "compile" or "inspect" */
-    struct guest_spec spec; /* run */
+    char *command;          /* "run", "serve", "compile" or "inspect" */
+    struct guest_spec spec; /* run; serve: what each of its programs may have */
     bool has_spec;
+    struct serve_spec serve; /* serve */
+    bool has_serve;
     struct guest_file *files; /* compile, inspect */
     size_t n_files;
     char *cache_dir;   /* where compiled code is kept; NULL: nowhere */
@@ -30,5 +35,6 @@ struct guest_job {
 void guest_job_done(struct guest_job *j);
 void guest_job_encode(const struct guest_job *j, struct json_writer *w);
 
-/* Decodes into a zeroed *j; "BadSpec", "BadJson". */
+/* Decodes into a zeroed *j; "BadSpec", "BadJson". A run's spec names a program, and a serve has
+ * both specs. */
 int guest_job_decode(const char *json, size_t len, struct guest_job *j, struct err *e);

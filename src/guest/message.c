@@ -143,6 +143,8 @@ static int decode_parts(struct decoded *d, struct err *e)
         guest_spec_init(&m->spec);
         TRY(guest_spec_decode(d->spec, strlen(d->spec), &m->spec, e));
         m->has_spec = true;
+        if (m->spec.module_fd < 0)
+            return err_set(e, -EINVAL, "BadSpec", "$.spec.module_fd: missing");
     }
     if (d->status) {
         TRY(guest_status_decode(d->status, strlen(d->status), &m->status, e));

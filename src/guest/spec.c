@@ -53,6 +53,7 @@ static const struct json_field spec_fields[] = {
     JSON_FIELD("allow_net", FIELD_STRINGS, struct guest_spec, allow_net),
     TEXT("resolv_conf", resolv_conf),
     TEXT("hosts", hosts),
+    FD("ca_fd", ca_fd),
     FD("stdin_fd", stdin_fd),
     FD("stdout_fd", stdout_fd),
     FD("stderr_fd", stderr_fd),
@@ -77,6 +78,7 @@ void guest_spec_init(struct guest_spec *s)
 {
     *s = (struct guest_spec){
         .module_fd = -1,
+        .ca_fd = -1,
         .stdin_fd = -1,
         .stdout_fd = -1,
         .stderr_fd = -1,
@@ -126,6 +128,7 @@ void guest_spec_encode(const struct guest_spec *s, struct json_writer *w)
     json_key_strings(w, "allow_net", &s->allow_net);
     json_key_str(w, "resolv_conf", s->resolv_conf);
     json_key_str(w, "hosts", s->hosts);
+    json_key_int(w, "ca_fd", s->ca_fd);
     json_key_int(w, "stdin_fd", s->stdin_fd);
     json_key_int(w, "stdout_fd", s->stdout_fd);
     json_key_int(w, "stderr_fd", s->stderr_fd);
@@ -160,8 +163,6 @@ int guest_spec_decode(const char *json, size_t len, struct guest_spec *s, struct
     TRY(json_decode(json, len, limits, spec_fields, 0, &decoded, e));
     if (!id_is_valid(decoded.id))
         r = err_set(e, -EINVAL, "BadSpec", "$.id: not of the characters A-Za-z0-9._-");
-    else if (decoded.module_fd < 0)
-        r = err_set(e, -EINVAL, "BadSpec", "$.module_fd: missing");
     else if (decoded.log_name && (strchr(decoded.log_name, '/') || decoded.log_name[0] == '.'))
         r = err_set(e, -EINVAL, "BadSpec", "$.log_name: must be a plain file name");
     if (r < 0) {
@@ -175,8 +176,8 @@ int guest_spec_decode(const char *json, size_t len, struct guest_spec *s, struct
 
 void guest_spec_fds(struct guest_spec *s, void (*each)(void *ctx, int64_t *fd), void *ctx)
 {
-    int64_t *const single[] = {&s->module_fd, &s->stdin_fd, &s->stdout_fd, &s->stderr_fd,
-                               &s->log_dir_fd};
+    int64_t *const single[] = {&s->module_fd, &s->stdin_fd,   &s->stdout_fd,
+                               &s->stderr_fd, &s->log_dir_fd, &s->ca_fd};
 
     for (size_t i = 0; i < ARRAY_SIZE(single); i++)
         if (*single[i] >= 0)

@@ -27,17 +27,18 @@ struct guest_dir {
 };
 
 struct guest_spec {
-    char *id;   /* unique in the worker; at most GUEST_ID_LIMIT characters of A-Za-z0-9._- */
-    char *name; /* for people: the program's file name */
-    int64_t module_fd;
-    struct strv args; /* argv; with `invoke` the arguments of the export */
-    struct strv env;  /* NAME=VALUE */
+    char *id;          /* unique in the worker; at most GUEST_ID_LIMIT characters of A-Za-z0-9._- */
+    char *name;        /* for people: the program's file name */
+    int64_t module_fd; /* -1: the programs are named elsewhere (guest/serve_spec.h) */
+    struct strv args;  /* argv; with `invoke` the arguments of the export */
+    struct strv env;   /* NAME=VALUE */
     struct guest_dir *dirs;
     size_t n_dirs;
     char *invoke;          /* the export to call; NULL: the command's entry point */
     struct strv allow_net; /* net_grant.h */
     char *resolv_conf;     /* text; NULL: names are looked up in `hosts` only */
     char *hosts;           /* text; NULL: none */
+    int64_t ca_fd;         /* certificates (PEM) that outgoing TLS trusts; -1: none */
 
     int64_t stdin_fd;  /* -1: empty */
     int64_t stdout_fd; /* -1: to the log */
@@ -69,7 +70,8 @@ void guest_spec_dir_add(struct guest_spec *s, int fd, const char *path, bool is_
 /* Writes the object into a document. */
 void guest_spec_encode(const struct guest_spec *s, struct json_writer *w);
 
-/* Decodes into *s, initialised by guest_spec_init(), and checks ranges. "BadSpec". */
+/* Decodes into *s, initialised by guest_spec_init(), and checks ranges. "BadSpec". Whether there
+ * must be a program is the business of the document around it. */
 int guest_spec_decode(const char *json, size_t len, struct guest_spec *s, struct err *e);
 
 /* Calls `each` for every descriptor field that is set, in the order of declaration. */

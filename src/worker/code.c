@@ -84,7 +84,7 @@ int program_check_runnable(const struct program *p, const char *invoke, struct e
     case CONTRACT_P2_HTTP:
     case CONTRACT_P3_HTTP:
         return err_set(e, -ENOEXEC, "NotRunnable",
-                       "it is an HTTP service, not a command: %s; 'wherry run' starts commands",
+                       "it is an HTTP service, not a command: %s; start it with 'wherry serve'",
                        p->why);
     case CONTRACT_P1_REACTOR:
     case CONTRACT_LIBRARY:
@@ -153,7 +153,7 @@ static void key_make(const struct program *p, const struct code_options *o,
     cache_key(&digest, settings, ret);
 }
 
-void code_forget(const struct program *p, const struct code_options *o)
+static void code_forget(const struct program *p, const struct code_options *o)
 {
     char key[CACHE_KEY_SIZE];
 
@@ -190,4 +190,23 @@ int code_obtain(const struct program *p, int program_fd, const char *name,
         code_warn_cache(&cache_error);
     *ret_fd = fd;
     return 0;
+}
+
+int code_open(const struct program *p, int program_fd, const char *name,
+              const struct code_options *o, struct engine *engine, struct engine_code **ret,
+              struct err *e)
+{
+    autofd fd = -EBADF, again = -EBADF;
+    bool was_cached;
+    int r;
+
+    TRY(code_obtain(p, program_fd, name, o, &fd, &was_cached, e));
+    r = engine_code_open(engine, fd, ret, e);
+    if (r != -ESTALE || !was_cached)
+        return r;
+    log_warn("the compiled code of %s in the cache is damaged and is made anew", name);
+    code_forget(p, o);
+    *e = ERR_INIT;
+    TRY(code_obtain(p, program_fd, name, o, &again, NULL, e));
+    return engine_code_open(engine, again, ret, e);
 }

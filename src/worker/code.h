@@ -48,5 +48,10 @@ int code_obtain(const struct program *p, int program_fd, const char *name,
 /* Says that the cache cannot be used, which costs time and nothing else. */
 void code_warn_cache(const struct err *e);
 
-/* Removes the program's code from the cache, if it is there. */
-void code_forget(const struct program *p, const struct code_options *o);
+/* As code_obtain(), and lets the engine map it. What the cache has and the engine refuses was
+ * damaged; it is thrown away and made anew. */
+struct engine;
+struct engine_code;
+int code_open(const struct program *p, int program_fd, const char *name,
+              const struct code_options *o, struct engine *engine, struct engine_code **ret,
+              struct err *e);

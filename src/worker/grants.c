@@ -2,12 +2,16 @@
 #include "worker/grants.h"
 
 #include <netinet/in.h>
+#include <pthread.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 #include "guest/net_grant.h"
 
 /* Most addresses remembered of names; the oldest are forgotten first. */
 #define RESOLVED_LIMIT 1024
+/* Certificates of all the world's authorities take a quarter of this. */
+#define CA_LIMIT_BYTES (1u << 20)
 
 struct resolved {
     size_t grant;
@@ -17,14 +21,18 @@ struct resolved {
 struct grants {
     struct net_grant *list;
     size_t n;
+    int ca_fd;
+    pthread_mutex_t lock;      /* guards what follows */
     struct resolved *resolved; /* a ring once it is full */
     size_t n_resolved, next;
 };
 
-int grants_new(const struct strv *texts, struct grants **ret, struct err *e)
+int grants_new(const struct strv *texts, int ca_fd, struct grants **ret, struct err *e)
 {
     AUTO(grants) g = xcalloc(1, sizeof(*g));
 
+    g->ca_fd = ca_fd;
+    pthread_mutex_init(&g->lock, NULL);
     g->list = xcalloc(texts->n + 1, sizeof(*g->list));
     for (; g->n < texts->n; g->n++)
         TRY(net_grant_parse(texts->v[g->n], &g->list[g->n], e));
@@ -34,6 +42,7 @@ int grants_new(const struct strv *texts, struct grants **ret, struct err *e)
 
 void grants_free(struct grants *g)
 {
+    pthread_mutex_destroy(&g->lock);
     free(g->list);
     free(g->resolved);
     free(g);
@@ -51,22 +60,25 @@ static bool same_host(const struct sockaddr_storage *a, const struct sockaddr *b
            ((const struct sockaddr_in *)(const void *)b)->sin_addr.s_addr;
 }
 
-static bool may_reach(const struct grants *g, const struct sockaddr *addr)
+static bool may_reach(struct grants *g, const struct sockaddr *addr)
 {
+    bool found = false;
+
     for (size_t i = 0; i < g->n; i++)
         if (net_grant_has_address(&g->list[i], addr) && net_grant_has_port(&g->list[i], addr))
             return true;
-    for (size_t i = 0; i < g->n_resolved; i++)
-        if (same_host(&g->resolved[i].addr, addr) &&
-            net_grant_has_port(&g->list[g->resolved[i].grant], addr))
-            return true;
-    return false;
+    pthread_mutex_lock(&g->lock);
+    for (size_t i = 0; i < g->n_resolved && !found; i++)
+        found = same_host(&g->resolved[i].addr, addr) &&
+                net_grant_has_port(&g->list[g->resolved[i].grant], addr);
+    pthread_mutex_unlock(&g->lock);
+    return found;
 }
 
 static bool may_use(void *ctx, const struct sockaddr *addr, enum engine_socket_use use)
 {
-    const struct grants *g = ctx;
     static const struct net_grant no_port;
+    struct grants *g = ctx;
 
     switch (use) {
     case ENGINE_TCP_BIND:
@@ -114,6 +126,7 @@ static void resolved(void *ctx, const char *name, const struct sockaddr *addr)
 
         if (!names_match(&g->list[i], name))
             continue;
+        pthread_mutex_lock(&g->lock);
         if (!g->resolved)
             g->resolved = xcalloc(RESOLVED_LIMIT, sizeof(*g->resolved));
         r = &g->resolved[g->next];
@@ -122,7 +135,28 @@ static void resolved(void *ctx, const char *name, const struct sockaddr *addr)
         g->next = (g->next + 1) % RESOLVED_LIMIT;
         if (g->n_resolved < RESOLVED_LIMIT)
             g->n_resolved++;
+        pthread_mutex_unlock(&g->lock);
     }
+}
+
+static char *ca_roots(void *ctx, size_t *ret_len)
+{
+    const struct grants *g = ctx;
+    struct stat st;
+    char *text;
+    ssize_t n;
+
+    /* By position, since others read the same file. */
+    if (g->ca_fd < 0 || fstat(g->ca_fd, &st) < 0 || st.st_size > CA_LIMIT_BYTES)
+        return NULL;
+    text = xcalloc(1, (size_t)st.st_size + 1);
+    n = pread(g->ca_fd, text, (size_t)st.st_size, 0);
+    if (n < 0) {
+        free(text);
+        return NULL;
+    }
+    *ret_len = (size_t)n;
+    return text;
 }
 
 void grants_attach(struct grants *g, struct engine_network *n)
@@ -131,4 +165,5 @@ void grants_attach(struct grants *g, struct engine_network *n)
     n->may_use = may_use;
     n->may_resolve = may_resolve;
     n->resolved = resolved;
+    n->ca_roots = ca_roots;
 }

@@ -7,14 +7,15 @@
 /*
  * The addresses a guest may reach: its grants, and what granted names were resolved to. An address
  * is judged when it is used, so a name that changes its address gains nothing beyond its grant.
- * Used on the guest's thread only.
+ * The network may be used by many threads.
  */
 struct grants;
 
-/* "BadUsage" for a text that net_grant_parse() refuses. */
-int grants_new(const struct strv *texts, struct grants **ret, struct err *e);
+/* `ca_fd` is a file with the certificates (PEM) that outgoing TLS trusts, read when they are first
+ * needed; -1: none. It stays the caller's. "BadUsage" for a text that net_grant_parse() refuses. */
+int grants_new(const struct strv *texts, int ca_fd, struct grants **ret, struct err *e);
 void grants_free(struct grants *g);
 DEFINE_AUTO(grants);
 
-/* Fills the three functions and their context. */
+/* Fills the functions and their context. */
 void grants_attach(struct grants *g, struct engine_network *n);

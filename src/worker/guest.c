@@ -316,7 +316,7 @@ static int run_code(struct guest *g, struct engine *engine, struct engine_code *
         dirs[i] = (struct engine_dir){.fd = (int)g->spec.dirs[i].fd,
                                       .guest_path = g->spec.dirs[i].path,
                                       .is_read_only = g->spec.dirs[i].is_read_only};
-    TRY(grants_new(&g->spec.allow_net, &grants, e));
+    TRY(grants_new(&g->spec.allow_net, (int)g->spec.ca_fd, &grants, e));
     TRY(streams_open(g, &o, e));
     options_fill(g, dirs, &o);
     grants_attach(grants, &o.network);
@@ -332,32 +332,12 @@ static const char *shown_name(const struct guest *g)
     return g->spec.name ? g->spec.name : g->spec.id;
 }
 
-/* From the cache or the compiler to the engine. What the cache has and the engine refuses was
- * damaged; it is thrown away and made anew. */
-static int code_open(struct guest *g, const struct program *p, struct engine *engine,
-                     struct engine_code **ret, struct err *e)
+static int run(struct guest *g, struct engine_outcome *outcome, struct err *e)
 {
     struct code_options o = {.cache = g->host->cache,
                              .is_interruptible = g->host->is_interruptible,
                              .has_progress = g->host->has_progress,
                              .stop_fd = g->stop_fd};
-    autofd fd = -EBADF, again = -EBADF;
-    bool was_cached;
-    int r;
-
-    TRY(code_obtain(p, (int)g->spec.module_fd, shown_name(g), &o, &fd, &was_cached, e));
-    r = engine_code_open(engine, fd, ret, e);
-    if (r != -ESTALE || !was_cached)
-        return r;
-    log_warn("the compiled code of %s in the cache is damaged and is made anew", shown_name(g));
-    code_forget(p, &o);
-    *e = ERR_INIT;
-    TRY(code_obtain(p, (int)g->spec.module_fd, shown_name(g), &o, &again, NULL, e));
-    return engine_code_open(engine, again, ret, e);
-}
-
-static int run(struct guest *g, struct engine_outcome *outcome, struct err *e)
-{
     struct program program = {0};
     struct engine *engine;
     struct engine_code *code = NULL;
@@ -368,7 +348,7 @@ static int run(struct guest *g, struct engine_outcome *outcome, struct err *e)
     if (r >= 0)
         r = engine_get(g->host->is_interruptible, program.artifact.is_component, &engine, e);
     if (r >= 0)
-        r = code_open(g, &program, engine, &code, e);
+        r = code_open(&program, (int)g->spec.module_fd, shown_name(g), &o, engine, &code, e);
     program_done(&program);
     if (r >= 0)
         r = run_code(g, engine, code, outcome, e);

@@ -9,6 +9,7 @@
  * and then exits. Each returns the exit status.
  */
 int job_run(struct guest_job *j);
+int job_serve(struct guest_job *j);
 int job_compile(const struct guest_job *j);
 int job_inspect(const struct guest_job *j);
 

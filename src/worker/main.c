@@ -27,7 +27,7 @@ static int job_main(int fd)
     struct err e = ERR_INIT;
     struct guest_job j = {0};
 
-    if (fd_read_all(fd, 2 * GUEST_SPEC_LIMIT_BYTES, &text, &e) < 0 ||
+    if (fd_read_all(fd, GUEST_JOB_LIMIT_BYTES, &text, &e) < 0 ||
         guest_job_decode(buf_str(&text), text.len, &j, &e) < 0) {
         log_error("the worker got a bad job: %s", e.msg);
         return GUEST_EXIT_WHERRY;
@@ -40,6 +40,8 @@ static int job_main(int fd)
         log_level_set(LOG_LEVEL_ERROR);
     if (str_eq(j.command, "run") && j.has_spec)
         return job_run(&j);
+    if (str_eq(j.command, "serve"))
+        return job_serve(&j);
     if (str_eq(j.command, "compile"))
         return job_compile(&j);
     if (str_eq(j.command, "inspect"))

@@ -13,6 +13,26 @@ static bool same(const char *a, const char *b)
     return a && b ? str_eq(a, b) : !a && !b;
 }
 
+static void serve_check(const struct serve_spec *a, const struct serve_spec *b)
+{
+    BUG_ON(a->n_apps != b->n_apps || a->n_listeners != b->n_listeners || a->threads != b->threads ||
+           a->reuse != b->reuse || a->metrics_fd != b->metrics_fd ||
+           memcmp(&a->limits, &b->limits, sizeof(a->limits)) != 0 ||
+           !same(a->tls_cert, b->tls_cert) || !same(a->tls_key, b->tls_key) ||
+           !same(a->access_log, b->access_log));
+    for (size_t i = 0; i < a->n_apps; i++)
+        BUG_ON(a->apps[i].fd != b->apps[i].fd || !same(a->apps[i].path, b->apps[i].path) ||
+               !same(a->apps[i].name, b->apps[i].name) ||
+               !same(a->apps[i].route, b->apps[i].route) ||
+               !same(a->apps[i].host, b->apps[i].host));
+    for (size_t i = 0; i < a->n_listeners; i++)
+        BUG_ON(a->listeners[i].fd != b->listeners[i].fd ||
+               a->listeners[i].thread != b->listeners[i].thread ||
+               a->listeners[i].thread >= a->threads ||
+               a->listeners[i].is_tls != b->listeners[i].is_tls ||
+               !same(a->listeners[i].url, b->listeners[i].url));
+}
+
 static void job(const char *text, size_t len)
 {
     struct guest_job j = {0}, again = {0};
@@ -21,7 +41,7 @@ static void job(const char *text, size_t len)
     struct json_writer w;
 
     if (guest_job_decode(text, len, &j, &e) < 0) {
-        BUG_ON(!e.reason || !e.msg[0] || j.command || j.has_spec);
+        BUG_ON(!e.reason || !e.msg[0] || j.command || j.has_spec || j.has_serve);
         return;
     }
     json_writer_init(&w, &encoded, false);
@@ -29,7 +49,9 @@ static void job(const char *text, size_t len)
     BUG_ON(json_writer_finish(&w, &e) < 0);
     BUG_ON(guest_job_decode(encoded.data, encoded.len, &again, &e) < 0);
     BUG_ON(!same(j.command, again.command) || j.has_spec != again.has_spec ||
-           j.n_files != again.n_files);
+           j.has_serve != again.has_serve || j.n_files != again.n_files);
+    if (j.has_serve)
+        serve_check(&j.serve, &again.serve);
     guest_job_done(&j);
     guest_job_done(&again);
 }

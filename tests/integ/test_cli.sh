@@ -10,7 +10,7 @@ run "$WHERRY" --help
 check "--help succeeds" status_is 0
 run "$WHERRY" help
 check "help succeeds" status_is 0
-for command in run compile inspect new doctor version help completion; do
+for command in run serve compile inspect new doctor version help completion; do
     run "$WHERRY" "$command" --help
     check "$command --help" out_has "Usage: wherry $command"
     cp "$dir/out" "$dir/long"
@@ -31,6 +31,115 @@ run "$WHERRY" run --memory lots x.wasm
 check "a bad size" status_is 125 "'lots' is not a size"
 run "$WHERRY" help rnu
 check "help for a mistyped command" status_is 125 "did you mean 'run'?"
+
+# What `serve` can refuse by itself.
+printf 'x' >"$dir/x.wasm"
+run "$WHERRY" serve
+check "serve without a program" status_is 125 "wherry: serve: FILE is missing"
+run "$WHERRY" serve a.wasm b.wasm
+check "serve with two programs" status_is 125 "unexpected argument 'b.wasm'"
+run "$WHERRY" serve --listen 127.0.0.1 "$dir/x.wasm"
+check "serve on an address without a port" status_is 125 "write 127.0.0.1:8080"
+run "$WHERRY" serve --listen ::1:80 "$dir/x.wasm"
+check "serve on IPv6 without brackets" status_is 125 "[::1]:8080"
+run "$WHERRY" serve --listen 8080 --metrics :8080 "$dir/x.wasm"
+check "serve with figures on the same port" status_is 125 "leave one of them out"
+run "$WHERRY" serve --route api=x.wasm
+check "serve with a route that is no path" status_is 125 "does not begin with '/'"
+run "$WHERRY" serve --route /a="$dir/x.wasm" --route /a/="$dir/y.wasm"
+check "serve with one path for two programs" status_is 125 "the path /a has two programs"
+run "$WHERRY" serve --host a.example:80="$dir/x.wasm"
+check "serve with a port in a host" status_is 125 "leave the port out"
+run "$WHERRY" serve --name both --route /a="$dir/x.wasm" "$dir/x.wasm"
+check "serve with one name for two programs" status_is 125 "--name is for one program"
+run "$WHERRY" serve --threads 0 "$dir/x.wasm"
+check "serve with no threads" status_is 125 "'0' is not between 1 and 256"
+run "$WHERRY" serve --max-header-bytes 4Ki "$dir/x.wasm"
+check "serve with room for no headers" status_is 125 "'4Ki' is not between 8 KiB and 1 MiB"
+run "$WHERRY" serve --access-log xml "$dir/x.wasm"
+check "serve with an unknown log format" status_is 125 "not one of text, json"
+run "$WHERRY" serve --listen 0 "$dir/missing.wasm"
+check "serve a file that is missing" status_is 127 "missing.wasm"
+run "$WHERRY" serve --listen 0 --route /a="$dir/missing.wasm" "$dir/x.wasm"
+check "serve a route's file that is missing" status_is 127 "missing.wasm"
+run "$WHERRY" serve --listen 0 "$dir"
+check "serve a folder" status_is 126 "is a folder"
+run "$WHERRY" serve --listen 0 --tls-cert "$dir/x.wasm" "$dir/x.wasm"
+check "serve with a certificate and no key" status_is 125 "--tls-key is missing"
+run "$WHERRY" serve --listen 0 --tls-cert "$dir/no.pem" --tls-key "$dir/no.pem" "$dir/x.wasm"
+check "serve with a certificate that is missing" status_is 125 "--tls-cert: cannot open"
+run "$WHERRY" serve --listen 0 --ca "$dir" "$dir/x.wasm"
+check "serve with a folder as certificates" status_is 125 "--ca: '$dir' is not a regular file"
+run "$WHERRY" serve --listen "unix:$dir/x.wasm" "$dir/x.wasm"
+check "serve on a file that is no socket" status_is 125 "is no socket"
+run "$WHERRY" serve --listen "unix:$dir/no/s" "$dir/x.wasm"
+check "serve in a folder that is missing" status_is 125 "/no' is missing"
+run env LISTEN_FDS=x LISTEN_PID=1 "$WHERRY" serve "$dir/missing.wasm"
+check "serve ignores sockets for another process" status_is 127
+
+# Another server, with a port and a socket file, and a second file whose server is gone.
+python3 -c '
+import socket, sys, time
+tcp = socket.create_server(("127.0.0.1", 0), reuse_port=True)
+live, stale = (socket.socket(socket.AF_UNIX) for _ in range(2))
+live.bind(sys.argv[1] + "/live")
+live.listen()
+stale.bind(sys.argv[1] + "/stale")
+stale.close()
+print(tcp.getsockname()[1], flush=True)
+time.sleep(60)' "$dir" >"$dir/port" &
+server=$!
+while [ ! -s "$dir/port" ]; do sleep 0.05; done
+port=$(cat "$dir/port")
+run "$WHERRY" serve --listen "$port" "$dir/x.wasm"
+check "serve on a port that is taken" status_is 125 "cannot listen on 127.0.0.1:$port"
+check "says what to do" err_has "choose another port"
+run "$WHERRY" serve --listen 0 --metrics "$port" "$dir/x.wasm"
+check "figures on a port that is taken" status_is 125 "cannot listen on 127.0.0.1:$port"
+run "$WHERRY" serve --listen "unix:$dir/live" "$dir/x.wasm"
+check "serve on a socket that somebody answers" status_is 125 "something answers on it already"
+kill "$server"
+wait "$server" 2>/dev/null
+mkdir "$dir/no-worker"
+run env WHERRY_EXEC_PATH="$dir/no-worker" "$WHERRY" serve --listen "unix:$dir/stale" "$dir/x.wasm"
+check "serve replaces a socket whose server is gone" status_is 125 "wherry-worker"
+
+# What the worker is told: one that writes it down.
+mkdir "$dir/told"
+printf '#!/bin/sh\nexec cat "/proc/self/fd/$2"\n' >"$dir/told/wherry-worker"
+chmod +x "$dir/told/wherry-worker"
+(cd "$dir" && umask 0022 && WHERRY_EXEC_PATH="$dir/told" "$WHERRY" serve --threads 2 --listen :0 \
+    --listen unix:s --metrics 0 --host A.example/x=x.wasm --timeout 5s --memory 1Mi -e A=1 \
+    --ca x.wasm x.wasm) >"$dir/out" 2>"$dir/err"
+status=$?
+check "serve tells its worker what to serve" python3 -c "
+import json, os
+told = json.load(open('$dir/out'))
+serve, spec = told['serve'], told['spec']
+assert [(a['host'], a['route'], a['name'], a['path']) for a in serve['apps']] == [
+    ('a.example', '/x', 'x.wasm', '$dir/x.wasm'), (None, '/', 'x.wasm', '$dir/x.wasm')]
+urls = [l['url'] for l in serve['listeners']]
+assert [l['thread'] for l in serve['listeners']] == [0, 1, -1]
+assert urls[0] == urls[1] and urls[0].startswith('http://') and not urls[0].endswith(':0'), urls
+assert urls[2] == 'unix:$dir/s'
+assert os.stat('$dir/s').st_mode & 0o777 == 0o644
+assert serve['metrics_fd'] > 2 and serve['threads'] == 2 and serve['reuse'] == 1
+assert serve['limits']['request_ms'] == 5000 and serve['limits']['cpu_ms'] == 10000
+assert spec['ca_fd'] > 2 and spec['memory_bytes'] == 1 << 20 and spec['env'] == ['A=1'] and told['cache_dir']"
+# systemd gives a socket as descriptor 3, to the process that it names.
+run python3 -c "
+import os, socket
+s = socket.create_server(('127.0.0.1', 0))
+os.dup2(s.fileno(), 3)
+os.set_inheritable(3, True)
+os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid()), WHERRY_EXEC_PATH='$dir/told')
+os.execv('$WHERRY', ['wherry', 'serve', '-e', 'LISTEN_FDS', '$dir/x.wasm'])"
+check "serve takes the sockets that systemd passes" python3 -c "
+import json
+told = json.load(open('$dir/out'))
+one, = told['serve']['listeners']
+assert one['fd'] == 3 and one['thread'] == -1 and one['url'].startswith('http://127.0.0.1:')
+assert told['spec']['env'] == []"
 
 run "$WHERRY" version
 check "version" out_has "engine: Wasmtime"

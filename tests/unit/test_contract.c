@@ -70,7 +70,9 @@ static void test_imports(void **state)
         {true,  NULL,                       "wasi:cli/run@0.3.0-rc-2025-09-16", "release candidate"},
         {true,  NULL,                       "wasi:clocks/types@0.9.0",          "a version of WASI"},
         {true,  NULL,                       "wasi:io/streams",                  "draft"            },
-        {true,  NULL,                       "wasi:http/types@0.2.3",            "HTTP"             },
+        {true,  NULL,                       "wasi:http/types@0.2.3",            NULL               },
+        {true,  NULL,                       "wasi:http/client@0.3.0",           NULL               },
+        {true,  NULL,                       "wasi:http/incoming-handler@0.2.3", "HTTP component"   },
         {true,  NULL,                       "wasi:keyvalue/store@0.2.0-draft",  "key-value"        },
         {true,  NULL,                       "my:own/thing@1.0.0",               "another component"},
     };

@@ -17,7 +17,7 @@ static struct engine_network network(struct grants **g, const char *a, const cha
         strv_add(&texts, a);
     if (b)
         strv_add(&texts, b);
-    assert_ok(grants_new(&texts, g, &e));
+    assert_ok(grants_new(&texts, -1, g, &e));
     grants_attach(*g, &n);
     return n;
 }
@@ -102,7 +102,7 @@ static void test_bad_grant(void **state)
     (void)state;
     strv_add(&texts, "a.example:80");
     strv_add(&texts, "b.example");
-    assert_fails(grants_new(&texts, &g, &e), -EINVAL, "BadUsage");
+    assert_fails(grants_new(&texts, -1, &g, &e), -EINVAL, "BadUsage");
     assert_null(g);
 }
 

@@ -79,7 +79,6 @@ static void test_spec_refused(void **state)
 {
     static const char *const bad[] = {
         "{}",
-        "{\"id\":\"a\"}",
         "{\"id\":\"\",\"module_fd\":3}",
         "{\"id\":\"../x\",\"module_fd\":3}",
         "{\"id\":\".x\",\"module_fd\":3}",
@@ -178,6 +177,7 @@ static void test_messages_need_their_fields(void **state)
         "{\"type\":\"nonsense\"}",
         "{\"type\":\"stop\"}",
         "{\"type\":\"start\",\"id\":\"a\"}",
+        "{\"type\":\"start\",\"spec\":{\"id\":\"a\"}}",
         "{\"type\":\"start\",\"spec\":5}",
         "{\"type\":\"exited\",\"id\":\"a\"}",
         "{\"type\":\"exited\",\"id\":\"a\",\"status\":{}}",

@@ -65,6 +65,39 @@ static void test_dirs(void **state)
     assert_ok(launch_dir_open(&good, &fd, &e));
 }
 
+/* Names and certificates come with a network, and without one there is nothing to look up. */
+static void test_network(void **state)
+{
+    char *dir = unit_temp_dir();
+    autofree char *file = xasprintf("%s/ca.pem", dir);
+    autostrv none = STRV_INIT;
+    autostrv grants = STRV_INIT;
+    struct guest_spec s;
+    struct err e = ERR_INIT;
+    FILE *f = fopen(file, "w");
+
+    (void)state;
+    assert_non_null(f);
+    fclose(f);
+    guest_spec_init(&s);
+    assert_ok(launch_network_add(&none, NULL, &s, &e));
+    assert_int_equal(s.ca_fd, -1);
+    assert_null(s.hosts);
+    assert_fails(launch_network_add(&none, dir, &s, &e), -EINVAL, "TlsFailed");
+    assert_fails(launch_network_add(&none, "/nowhere/ca.pem", &s, &e), -ENOENT, "TlsFailed");
+    assert_contains(e.msg, "--ca: cannot open '/nowhere/ca.pem'");
+    assert_int_equal(launch_status(&e), GUEST_EXIT_WHERRY);
+    strv_add(&grants, "10.0.0.0/8:443");
+    assert_ok(launch_network_add(&grants, file, &s, &e));
+    assert_int_equal(s.allow_net.n, 1);
+    assert_int_equal(fcntl((int)s.ca_fd, F_GETFD), 0);
+    close((int)s.ca_fd);
+    strv_add(&grants, "nonsense");
+    assert_fails(launch_network_add(&grants, file, &s, &e), -EINVAL, "BadUsage");
+    guest_spec_done(&s);
+    unit_remove(dir);
+}
+
 static void test_worker_is_missing(void **state)
 {
     struct guest_job job = {.command = (char *)"inspect"};
@@ -82,6 +115,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_files),
         cmocka_unit_test(test_dirs),
+        cmocka_unit_test(test_network),
         cmocka_unit_test(test_worker_is_missing),
     };
     return cmocka_run_group_tests_name("launch", tests, NULL, NULL);

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "engine/serve.h"
+#include "guest/job.h"
+#include "store/cache.h"
+
+/*
+ * The programs that a server answers with, each as a service of the engine. A program can be opened
+ * anew while requests run: those keep the service that they began with.
+ */
+struct apps;
+
+/* Loads all programs. The job must outlive the apps;
+ * `cache` may be NULL. "BadSpec", and what program_open() and code_obtain() fail with; *ret_failed
+ * is then the place of the program, if it was one. */
+int apps_new(const struct guest_job *j, struct cache *cache, struct apps **ret, size_t *ret_failed,
+             struct err *e);
+
+/* After the server was freed. */
+void apps_free(struct apps *a);
+DEFINE_AUTO(apps);
+
+/* A reference to the program's service as it is now. From any thread. */
+struct engine_service *apps_service(struct apps *a, size_t app);
+
+/* Opens program number `app` by its path again; on failure it stays what it was. */
+int apps_reload(struct apps *a, size_t app, struct err *e);
