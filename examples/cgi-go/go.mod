@@ -1,0 +1,3 @@
+module wherry.example/cgi
+
+go 1.21
