@@ -3,13 +3,14 @@
 import array
 import json
 import os
-import re
 import select
 import socket
 import struct
 import subprocess
 import tempfile
 import time
+
+from processes import private_kb, wait_until_asleep
 
 
 class SharedWorker:
@@ -86,46 +87,10 @@ class SharedWorker:
         self.process.wait()
 
     def wait_until_asleep(self):
-        """Until every thread waits in the kernel."""
-        tasks = f"/proc/{self.process.pid}/task"
-        while True:
-            stats = [open(f"{tasks}/{t}/stat").read() for t in os.listdir(tasks)]
-            if all(s.rpartition(")")[2].split()[0] == "S" for s in stats):
-                return
-            os.sched_yield()
+        wait_until_asleep(self.process.pid)
 
     def private_kb(self):
-        """(private, guests' linear memories in it, PSS). File pages are private only when written:
-        the clean ones belong to all workers."""
-        areas = []
-        for line in open(f"/proc/{self.process.pid}/smaps"):
-            head = re.match(r"([0-9a-f]+)-([0-9a-f]+) (\S+) \S+ \S+ \S+\s*(.*)", line)
-            if head:
-                areas.append({"start": int(head[1], 16), "end": int(head[2], 16), "mode": head[3],
-                              "is_file": head[4].startswith("/"), "kb": 0, "pss": 0})
-                continue
-            name, _, value = line.partition(":")
-            if name in ("Private_Dirty", "Swap") or \
-                    name == "Private_Clean" and not areas[-1]["is_file"]:
-                areas[-1]["kb"] += int(value.split()[0])
-            elif name == "Pss":
-                areas[-1]["pss"] = int(value.split()[0])
-        return (sum(a["kb"] for a in areas), linear_memory_kb(areas), sum(a["pss"] for a in areas))
-
-
-def linear_memory_kb(areas):
-    """A linear memory is what may be written right before gigabytes reserved to grow into."""
-    total = 0
-    for i, area in enumerate(areas):
-        if not area["mode"].startswith("---") or area["end"] - area["start"] < 1 << 30:
-            continue
-        end = area["start"]
-        for before in reversed(areas[:i]):
-            if before["end"] != end or not before["mode"].startswith("rw"):
-                break
-            total += before["kb"]
-            end = before["start"]
-    return total
+        return private_kb(self.process.pid)
 
 
 def measure_stops(worker, wasm, n):
