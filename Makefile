@@ -7,7 +7,7 @@ ifeq ($(CI),true)
 MESON_FLAGS += --werror
 endif
 
-.PHONY: all deps demo test test-all check bench install clean format
+.PHONY: all deps demo guests test test-all check bench install clean format
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
@@ -28,19 +28,23 @@ deps:
 demo:
 	@tools/demo
 
-# Installs what is missing, checks, then runs the tests that take a minute or two.
+# The WebAssembly programs that tests run. The first time their tools are built as well.
+guests:
+	@$(MAKE) --no-print-directory -s -C tests/guests OUT=$(CURDIR)/build/guests
+
+# Installs what is missing, checks, then runs the tests that take a few minutes.
 test:
 	@tools/deps
 	@$(MAKE) --no-print-directory check
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory all guests
 	@tests/run unit integ e2e
 
 # Also what takes long: real packages, fuzzing, examples of every language.
 test-all:
 	@tools/deps
 	@$(MAKE) --no-print-directory check
-	@$(MAKE) --no-print-directory all
-	@LOAD_RUNS=1000 tests/run unit integ e2e slow
+	@$(MAKE) --no-print-directory all guests
+	@LOAD_RUNS=1000 FULL=1 tests/run unit integ e2e slow
 
 check:
 	@tools/check

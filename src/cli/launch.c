@@ -92,7 +92,19 @@ static char *resolver_file(const char *path)
     return buf_take(&text);
 }
 
-int launch_pem_open(const char *option, const char *path, int *ret_fd, struct err *e)
+#define PEM_LIMIT_BYTES (1u << 20)
+
+/* Whether anything in PEM (RFC 7468) is in the file; what it is, the engine says. */
+static bool has_pem(int fd)
+{
+    static const char begin[] = "-----BEGIN ";
+    autofree char *text = xcalloc(1, PEM_LIMIT_BYTES);
+    ssize_t n = pread(fd, text, PEM_LIMIT_BYTES, 0);
+
+    return n > 0 && memmem(text, (size_t)n, begin, strlen(begin));
+}
+
+static int pem_open(const char *option, const char *path, int *ret_fd, struct err *e)
 {
     autofd fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     struct stat st;
@@ -101,6 +113,19 @@ int launch_pem_open(const char *option, const char *path, int *ret_fd, struct er
         return err_errno(e, -errno, "TlsFailed", "%s: cannot open '%s'", option, path);
     if (!S_ISREG(st.st_mode))
         return err_set(e, -EINVAL, "TlsFailed", "%s: '%s' is not a regular file", option, path);
+    *ret_fd = take_fd(&fd);
+    return 0;
+}
+
+int launch_pem_open(const char *option, const char *path, int *ret_fd, struct err *e)
+{
+    autofd fd = -EBADF;
+
+    TRY(pem_open(option, path, &fd, e));
+    if (!has_pem(fd))
+        return err_set(e, -EINVAL, "TlsFailed",
+                       "%s: '%s' is no PEM file: there is no line '-----BEGIN ...' in it", option,
+                       path);
     *ret_fd = take_fd(&fd);
     return 0;
 }
@@ -118,7 +143,7 @@ static int system_ca_open(void)
     int fd = -1;
 
     for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
-        if (launch_pem_open("", paths[i], &fd, &e) >= 0)
+        if (pem_open("", paths[i], &fd, &e) >= 0)
             return fd;
     return -1;
 }

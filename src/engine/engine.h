@@ -38,13 +38,19 @@ struct engine_options {
     /* Code checks at loop heads whether it must stop. Needed wherever guests share a process; a
      * process that runs one guest can end it by exiting, and saves the checks. */
     bool is_interruptible;
-    /* Only modules, no components: stores are made without what concurrent calls into components
-     * need. Code belongs to engines with the same choice. */
-    bool is_modules_only;
+    /* Calls into components may be concurrent, as WASI 0.3 has it; without, stores and calls are
+     * cheaper. Code belongs to engines with the same choice. */
+    bool is_concurrent;
     bool has_compiler;                /* may compile; without it only engine_code_open() works */
     uint32_t pool_slots;              /* ENGINE_POOLING: most instances at a time */
     uint64_t pool_memory_limit_bytes; /* ENGINE_POOLING: most linear memory of one instance */
 };
+
+/*
+ * Gives the engine a heap that is made for many short-lived instances on several threads, at the
+ * price of some memory. Before any other function of the engine, and for good.
+ */
+void engine_heap_quick(void);
 
 int engine_open(const struct engine_options *o, struct engine **ret, struct err *e);
 void engine_close(struct engine *en); /* NULL is fine */
@@ -56,7 +62,7 @@ const char *engine_version(void);
  * What decides whether code compiled here can be used there: engine version, CPU features and
  * settings as one line of text, NUL-terminated in `buf`. Part of the compile cache's key.
  */
-void engine_settings(bool is_interruptible, char *buf, size_t size);
+void engine_settings(bool is_interruptible, bool is_concurrent, char *buf, size_t size);
 
 /* ---- Artifacts ---------------------------------------------------------------------------- */
 
@@ -127,6 +133,7 @@ enum engine_socket_use {
     ENGINE_UDP_BIND,
     ENGINE_UDP_SEND,
     ENGINE_UDP_RECEIVE,
+    ENGINE_HTTP_LITERAL, /* connecting for a request whose URL has the address instead of a name */
 };
 
 /*

@@ -109,7 +109,8 @@ enum engine_request_end {
     ENGINE_BODY_TOO_LARGE,  /* body_bytes */
     ENGINE_OVERLOADED,      /* no room in the queue */
     ENGINE_CLIENT_GONE,     /* before the response was complete */
-    ENGINE_BAD_REQUEST,     /* parsed, but against the standard */
+    ENGINE_BAD_REQUEST,     /* against the standard */
+    ENGINE_HEAD_TOO_LARGE,  /* header_bytes or headers */
     ENGINE_REQUEST_ENDS,    /* how many there are */
 };
 
@@ -150,7 +151,7 @@ enum engine_listener_kind {
 };
 
 struct engine_listener {
-    int fd; /* a listening TCP or unix socket; stays the caller's */
+    int fd; /* a listening TCP or unix socket; stays the caller's, and may be closed afterwards */
     enum engine_listener_kind kind;
     int thread; /* which thread accepts; -1: all of them */
 };
@@ -172,6 +173,9 @@ struct engine_server_callbacks {
     /* Once for each dispatch. */
     void (*ended)(void *ctx, unsigned thread, void *user, const char *request_id,
                   const struct engine_record *record);
+    /* What was no request: `record` says how it was answered. */
+    void (*refused)(void *ctx, unsigned thread, struct engine_text peer,
+                    const struct engine_record *record);
     /* The text of a metrics page, by calls of `add`. */
     void (*metrics)(void *ctx, void (*add)(void *page, const char *text, size_t len), void *page);
     /* The environment of a CGI program, by calls of `add` with "NAME=value"; negative with *e for a
@@ -209,8 +213,8 @@ int engine_server_tls(struct engine_server *s, const char *cert, size_t cert_len
 /* Serves on the calling thread until the server has drained or was stopped. */
 int engine_server_run(struct engine_server *s, unsigned thread, struct err *e);
 
-/* From any thread: accepts no more, answers what has been asked, then lets engine_server_run()
- * return. */
+/* From any thread: closes the listening sockets, answers what has been asked, then lets
+ * engine_server_run() return. */
 void engine_server_drain(struct engine_server *s);
 
 /* From any thread: lets engine_server_run() return now; requests that run are dropped. */

@@ -119,6 +119,16 @@ static const struct world worlds[] = {
     {false, true,  "_initialize",                     CONTRACT_P1_REACTOR},
 };
 
+bool contract_is_concurrent(enum contract c, const struct artifact *a)
+{
+    if (!a->is_component || (c != CONTRACT_P2_COMMAND && c != CONTRACT_P2_HTTP))
+        return a->is_component;
+    for (size_t i = 0; i < a->n_imports; i++)
+        if (strstr(a->imports[i].name, "@0.3."))
+            return true;
+    return false;
+}
+
 enum contract contract_decide(const struct artifact *a, struct buf *why)
 {
     const char *what = a->is_component ? "a component" : "a module";

@@ -52,6 +52,9 @@ void artifact_done(struct artifact *a);
 /* Decides, and writes one sentence that says why. */
 enum contract contract_decide(const struct artifact *a, struct buf *why);
 
+/* Whether calls into it may be concurrent: WASI 0.3, and components that follow no contract. */
+bool contract_is_concurrent(enum contract c, const struct artifact *a);
+
 /*
  * Who would offer this import: NULL when the engine does; otherwise a phrase such as "a browser
  * (wasm-bindgen); build for wasm32-wasip1 instead". Static storage.

@@ -134,6 +134,7 @@ static int compile(const struct program *p, int program_fd, const char *name,
     struct compiler_options c = {.name = name,
                                  .program_bytes = p->len,
                                  .is_interruptible = o->is_interruptible,
+                                 .is_concurrent = program_is_concurrent(p),
                                  .has_progress = o->has_progress,
                                  .stop_fd = o->stop_fd};
 
@@ -149,7 +150,7 @@ static void key_make(const struct program *p, const struct code_options *o,
     struct digest digest;
 
     digest_bytes(p->data, p->len, &digest);
-    engine_settings(o->is_interruptible, settings, sizeof(settings));
+    engine_settings(o->is_interruptible, program_is_concurrent(p), settings, sizeof(settings));
     cache_key(&digest, settings, ret);
 }
 
@@ -193,8 +194,8 @@ int code_obtain(const struct program *p, int program_fd, const char *name,
 }
 
 int code_open(const struct program *p, int program_fd, const char *name,
-              const struct code_options *o, struct engine *engine, struct engine_code **ret,
-              struct err *e)
+              const struct code_options *o, struct engine *engine, int *ret_fd,
+              struct engine_code **ret, struct err *e)
 {
     autofd fd = -EBADF, again = -EBADF;
     bool was_cached;
@@ -202,11 +203,16 @@ int code_open(const struct program *p, int program_fd, const char *name,
 
     TRY(code_obtain(p, program_fd, name, o, &fd, &was_cached, e));
     r = engine_code_open(engine, fd, ret, e);
-    if (r != -ESTALE || !was_cached)
-        return r;
-    log_warn("the compiled code of %s in the cache is damaged and is made anew", name);
-    code_forget(p, o);
-    *e = ERR_INIT;
-    TRY(code_obtain(p, program_fd, name, o, &again, NULL, e));
-    return engine_code_open(engine, again, ret, e);
+    if (r == -ESTALE && was_cached) {
+        log_warn("the compiled code of %s in the cache is damaged and is made anew", name);
+        code_forget(p, o);
+        *e = ERR_INIT;
+        TRY(code_obtain(p, program_fd, name, o, &again, NULL, e));
+        r = engine_code_open(engine, again, ret, e);
+        close(fd);
+        fd = take_fd(&again);
+    }
+    if (r >= 0 && ret_fd)
+        *ret_fd = take_fd(&fd);
+    return r;
 }

@@ -26,6 +26,12 @@ struct program {
 int program_open(int fd, bool validate, struct program *ret, struct err *e);
 void program_done(struct program *p);
 
+/* Which engine it needs (engine_options.is_concurrent). */
+static inline bool program_is_concurrent(const struct program *p)
+{
+    return contract_is_concurrent(p->contract, &p->artifact);
+}
+
 /* Fails with -ENOEXEC when nothing in the program can be run: `invoke` is the export asked for,
  * NULL for the entry point. "UnknownImport", "NotRunnable". */
 int program_check_runnable(const struct program *p, const char *invoke, struct err *e);
@@ -49,9 +55,9 @@ int code_obtain(const struct program *p, int program_fd, const char *name,
 void code_warn_cache(const struct err *e);
 
 /* As code_obtain(), and lets the engine map it. What the cache has and the engine refuses was
- * damaged; it is thrown away and made anew. */
+ * damaged; it is thrown away and made anew. *ret_fd, which may be NULL, gets the code's file. */
 struct engine;
 struct engine_code;
 int code_open(const struct program *p, int program_fd, const char *name,
-              const struct code_options *o, struct engine *engine, struct engine_code **ret,
-              struct err *e);
+              const struct code_options *o, struct engine *engine, int *ret_fd,
+              struct engine_code **ret, struct err *e);

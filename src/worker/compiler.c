@@ -22,11 +22,15 @@ enum { PROGRAM_FD = 3, CODE_FD = 4, ERROR_FD = 5 };
 
 /* ---- The child ---- */
 
-int compiler_main(bool is_interruptible)
+/* How the child is told which code to make; by [is_interruptible][is_concurrent]. */
+static const char *const forms[2][2] = {
+    {"plain",  "plain-concurrent" },
+    {"shared", "shared-concurrent"},
+};
+
+int compiler_main(const char *form)
 {
-    struct engine_options options = {.is_interruptible = is_interruptible, .has_compiler = true};
-    static const struct engine_visitor nobody;
-    enum engine_artifact artifact;
+    struct engine_options options = {.has_compiler = true};
     struct engine *engine = NULL;
     struct err e = ERR_INIT;
     struct stat st;
@@ -38,11 +42,12 @@ int compiler_main(bool is_interruptible)
     data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, PROGRAM_FD, 0);
     if (data == MAP_FAILED)
         return 2;
-    r = engine_inspect(data, (size_t)st.st_size, false, &nobody, &artifact, &e);
-    if (r >= 0) {
-        options.is_modules_only = artifact == ENGINE_MODULE;
-        r = engine_open(&options, &engine, &e);
-    }
+    for (int i = 0; i < 4; i++)
+        if (str_eq(form, forms[i / 2][i % 2])) {
+            options.is_interruptible = i / 2;
+            options.is_concurrent = i % 2;
+        }
+    r = engine_open(&options, &engine, &e);
     if (r >= 0)
         r = engine_compile(engine, data, (size_t)st.st_size, CODE_FD, &e);
     if (r < 0) {
@@ -70,9 +75,9 @@ static void limit(int resource, rlim_t soft)
 
 /* Between fork and exec in a process with threads: system calls only. */
 static _Noreturn void child_exec(pid_t parent, int exe_fd, int program_fd, int code_fd,
-                                 int error_fd, const char *option)
+                                 int error_fd, const char *form)
 {
-    char *argv[] = {(char *)"wherry-worker", (char *)(uintptr_t)option, NULL};
+    char *argv[] = {(char *)"wherry-worker", (char *)"--compile", (char *)(uintptr_t)form, NULL};
     char *envp[] = {NULL};
     sigset_t none;
 
@@ -195,7 +200,7 @@ int compiler_run(int program_fd, const struct compiler_options *o, int *ret_fd, 
         return err_errno(e, -errno, "CompileFailed", "cannot start the compiler");
     if (pid == 0)
         child_exec(parent, exe, program_fd, code, error,
-                   o->is_interruptible ? "--compile-shared" : "--compile-plain");
+                   forms[o->is_interruptible][o->is_concurrent]);
     pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
     is_stopped = pidfd >= 0 && wait_for_end(pidfd, pid, o);
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)

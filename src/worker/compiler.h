@@ -16,7 +16,7 @@
 struct compiler_options {
     const char *name;
     size_t program_bytes;
-    bool is_interruptible;
+    bool is_interruptible, is_concurrent; /* as in engine_options */
     bool has_progress;
     int stop_fd;
 };
@@ -25,5 +25,6 @@ struct compiler_options {
  * "CompileFailed", -ECANCELED "Stopped". May be called from any thread. */
 int compiler_run(int program_fd, const struct compiler_options *o, int *ret_fd, struct err *e);
 
-/* The child: the program on descriptor 3, code to 4, an error as text to 5. The exit status. */
-int compiler_main(bool is_interruptible);
+/* The child: the program on descriptor 3, code to 4, an error as text to 5. `form` is what
+ * compiler_run() passed on. The exit status. */
+int compiler_main(const char *form);

@@ -60,13 +60,20 @@ static bool same_host(const struct sockaddr_storage *a, const struct sockaddr *b
            ((const struct sockaddr_in *)(const void *)b)->sin_addr.s_addr;
 }
 
+static bool is_granted(const struct grants *g, const struct sockaddr *addr)
+{
+    for (size_t i = 0; i < g->n; i++)
+        if (net_grant_has_address(&g->list[i], addr) && net_grant_has_port(&g->list[i], addr))
+            return true;
+    return false;
+}
+
 static bool may_reach(struct grants *g, const struct sockaddr *addr)
 {
     bool found = false;
 
-    for (size_t i = 0; i < g->n; i++)
-        if (net_grant_has_address(&g->list[i], addr) && net_grant_has_port(&g->list[i], addr))
-            return true;
+    if (is_granted(g, addr))
+        return true;
     pthread_mutex_lock(&g->lock);
     for (size_t i = 0; i < g->n_resolved && !found; i++)
         found = same_host(&g->resolved[i].addr, addr) &&
@@ -92,6 +99,9 @@ static bool may_use(void *ctx, const struct sockaddr *addr, enum engine_socket_u
     case ENGINE_UDP_SEND:
     case ENGINE_UDP_RECEIVE:
         return may_reach(g, addr);
+    case ENGINE_HTTP_LITERAL:
+        /* What names resolved to, perhaps for another request, opens nothing here. */
+        return is_granted(g, addr);
     }
     return false;
 }

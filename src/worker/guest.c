@@ -48,13 +48,13 @@ struct guest {
 /* ---- The engines, opened by the first guest that needs one ---- */
 
 static pthread_mutex_t engine_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct engine *shared_engines[2]; /* for modules, for components */
+static struct engine *shared_engines[2]; /* the second one is concurrent */
 
-static int engine_get(bool is_interruptible, bool is_component, struct engine **ret, struct err *e)
+static int engine_get(bool is_interruptible, bool is_concurrent, struct engine **ret, struct err *e)
 {
     struct engine_options o = {.is_interruptible = is_interruptible,
-                               .is_modules_only = !is_component};
-    struct engine **slot = &shared_engines[is_component];
+                               .is_concurrent = is_concurrent};
+    struct engine **slot = &shared_engines[is_concurrent];
     int r = 0;
 
     pthread_mutex_lock(&engine_lock);
@@ -346,9 +346,10 @@ static int run(struct guest *g, struct engine_outcome *outcome, struct err *e)
     TRY(program_open((int)g->spec.module_fd, false, &program, e));
     r = program_check_runnable(&program, g->spec.invoke, e);
     if (r >= 0)
-        r = engine_get(g->host->is_interruptible, program.artifact.is_component, &engine, e);
+        r = engine_get(g->host->is_interruptible, program_is_concurrent(&program), &engine, e);
     if (r >= 0)
-        r = code_open(&program, (int)g->spec.module_fd, shown_name(g), &o, engine, &code, e);
+        r = code_open(&program, (int)g->spec.module_fd, shown_name(g), &o, engine, NULL, &code,
+                      e);
     program_done(&program);
     if (r >= 0)
         r = run_code(g, engine, code, outcome, e);

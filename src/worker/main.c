@@ -92,8 +92,8 @@ int main(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         int n = number_after(argc, argv, i);
 
-        if (str_eq(argv[i], "--compile-plain") || str_eq(argv[i], "--compile-shared"))
-            return compiler_main(str_eq(argv[i], "--compile-shared"));
+        if (str_eq(argv[i], "--compile") && i + 1 < argc)
+            return compiler_main(argv[i + 1]);
         if (str_eq(argv[i], "--version")) {
             printf("wherry-worker %s (Wasmtime %s)\n", wherry_version, engine_version());
             return 0;

@@ -16,6 +16,15 @@ PATIENCE_S = 20  # for what must happen; never waited for when all is well
 QUIET_S = 0.4    # how long an open connection has to stay silent to count as open
 
 
+def ready(sockets, seconds, for_=select.POLLIN):
+    """Those that can be read (or written); without select(), which ends at descriptor 1023."""
+    poll = select.poll()
+    by_fd = {s.fileno(): s for s in sockets}
+    for fd in by_fd:
+        poll.register(fd, for_)
+    return [by_fd[fd] for fd, _ in poll.poll(max(0, seconds * 1000))]
+
+
 class Client:
     """A connection that counts what comes back."""
 
@@ -43,7 +52,7 @@ class Client:
 
     def read_more(self, seconds):
         """Waits that long for bytes; False for none, because of silence or of the end."""
-        if self.is_closed or not select.select([self.socket], [], [], seconds)[0]:
+        if self.is_closed or not ready([self.socket], seconds):
             return False
         try:
             more = self.socket.recv(1 << 18)
@@ -175,8 +184,8 @@ def slow_loris(address, n, seconds):
             open_ = [c for c in clients if not c.is_closed]
             if not open_:
                 break
-            ready, _, _ = select.select([c.socket for c in open_], [], [], rest)
-            for c in (c for c in open_ if c.socket in ready):
+            heard = ready([c.socket for c in open_], rest)
+            for c in (c for c in open_ if c.socket in heard):
                 c.read_more(0)
                 last = time.monotonic() - start if c.is_closed else last
         if all(c.is_closed for c in clients):
@@ -194,7 +203,7 @@ def endless_head(address, piece, limit):
         c.send(b"GET /hello HTTP/1.1\r\nHost: localhost\r\n")
         sent = 0
         c.socket.settimeout(2)
-        while sent < limit and not select.select([c.socket], [], [], 0)[0]:
+        while sent < limit and not ready([c.socket], 0):
             try:
                 if not c.send(piece):
                     break
@@ -207,19 +216,27 @@ def endless_head(address, piece, limit):
 
 
 def many_connections(address, n):
-    """Opens `n` connections that ask once, stay, and ask once more. How many were answered both
-    times."""
-    clients, good = [], 0
+    """Opens `n` connections that ask once, stay, and ask once more; a few at a time, since the
+    connections are many and not the requests. How many were answered well both times."""
+    clients, good, at_a_time = [], 0, 50
     request = get("/hello")
-    for _ in range(n):
-        clients.append(Client(address))
-        clients[-1].send(request)
-    for round_ in (1, 2):
-        good = 0
-        for c in clients:
-            good += c.read_until(lambda c, r=round_: len(answers_read(c.data, False)) == r)
-            if round_ == 1:
-                c.send(request)
+
+    def answered(some, times):
+        for c in some:
+            c.read_until(lambda c: len(answers_read(c.data, False)) == times)
+        return [[a.status for a in answers_read(c.data, False)] for c in some].count([200] * times)
+
+    for _ in range(0, n, at_a_time):
+        some = [Client(address) for _ in range(at_a_time)]
+        clients += some
+        for c in some:
+            c.send(request)
+        answered(some, 1)
+    for i in range(0, n, at_a_time):
+        some = clients[i:i + at_a_time]
+        for c in some:
+            c.send(request)
+        good += answered(some, 2)
     for c in clients:
         c.socket.close()
     return good
@@ -247,10 +264,7 @@ def unread_answer(address, path, seconds):
     with Client(address) as c:
         c.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         c.send(get(path))
-        end = time.monotonic() + seconds
-        poll = select.poll()
-        poll.register(c.socket, select.POLLHUP | select.POLLERR | select.POLLRDHUP)
-        return bool(poll.poll(max(0, end - time.monotonic()) * 1000))
+        return bool(ready([c.socket], seconds, select.POLLRDHUP))
 
 
 # ---- HTTP/2, by prior knowledge --------------------------------------------------------------
@@ -258,6 +272,7 @@ def unread_answer(address, path, seconds):
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, CONTINUATION = 0, 1, 3, 4, 6, 7, 9
 END_STREAM, ACK, END_HEADERS = 1, 1, 4
+PROOF = b"are you?"  # a ping that is no flood
 ERRORS = {0: "NO_ERROR", 1: "PROTOCOL_ERROR", 2: "INTERNAL_ERROR", 3: "FLOW_CONTROL_ERROR",
           6: "FRAME_SIZE_ERROR", 9: "COMPRESSION_ERROR", 11: "ENHANCE_YOUR_CALM"}
 
@@ -273,62 +288,81 @@ def hpack_get(path):
 
 
 class Http2(Client):
-    def __init__(self, address, is_reading=True):
-        super().__init__(address)
-        self.send(PREFACE + frame(SETTINGS, 0, 0))
-        if is_reading:
-            self.read_until(lambda c: any(f[0] == SETTINGS for f in c.frames()))
-            self.send(frame(SETTINGS, ACK, 0))
+    """A connection that keeps the frames it gets; of answers to floods only how many."""
 
-    def frames(self):
-        """(type, flags, stream, payload) of every frame received so far."""
-        found, at = [], 0
+    def __init__(self, address):
+        super().__init__(address)
+        self.frames = []  # (type, flags, stream, payload)
+        self.acks = 0
+        self.unsent = b""
+        self.send(PREFACE + frame(SETTINGS, 0, 0))
+        self.read_until(lambda c: any(f[0] == SETTINGS for f in c.frames))
+        self.send(frame(SETTINGS, ACK, 0))
+
+    def read_more(self, seconds):
+        got = super().read_more(seconds)
+        at = 0
         while len(self.data) - at >= 9:
             length = int.from_bytes(self.data[at:at + 3], "big")
             if len(self.data) - at < 9 + length:
                 break
             type_, flags, stream = struct.unpack_from(">BBI", self.data, at + 3)
-            found.append((type_, flags, stream, self.data[at + 9:at + 9 + length]))
+            payload = self.data[at + 9:at + 9 + length]
+            if type_ in (SETTINGS, PING) and flags & ACK and payload != PROOF:
+                self.acks += 1
+            else:
+                self.frames.append((type_, flags, stream, payload))
             at += 9 + length
-        return found
+        self.data = self.data[at:]
+        return got
+
+    def push(self, seconds):
+        """Sends of what is unsent as much as the server takes; False when it takes nothing."""
+        if not self.unsent:
+            return True
+        if not ready([self.socket], seconds, select.POLLOUT):
+            return False
+        try:
+            self.unsent = self.unsent[self.socket.send(self.unsent, socket.MSG_DONTWAIT):]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.is_closed = not self.read_more(0)
+            return False
+        return True
 
     def flood(self, data, times):
-        """Sends without reading; how often, until the server stopped taking more for a second."""
-        self.socket.settimeout(1)
+        """Sends without reading; how often, until the server has taken nothing for a second."""
         for i in range(times):
-            try:
-                if not self.send(data):
+            self.unsent += data
+            while self.unsent:
+                if not self.push(1):
                     return i
-            except socket.timeout:
-                return i
         return times
 
-    def end(self, seconds=5):
+    def goaway(self):
+        found = [f for f in self.frames if f[0] == GOAWAY]
+        return int.from_bytes(found[-1][3][4:8], "big") if found else None
+
+    def end(self, seconds=PATIENCE_S):
         """What the server made of the connection: "GOAWAY <error>", "closed", "alive" when it
-        answers a ping, or "silent"."""
-        self.socket.settimeout(1)
-        ping = frame(PING, 0, 0, b"are you?")
-        try:
-            self.send(ping)
-        except socket.timeout:
-            pass  # it takes nothing before something is read
-
-        def goaway(client):
-            return [f for f in client.frames() if f[0] == GOAWAY]
-
-        def pong(client):
-            return (PING, ACK, 0, b"are you?") in client.frames()
-
-        self.read_until(lambda c: goaway(c) or pong(c), seconds)
-        if goaway(self):
-            error = int.from_bytes(goaway(self)[-1][3][4:8], "big")
-            return "GOAWAY " + ERRORS.get(error, str(error))
-        return "alive" if pong(self) else "closed" if self.is_closed else "silent"
+        answers a ping after everything before it, or "silent"."""
+        self.unsent += frame(PING, 0, 0, PROOF)
+        end = time.monotonic() + seconds
+        while self.goaway() is None and (PING, ACK, 0, PROOF) not in self.frames[-3:]:
+            if self.is_closed or time.monotonic() > end:
+                return "closed" if self.is_closed else "silent"
+            if not self.unsent or not self.push(0):
+                self.read_more(0.1)
+            while self.read_more(0):
+                pass
+        error = self.goaway()
+        return "alive" if error is None else "GOAWAY " + ERRORS.get(error, str(error))
 
     def status_of(self, stream):
         """The :status of a response, when it is one of the static table's; None without one."""
         names = {0x88: 200, 0x89: 204, 0x8a: 206, 0x8b: 304, 0x8c: 400, 0x8d: 404, 0x8e: 500}
-        for type_, _, s, payload in self.frames():
+        for type_, _, s, payload in self.frames:
             if type_ == HEADERS and s == stream:
                 while payload and payload[0] & 0xe0 == 0x20:  # size updates of the dynamic table
                     payload = payload[1:]
@@ -340,39 +374,35 @@ def http2_get(address, path):
     with Http2(address) as c:
         c.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, hpack_get(path)))
         c.read_until(lambda c: any(f[2] == 1 and f[0] == DATA and f[1] & END_STREAM
-                                   for f in c.frames()))
-        body = b"".join(f[3] for f in c.frames() if f[0] == DATA and f[2] == 1)
+                                   for f in c.frames))
+        body = b"".join(f[3] for f in c.frames if f[0] == DATA and f[2] == 1)
         return c.status_of(1), body
 
 
 def rapid_reset(address, path, times):
-    """CVE-2023-44487: opens streams and resets each at once."""
+    """CVE-2023-44487: opens streams and resets each at once. How many, and what came of it."""
+    request, cancel = hpack_get(path), struct.pack(">I", 8)
     with Http2(address) as c:
-        request = hpack_get(path)
-        both = [frame(HEADERS, END_HEADERS | END_STREAM, 1 + 2 * i, request)
-                + frame(RST_STREAM, 0, 1 + 2 * i, struct.pack(">I", 8)) for i in range(times)]
         sent = 0
-        for i in range(0, times, 50):
-            sent += 50 * c.flood(b"".join(both[i:i + 50]), 1)
+        while sent < times and c.goaway() is None and not c.is_closed:
+            streams = range(1 + 2 * sent, 1 + 2 * (sent + 50), 2)
+            sent += 50 * c.flood(b"".join(frame(HEADERS, END_HEADERS | END_STREAM, i, request)
+                                          + frame(RST_STREAM, 0, i, cancel) for i in streams), 1)
             while c.read_more(0):
                 pass
-            if c.is_closed:
-                break
         return sent, c.end()
 
 
 def settings_flood(address, times):
     """CVE-2019-9515: each SETTINGS asks for an answer that is not read."""
     with Http2(address) as c:
-        sent = c.flood(frame(SETTINGS, 0, 0) * 100, times // 100) * 100
-        return sent, c.end()
+        return 100 * c.flood(frame(SETTINGS, 0, 0) * 100, times // 100), c.end()
 
 
 def ping_flood(address, times):
     """CVE-2019-9512: as above, with PING."""
     with Http2(address) as c:
-        sent = c.flood(frame(PING, 0, 0, b"12345678") * 100, times // 100) * 100
-        return sent, c.end()
+        return 100 * c.flood(frame(PING, 0, 0, b"12345678") * 100, times // 100), c.end()
 
 
 def continuation_flood(address, times):
@@ -380,8 +410,7 @@ def continuation_flood(address, times):
     field = b"\x00\x06x-much" + b"\x7f\x81\x07" + b"y" * 1024  # the length 1024 in three bytes
     with Http2(address) as c:
         c.send(frame(HEADERS, END_STREAM, 1, hpack_get("/hello")))
-        sent = c.flood(frame(CONTINUATION, 0, 1, field * 8), times)
-        return sent, c.end()
+        return c.flood(frame(CONTINUATION, 0, 1, field * 8), times), c.end()
 
 
 # ---- The server's side -----------------------------------------------------------------------

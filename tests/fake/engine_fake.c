@@ -52,6 +52,10 @@ struct engine_guest {
     bool is_refused;
 };
 
+void engine_heap_quick(void)
+{
+}
+
 int engine_open(const struct engine_options *o, struct engine **ret, struct err *e)
 {
     struct engine *en = xcalloc(1, sizeof(*en));
@@ -72,8 +76,9 @@ const char *engine_version(void)
     return "fake";
 }
 
-void engine_settings(bool is_interruptible, char *buf, size_t size)
+void engine_settings(bool is_interruptible, bool is_concurrent, char *buf, size_t size)
 {
+    (void)is_concurrent;
     snprintf(buf, size, "fake engine for tests%s", is_interruptible ? ", interruptible" : "");
 }
 

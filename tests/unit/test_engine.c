@@ -187,7 +187,7 @@ static void test_code_refuses(void **state)
 /* Code made for the form that can be interrupted is not taken by an engine without it. */
 static void test_code_of_other_settings(void **state)
 {
-    const struct engine_options o = {.is_interruptible = false};
+    const struct engine_options o = {.is_interruptible = false, .is_concurrent = true};
     char shared[512], plain[512];
     autofd fd = memfd_create("code", MFD_CLOEXEC);
     struct engine *other = NULL;
@@ -199,8 +199,8 @@ static void test_code_of_other_settings(void **state)
     assert_ok(engine_compile(engine, exit_module, sizeof(exit_module), fd, &e));
     assert_fails(engine_code_open(other, fd, &code, &e), -ESTALE, "CodeStale");
     engine_close(other);
-    engine_settings(true, shared, sizeof(shared));
-    engine_settings(false, plain, sizeof(plain));
+    engine_settings(true, false, shared, sizeof(shared));
+    engine_settings(false, false, plain, sizeof(plain));
     assert_string_not_equal(shared, plain);
     assert_contains(shared, engine_version());
 }
@@ -459,7 +459,8 @@ int main(void)
         cmocka_unit_test(test_parallel),
         cmocka_unit_test(test_invoke),
     };
-    const struct engine_options o = {.is_interruptible = true, .has_compiler = true};
+    const struct engine_options o = {
+        .is_interruptible = true, .is_concurrent = true, .has_compiler = true};
     struct err e = ERR_INIT;
 
     if (engine_open(&o, &engine, &e) < 0) {

@@ -49,7 +49,7 @@ static void compile(const char *module, size_t len)
     int handle = -EBADF;
 
     digest_bytes(module, len, &digest);
-    engine_settings(true, settings, sizeof(settings));
+    engine_settings(true, false, settings, sizeof(settings));
     cache_key(&digest, settings, key);
     if (cache_begin(host.cache, key, &handle, &e) == 0) {
         autofd code = memfd_create("code", MFD_CLOEXEC);

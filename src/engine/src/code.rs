@@ -2,8 +2,8 @@
 //! Compiling, and mapping what was compiled.
 
 use crate::err::{Failure, Result};
-use crate::state::State;
 use crate::settings::Engine;
+use crate::state::State;
 use std::ffi::c_int;
 use std::fs::File;
 use std::io::Write;

@@ -331,4 +331,3 @@ fn with_runtime<F: Future>(future: F) -> Result<F::Output> {
         )),
     })
 }
-

@@ -5,6 +5,7 @@
 mod code;
 mod err;
 mod guest;
+mod heap;
 mod inspect;
 mod invoke;
 mod linkers;
@@ -69,9 +70,14 @@ extern "C" fn engine_version() -> *const c_char {
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn engine_settings(is_interruptible: bool, buf: *mut c_char, size: usize) {
+unsafe extern "C" fn engine_settings(
+    is_interruptible: bool,
+    is_concurrent: bool,
+    buf: *mut c_char,
+    size: usize,
+) {
     let buf = unsafe { slice::from_raw_parts_mut(buf, size) };
-    err::copy_text(&settings::describe(is_interruptible), buf);
+    err::copy_text(&settings::describe(is_interruptible, is_concurrent), buf);
 }
 
 #[unsafe(no_mangle)]

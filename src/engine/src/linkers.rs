@@ -3,8 +3,8 @@
 //! asynchronous forms: the synchronous ones run on threads of a global runtime, which would leave
 //! the network namespace that the guest's thread entered.
 
-use crate::state::State;
 use crate::network;
+use crate::state::State;
 use wasmtime::component::{HasData, Linker as ComponentLinker, ResourceTable};
 use wasmtime::{Engine, Linker, Result};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView};

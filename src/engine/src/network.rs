@@ -81,6 +81,15 @@ impl CNetwork {
             SocketAddrUse::UdpSend => 5,
             SocketAddrUse::UdpReceive => 6,
         };
+        self.ask(addr, code)
+    }
+
+    /// Whether the guest may connect to an address that it wrote itself.
+    pub fn may_use_literally(&self, addr: SocketAddr) -> bool {
+        self.ask(addr, 7)
+    }
+
+    fn ask(&self, addr: SocketAddr, code: c_int) -> bool {
         let raw = raw(addr);
         // SAFETY: every member begins with the address family, which says how long it is.
         self.may_use.is_some_and(|call| unsafe { call(self.ctx, &raw.any, code) })

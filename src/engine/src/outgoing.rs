@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::header::{Entry as HeaderEntry, HeaderName, HeaderValue};
 use http::uri::Scheme;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -158,11 +158,12 @@ impl Client {
         // What was kept may have been closed by the other side meanwhile; the request comes back
         // then, untouched.
         while let Some(mut sender) = self.take_idle(&server) {
+            let again = repeatable(&request);
             match answered(deadline, sender.try_send_request(request)).await? {
                 Ok(response) => return Ok(self.wrap(response, sender, server, between)),
-                Err(mut failed) => match failed.take_message() {
+                Err(mut failed) => match failed.take_message().or(again) {
                     Some(same) => request = same,
-                    None => return Err(failed.into_error().into()),
+                    None => return Err(broken(failed.into_error())),
                 },
             }
         }
@@ -171,7 +172,7 @@ impl Client {
             .await
             .map_err(|_| Error::ConnectionTimeout)??;
         let deadline = Instant::now() + first_byte;
-        let response = answered(deadline, sender.send_request(request)).await??;
+        let response = answered(deadline, sender.send_request(request)).await?.map_err(broken)?;
         Ok(self.wrap(response, sender, server, between))
     }
 
@@ -227,10 +228,16 @@ impl Client {
 
     async fn connect(&self, server: &Server) -> Result<SendRequest<WasiBody>> {
         let mut failed = Error::DestinationIpProhibited;
+        let is_name = server.host.parse::<IpAddr>().is_err();
         for ip in self.addresses(&server.host).await? {
             let addr = SocketAddr::new(ip, server.port);
             // The very address that is connected to, so that a name cannot lead elsewhere later.
-            if !self.network.may_use(addr, SocketAddrUse::TcpConnect) {
+            let is_allowed = if is_name {
+                self.network.may_use(addr, SocketAddrUse::TcpConnect)
+            } else {
+                self.network.may_use_literally(addr)
+            };
+            if !is_allowed {
                 continue;
             }
             match TcpStream::connect(addr).await {
@@ -258,11 +265,7 @@ impl Client {
         })
     }
 
-    async fn handshake(
-        &self,
-        stream: TcpStream,
-        server: &Server,
-    ) -> Result<SendRequest<WasiBody>> {
+    async fn handshake(&self, stream: TcpStream, server: &Server) -> Result<SendRequest<WasiBody>> {
         if !server.is_tls {
             return start(stream).await;
         }
@@ -270,8 +273,8 @@ impl Client {
         let config = config.ok_or_else(|| {
             Error::InternalError(Some("there are no certificate authorities to trust".into()))
         })?;
-        let name = ServerName::try_from(server.host.clone())
-            .map_err(|_| Error::HttpRequestUriInvalid)?;
+        let name =
+            ServerName::try_from(server.host.clone()).map_err(|_| Error::HttpRequestUriInvalid)?;
         start(TlsConnector::from(config).connect(name, stream).await.map_err(Error::Tls)?).await
     }
 }
@@ -284,6 +287,31 @@ where
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     Ok(sender)
+}
+
+/// The same request once more, where that does no harm: its connection may have been closed by the
+/// other side just when it was used again (RFC 9110, 9.2.2).
+fn repeatable(request: &http::Request<WasiBody>) -> Option<http::Request<WasiBody>> {
+    if !request.method().is_idempotent() || !request.body().is_end_stream() {
+        return None;
+    }
+    let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
+    let mut again = http::Request::new(body);
+    again.method_mut().clone_from(request.method());
+    again.uri_mut().clone_from(request.uri());
+    again.headers_mut().clone_from(request.headers());
+    Some(again)
+}
+
+/// What the guest is told of a connection that did not bring the response.
+fn broken(e: hyper::Error) -> Error {
+    if e.is_incomplete_message() {
+        Error::HttpResponseIncomplete
+    } else if e.is_closed() || e.is_canceled() {
+        Error::ConnectionTerminated
+    } else {
+        e.into()
+    }
 }
 
 async fn answered<T>(deadline: Instant, response: impl Future<Output = T>) -> Result<T> {
@@ -301,7 +329,13 @@ fn server_of(uri: &http::Uri) -> Result<Server> {
     let port = match authority.port() {
         Some(p) => p.as_u16(),
         None if authority.as_str().ends_with(':') => return Err(Error::HttpRequestUriInvalid),
-        None => if is_tls { 443 } else { 80 },
+        None => {
+            if is_tls {
+                443
+            } else {
+                80
+            }
+        }
     };
     Ok(Server { is_tls, host, port })
 }
@@ -352,7 +386,7 @@ impl Body for ResponseBody {
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(e))) => Poll::Ready(Some(Err(e.into()))),
+            Poll::Ready(Some(Err(e))) => Poll::Ready(Some(Err(broken(e)))),
             Poll::Ready(None) => {
                 self.keep();
                 Poll::Ready(None)

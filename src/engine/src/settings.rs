@@ -2,8 +2,8 @@
 //! How Wasmtime is set up, and the text that names it in cache keys.
 
 use crate::err::{Failure, Result};
-use crate::state::State;
 use crate::linkers;
+use crate::state::State;
 use std::ffi::{CStr, c_int};
 use std::sync::OnceLock;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
@@ -11,12 +11,15 @@ use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationCon
 pub const VERSION: &CStr = c"48.0.8";
 
 /// What is linked and how it is set: raise it when `config()` changes what compiled code is like.
-const SETTINGS_REVISION: u32 = 2;
+const SETTINGS_REVISION: u32 = 3;
 
 /// Native stack of a guest, and the part of it that WebAssembly frames may use; the rest is for
 /// host functions that the guest calls.
 const STACK_BYTES: usize = 2 << 20;
 const WASM_STACK_BYTES: usize = 1 << 20;
+
+/// Of one table; those of interpreters have tens of thousands.
+const TABLE_ELEMENTS: usize = 100_000;
 
 /// What a pool slot keeps of a memory that was written; it is cleared by hand.
 const KEEP_RESIDENT_BYTES: usize = 1 << 20;
@@ -26,7 +29,7 @@ const KEEP_RESIDENT_BYTES: usize = 1 << 20;
 pub struct EngineOptions {
     allocation: c_int,
     is_interruptible: bool,
-    is_modules_only: bool,
+    is_concurrent: bool,
     has_compiler: bool,
     pool_slots: u32,
     pool_memory_limit_bytes: u64,
@@ -47,8 +50,8 @@ fn config(o: &EngineOptions) -> Config {
     c.epoch_interruption(o.is_interruptible);
     c.async_stack_size(STACK_BYTES);
     c.max_wasm_stack(WASM_STACK_BYTES);
-    c.concurrency_support(!o.is_modules_only);
-    c.wasm_component_model_async(!o.is_modules_only);
+    c.concurrency_support(o.is_concurrent);
+    c.wasm_component_model_async(o.is_concurrent);
     c.wasm_exceptions(true);
     c
 }
@@ -107,11 +110,16 @@ fn unlinkable(e: wasmtime::Error) -> Failure {
 
 fn pool(o: &EngineOptions) -> PoolingAllocationConfig {
     let mut p = PoolingAllocationConfig::new();
-    p.total_component_instances(o.pool_slots);
-    p.total_core_instances(o.pool_slots);
-    p.total_memories(o.pool_slots);
-    p.total_tables(o.pool_slots);
-    p.total_stacks(o.pool_slots);
+    let each = |n: u32| o.pool_slots.saturating_mul(n);
+    // A slot is one guest. Most have one memory, a few modules, and a stack for each call into them;
+    // what only counts costs nothing, tables and stacks cost address space.
+    p.total_component_instances(each(1));
+    p.total_core_instances(each(16));
+    p.total_memories(each(1));
+    p.total_gc_heaps(each(1));
+    p.total_tables(each(4));
+    p.table_elements(TABLE_ELEMENTS);
+    p.total_stacks(each(4));
     p.max_memory_size(usize::try_from(o.pool_memory_limit_bytes).unwrap_or(usize::MAX));
     p.linear_memory_keep_resident(KEEP_RESIDENT_BYTES);
     p.table_keep_resident(16 << 10);
@@ -120,12 +128,13 @@ fn pool(o: &EngineOptions) -> PoolingAllocationConfig {
 }
 
 /// One line that changes whenever compiled code may no longer fit.
-pub fn describe(is_interruptible: bool) -> String {
+pub fn describe(is_interruptible: bool, is_concurrent: bool) -> String {
     let mut text = format!(
-        "wasmtime {} settings {SETTINGS_REVISION} {} {}",
+        "wasmtime {} settings {SETTINGS_REVISION} {} {}{}",
         VERSION.to_str().unwrap_or_default(),
         std::env::consts::ARCH,
         if is_interruptible { "interruptible" } else { "plain" },
+        if is_concurrent { " concurrent" } else { "" },
     );
     for (name, present) in cpu_features() {
         if present {

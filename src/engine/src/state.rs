@@ -4,7 +4,7 @@
 use crate::err::{Failure, Result};
 use crate::network::{CNetwork, Names};
 use crate::outgoing::Hooks;
-use crate::serve::request::Slice;
+use crate::serve::shared::Slice;
 use crate::stdio::{CStream, Input, Output};
 use std::ffi::{CStr, c_char, c_int};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -256,5 +256,3 @@ fn add_dir(b: &mut WasiCtxBuilder, dir: &CDir) -> Result<()> {
         .map_err(|e| failed(e.downcast().unwrap_or_else(std::io::Error::other)))?;
     Ok(())
 }
-
-

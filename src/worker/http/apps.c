@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "base/fds.h"
 #include "base/log.h"
@@ -10,14 +11,28 @@
 #include "worker/grants.h"
 #include "worker/streams.h"
 
+/* Services that are loaded at a time. One costs tens of kilobytes and is loaded in less than a
+ * millisecond, so a worker with thousands of programs keeps those that were asked last. */
+#define LOADED_LIMIT 256
+
+struct app {
+    int code_fd; /* its machine code */
+    enum engine_service_kind kind;
+    struct engine *engine;
+    struct engine_service *service; /* NULL while it is not loaded */
+    _Atomic uint64_t used;          /* when it was last asked for: a number that counts up */
+};
+
 struct apps {
     const struct guest_job *job;
     struct cache *cache;
-    pthread_rwlock_t lock; /* guards which service each app has */
-    struct engine_service **services;
+    pthread_rwlock_t lock; /* guards the list, but for `used` */
+    struct app *list;
+    size_t n_loaded;
+    _Atomic uint64_t clock; /* counts requests, for `used` */
 
     /* What all services are given; their engine_service_options point here. */
-    struct engine *engines[2]; /* for modules, for components; opened when first needed */
+    struct engine *engines[2]; /* the second one is concurrent; opened when first needed */
     struct engine_dir *dirs;
     struct grants *grants;
     struct engine_network network;
@@ -28,11 +43,12 @@ struct apps {
 static int engine_of(struct apps *a, const struct program *p, struct engine **ret, struct err *e)
 {
     const struct serve_spec *s = &a->job->serve;
-    struct engine **slot = &a->engines[p->artifact.is_component];
+    bool is_concurrent = program_is_concurrent(p);
+    struct engine **slot = &a->engines[is_concurrent];
     struct engine_options o = {
         .allocation = ENGINE_POOLING,
         .is_interruptible = true,
-        .is_modules_only = !p->artifact.is_component,
+        .is_concurrent = is_concurrent,
         /* Instances that wait for their next request occupy slots as well. */
         .pool_slots = (uint32_t)(s->limits.requests * (s->reuse > 1 ? 2 : 1)),
         .pool_memory_limit_bytes = (uint64_t)a->job->spec.memory_bytes,
@@ -74,15 +90,14 @@ static int kind_of(const struct program *p, enum engine_service_kind *ret, struc
                    p->why);
 }
 
-static int service_new(struct apps *a, const struct serve_app *app, enum engine_service_kind kind,
-                       struct engine *engine, struct engine_code *code,
-                       struct engine_service **ret, struct err *e)
+static int service_load(struct apps *a, const char *name, const struct app *app,
+                        struct engine_service **ret, struct err *e)
 {
     static char *const none[] = {NULL};
     const struct guest_spec *s = &a->job->spec;
     struct engine_service_options o = {
-        .kind = kind,
-        .name = app->name,
+        .kind = app->kind,
+        .name = name,
         .env = (const char *const *)(s->env.n ? s->env.v : none),
         .dirs = a->dirs,
         .n_dirs = s->n_dirs,
@@ -97,35 +112,83 @@ static int service_new(struct apps *a, const struct serve_app *app, enum engine_
         .cpu_ns = (uint64_t)a->job->serve.limits.cpu_ms * 1000000u,
         .reuse = (uint32_t)a->job->serve.reuse,
     };
+    struct engine_code *code = NULL;
+    int r;
 
-    return engine_service_new(engine, code, &o, ret, e);
+    TRY(engine_code_open(app->engine, app->code_fd, &code, e));
+    r = engine_service_new(app->engine, code, &o, ret, e);
+    engine_code_close(code);
+    return r;
 }
 
-/* From the program's file to a service. */
-static int load(struct apps *a, const struct serve_app *app, int fd, struct engine_service **ret,
-                struct err *e)
+/* From the program's file to machine code that the engine takes; it is loaded once, so that what
+ * cannot answer is known now. */
+static int app_open(struct apps *a, const struct serve_app *spec, int fd, struct app *ret,
+                    struct err *e)
 {
     struct code_options o = {.cache = a->cache,
                              .is_interruptible = true,
                              .has_progress = !a->job->is_quiet && isatty(STDERR_FILENO),
                              .stop_fd = -1};
-    struct program program;
-    enum engine_service_kind kind = ENGINE_HTTP_P2;
-    struct engine *engine = NULL;
+    struct app made = {.code_fd = -EBADF};
     struct engine_code *code = NULL;
+    struct program program;
     int r;
 
     TRY(program_open(fd, false, &program, e));
-    r = kind_of(&program, &kind, e);
+    r = kind_of(&program, &made.kind, e);
     if (r >= 0)
-        r = engine_of(a, &program, &engine, e);
+        r = engine_of(a, &program, &made.engine, e);
     if (r >= 0)
-        r = code_open(&program, fd, app->name, &o, engine, &code, e);
+        r = code_open(&program, fd, spec->name, &o, made.engine, &made.code_fd, &code, e);
     program_done(&program);
-    if (r >= 0)
-        r = service_new(a, app, kind, engine, code, ret, e);
     engine_code_close(code);
-    return r;
+    if (r >= 0)
+        r = service_load(a, spec->name, &made, &made.service, e);
+    if (r < 0) {
+        if (made.code_fd >= 0)
+            close(made.code_fd);
+        return r;
+    }
+    *ret = made;
+    return 0;
+}
+
+static void app_close(struct app *app)
+{
+    engine_service_unref(app->service);
+    if (app->code_fd >= 0)
+        close(app->code_fd);
+}
+
+/* Makes room for one more; requests that run keep what they have. Called with the lock held. */
+static void unload_oldest(struct apps *a)
+{
+    struct app *oldest = NULL;
+
+    if (a->n_loaded < LOADED_LIMIT)
+        return;
+    for (size_t i = 0; i < a->job->serve.n_apps; i++) {
+        struct app *app = &a->list[i];
+
+        if (app->service && (!oldest || atomic_load(&app->used) < atomic_load(&oldest->used)))
+            oldest = app;
+    }
+    engine_service_unref(take_ptr(oldest->service));
+    a->n_loaded--;
+}
+
+/* Puts a program in its place, for the one that was there. Called with the lock held. */
+static void app_set(struct apps *a, size_t place, struct app *made)
+{
+    struct app *app = &a->list[place], old = *app;
+
+    a->n_loaded -= old.service != NULL;
+    unload_oldest(a);
+    *app = *made;
+    atomic_store(&app->used, atomic_fetch_add(&a->clock, 1));
+    a->n_loaded++;
+    app_close(&old);
 }
 
 static int shared_open(struct apps *a, struct err *e)
@@ -155,19 +218,23 @@ int apps_new(const struct guest_job *j, struct cache *cache, struct apps **ret, 
 
     a->job = j;
     a->cache = cache;
-    a->services = xcalloc(j->serve.n_apps, sizeof(struct engine_service *));
+    a->list = xcalloc(j->serve.n_apps, sizeof(*a->list));
+    for (size_t i = 0; i < j->serve.n_apps; i++)
+        a->list[i].code_fd = -EBADF;
     pthread_rwlock_init(&a->lock, NULL);
     *ret_failed = j->serve.n_apps;
     TRY(shared_open(a, e));
     for (size_t i = 0; i < j->serve.n_apps; i++) {
-        const struct serve_app *app = &j->serve.apps[i];
-        int r = load(a, app, (int)app->fd, &a->services[i], e);
+        const struct serve_app *spec = &j->serve.apps[i];
+        struct app made;
+        int r = app_open(a, spec, (int)spec->fd, &made, e);
 
-        close((int)app->fd);
+        close((int)spec->fd);
         if (r < 0) {
             *ret_failed = i;
             return r;
         }
+        app_set(a, i, &made);
     }
     *ret = take_ptr(a);
     return 0;
@@ -176,40 +243,65 @@ int apps_new(const struct guest_job *j, struct cache *cache, struct apps **ret, 
 void apps_free(struct apps *a)
 {
     for (size_t i = 0; i < a->job->serve.n_apps; i++)
-        engine_service_unref(a->services[i]);
+        app_close(&a->list[i]);
     for (size_t i = 0; i < ARRAY_SIZE(a->engines); i++)
         engine_close(a->engines[i]);
     if (a->grants)
         grants_free(a->grants);
     pthread_rwlock_destroy(&a->lock);
-    free(a->services);
+    free(a->list);
     free(a->dirs);
     free(a);
 }
 
-struct engine_service *apps_service(struct apps *a, size_t app)
+static int load_again(struct apps *a, size_t place, struct engine_service **ret, struct err *e)
 {
-    struct engine_service *s;
+    struct app *app = &a->list[place];
+    int r = 0;
 
-    pthread_rwlock_rdlock(&a->lock);
-    s = engine_service_ref(a->services[app]);
+    pthread_rwlock_wrlock(&a->lock);
+    /* Another thread may have been quicker. */
+    if (!app->service) {
+        unload_oldest(a);
+        r = service_load(a, a->job->serve.apps[place].name, app, &app->service, e);
+        a->n_loaded += r >= 0;
+    }
+    if (r >= 0)
+        *ret = engine_service_ref(app->service);
+    atomic_store(&app->used, atomic_fetch_add(&a->clock, 1));
     pthread_rwlock_unlock(&a->lock);
-    return s;
+    return r;
 }
 
-int apps_reload(struct apps *a, size_t app, struct err *e)
+int apps_service(struct apps *a, size_t place, struct engine_service **ret, struct err *e)
 {
-    const struct serve_app *spec = &a->job->serve.apps[app];
+    struct app *app = &a->list[place];
+    struct engine_service *s = NULL;
+
+    pthread_rwlock_rdlock(&a->lock);
+    if (app->service)
+        s = engine_service_ref(app->service);
+    pthread_rwlock_unlock(&a->lock);
+    if (!s)
+        return load_again(a, place, ret, e);
+    /* With few programs none is ever unloaded, and nobody needs to know which was used. */
+    if (a->job->serve.n_apps > LOADED_LIMIT)
+        atomic_store(&app->used, atomic_fetch_add(&a->clock, 1));
+    *ret = s;
+    return 0;
+}
+
+int apps_reload(struct apps *a, size_t place, struct err *e)
+{
+    const struct serve_app *spec = &a->job->serve.apps[place];
     autofd fd = open(spec->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    struct engine_service *made = NULL, *old;
+    struct app made;
 
     if (fd < 0)
         return err_errno(e, -errno, "NotFound", "cannot open '%s'", spec->path);
-    TRY(load(a, spec, fd, &made, e));
+    TRY(app_open(a, spec, fd, &made, e));
     pthread_rwlock_wrlock(&a->lock);
-    old = a->services[app];
-    a->services[app] = made;
+    app_set(a, place, &made);
     pthread_rwlock_unlock(&a->lock);
-    engine_service_unref(old);
     return 0;
 }

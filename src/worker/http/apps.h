@@ -21,8 +21,9 @@ int apps_new(const struct guest_job *j, struct cache *cache, struct apps **ret, 
 void apps_free(struct apps *a);
 DEFINE_AUTO(apps);
 
-/* A reference to the program's service as it is now. From any thread. */
-struct engine_service *apps_service(struct apps *a, size_t app);
+/* A reference to the program's service as it is now. From any thread. Fails only where its machine
+ * code could not be mapped again. */
+int apps_service(struct apps *a, size_t app, struct engine_service **ret, struct err *e);
 
 /* Opens program number `app` by its path again; on failure it stays what it was. */
 int apps_reload(struct apps *a, size_t app, struct err *e);

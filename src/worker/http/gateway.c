@@ -43,6 +43,7 @@ static const struct engine_answer answers[ENGINE_REQUEST_ENDS] = {
     [ENGINE_OVERLOADED] = {503, "Overloaded",       true },
     [ENGINE_CLIENT_GONE] = {499, "ClientGone",       false},
     [ENGINE_BAD_REQUEST] = {400, "BadRequest",       false},
+    [ENGINE_HEAD_TOO_LARGE] = {431, "HeadersTooLarge",  false},
 };
 
 /* What is kept of a request's head for the record of its end. One block with its texts. */
@@ -56,6 +57,52 @@ struct note {
 static struct text text_from(struct engine_text t)
 {
     return (struct text){t.data, t.len};
+}
+
+/* ---- Failures in the log ---- */
+
+/* Counts those that are not logged because there are too many; says so once they can be. */
+static bool may_log(struct gateway *g, uint64_t *ret_hidden)
+{
+    uint64_t second = clock_monotonic_ns() / 1000000000u;
+    bool is_allowed;
+
+    pthread_mutex_lock(&g->lock);
+    if (second != g->second) {
+        g->second = second;
+        g->n_logged = 0;
+    }
+    is_allowed = g->n_logged < FAILURES_PER_SECOND;
+    *ret_hidden = 0;
+    if (is_allowed) {
+        g->n_logged++;
+        *ret_hidden = g->n_hidden;
+        g->n_hidden = 0;
+    } else {
+        g->n_hidden++;
+    }
+    pthread_mutex_unlock(&g->lock);
+    return is_allowed;
+}
+
+/* One line, the backtrace's lines too. */
+static void failure_log(struct gateway *g, const char *name, const char *id, const char *reason,
+                        const char *trap, const char *detail)
+{
+    autobuf line = BUF_INIT;
+    uint64_t n_hidden;
+
+    if (!may_log(g, &n_hidden))
+        return;
+    for (const char *c = detail; *c; c++)
+        if (*c == '\n')
+            buf_addstr(&line, ";");
+        else if (*c != ' ' || !line.len || line.data[line.len - 1] != ' ')
+            buf_addc(&line, *c);
+    if (n_hidden)
+        log_warn("serve: %llu more failed requests were not logged", (unsigned long long)n_hidden);
+    log_error("serve: %s: request %s: %s%s%s%s%s", name, id, reason, trap[0] ? ": " : "", trap,
+              line.len ? ": " : "", buf_str(&line));
 }
 
 /* ---- The beginning ---- */
@@ -143,6 +190,7 @@ static void dispatch(void *ctx, unsigned thread, const struct engine_request *r,
 {
     struct gateway *g = ctx;
     size_t app = g->job->serve.n_apps;
+    struct err e = ERR_INIT;
 
     (void)thread;
     request_id_fill(r, ret->request_id);
@@ -155,8 +203,12 @@ static void dispatch(void *ctx, unsigned thread, const struct engine_request *r,
 
         if (found >= 0) {
             app = (size_t)found;
-            ret->service = apps_service(g->apps, app);
             ret->route_len = strlen(g->job->serve.apps[app].route);
+            if (apps_service(g->apps, app, &ret->service, &e) < 0) {
+                ret->status = 500;
+                ret->reason = e.reason;
+                failure_log(g, g->names[app], ret->request_id, e.reason, "", e.msg);
+            }
         } else {
             ret->status = 404;
             ret->reason = "NoRoute";
@@ -166,50 +218,6 @@ static void dispatch(void *ctx, unsigned thread, const struct engine_request *r,
 }
 
 /* ---- The end ---- */
-
-/* Counts those that are not logged because there are too many; says so once they can be. */
-static bool may_log(struct gateway *g, uint64_t *ret_hidden)
-{
-    uint64_t second = clock_monotonic_ns() / 1000000000u;
-    bool is_allowed;
-
-    pthread_mutex_lock(&g->lock);
-    if (second != g->second) {
-        g->second = second;
-        g->n_logged = 0;
-    }
-    is_allowed = g->n_logged < FAILURES_PER_SECOND;
-    *ret_hidden = 0;
-    if (is_allowed) {
-        g->n_logged++;
-        *ret_hidden = g->n_hidden;
-        g->n_hidden = 0;
-    } else {
-        g->n_hidden++;
-    }
-    pthread_mutex_unlock(&g->lock);
-    return is_allowed;
-}
-
-/* One line, the backtrace's lines too. */
-static void failure_log(struct gateway *g, const char *name, const char *id, const char *reason,
-                        const char *trap, const char *detail)
-{
-    autobuf line = BUF_INIT;
-    uint64_t n_hidden;
-
-    if (!may_log(g, &n_hidden))
-        return;
-    for (const char *c = detail; *c; c++)
-        if (*c == '\n')
-            buf_addstr(&line, ";");
-        else if (*c != ' ' || !line.len || line.data[line.len - 1] != ' ')
-            buf_addc(&line, *c);
-    if (n_hidden)
-        log_warn("serve: %llu more failed requests were not logged", (unsigned long long)n_hidden);
-    log_error("serve: %s: request %s: %s%s%s%s%s", name, id, reason, trap[0] ? ": " : "", trap,
-              line.len ? ": " : "", buf_str(&line));
-}
 
 /* What the operator should know of; the client's faults are in the access log. */
 static bool is_guests_fault(enum engine_request_end end)
@@ -229,6 +237,7 @@ static bool is_guests_fault(enum engine_request_end end)
     case ENGINE_OVERLOADED:
     case ENGINE_CLIENT_GONE:
     case ENGINE_BAD_REQUEST:
+    case ENGINE_HEAD_TOO_LARGE:
     case ENGINE_REQUEST_ENDS:
         break;
     }
@@ -270,6 +279,17 @@ static void ended(void *ctx, unsigned thread, void *user, const char *request_id
     if (g->log)
         access_log(g, n, name, request_id, r);
     free(n);
+}
+
+static void refused(void *ctx, unsigned thread, struct engine_text peer,
+                    const struct engine_record *r)
+{
+    struct gateway *g = ctx;
+    struct note n = {.app = g->job->serve.n_apps, .record = {.peer = text_from(peer)}};
+
+    figures_add(g->figures, thread, n.app, r);
+    if (g->log)
+        access_log(g, &n, "-", NULL, r);
 }
 
 static void failed(void *ctx, const char *what)
@@ -418,6 +438,7 @@ void gateway_attach(struct gateway *g, struct engine_server_options *o)
     o->callbacks = (struct engine_server_callbacks){.ctx = g,
                                                     .dispatch = dispatch,
                                                     .ended = ended,
+                                                    .refused = refused,
                                                     .metrics = metrics,
                                                     .cgi_environment = environment,
                                                     .cgi_head = head,

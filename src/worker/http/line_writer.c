@@ -1,12 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/http/line_writer.h"
 
+#include <limits.h>
+#include <poll.h>
 #include <pthread.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
 
-#include "base/fds.h"
+#include "base/clock.h"
+
+/* What the reader has not taken this long after the end is lost. */
+#define END_NS UINT64_C(1000000000)
 
 struct line_writer {
-    int fd;
+    int fd, end_fd; /* end_fd: eventfd, readable once it is ending */
+    bool is_regular;
     size_t limit_bytes;
     pthread_t thread;
     pthread_mutex_t lock;
@@ -16,6 +24,50 @@ struct line_writer {
     bool is_ending, is_broken;
 };
 
+/* Waits until the descriptor takes something; false once it is ending and its time is over. The
+ * descriptor is shared with other processes, so it is never made non-blocking. */
+static bool wait_to_write(const struct line_writer *w, uint64_t *deadline)
+{
+    struct pollfd p[2] = {
+        {.fd = w->fd,     .events = POLLOUT},
+        {.fd = w->end_fd, .events = POLLIN }
+    };
+
+    for (;;) {
+        if (*deadline && clock_monotonic_ns() >= *deadline)
+            return false;
+        p[1].fd = *deadline ? -1 : w->end_fd;
+        poll(p, 2, clock_wait_ms(*deadline));
+        if (p[0].revents)
+            return true;
+        if (p[1].revents)
+            *deadline = clock_monotonic_ns() + END_NS;
+    }
+}
+
+/* False when nobody reads any more, or not in time. */
+static bool lines_write(const struct line_writer *w, const struct buf *lines)
+{
+    uint64_t deadline = 0;
+
+    for (size_t done = 0; done < lines->len;) {
+        size_t len = lines->len - done;
+        ssize_t n;
+
+        if (!w->is_regular) {
+            if (!wait_to_write(w, &deadline))
+                return false;
+            /* A pipe that is writable takes this much without blocking (pipe(7)). */
+            len = len < PIPE_BUF ? len : PIPE_BUF;
+        }
+        n = write(w->fd, lines->data + done, len);
+        if (n < 0 && errno != EINTR && errno != EAGAIN)
+            return false;
+        done += n > 0 ? (size_t)n : 0;
+    }
+    return true;
+}
+
 static void *write_all(void *arg)
 {
     struct line_writer *w = arg;
@@ -24,8 +76,7 @@ static void *write_all(void *arg)
     pthread_mutex_lock(&w->lock);
     for (;;) {
         struct buf swapped;
-        struct err e = ERR_INIT;
-        int r;
+        bool is_written;
 
         while (!w->waiting.len && !w->is_ending)
             pthread_cond_wait(&w->is_filled, &w->lock);
@@ -35,11 +86,13 @@ static void *write_all(void *arg)
         w->waiting = taken;
         taken = swapped;
         pthread_mutex_unlock(&w->lock);
-        r = fd_write_all(w->fd, taken.data, taken.len, &e);
+        is_written = lines_write(w, &taken);
         buf_clear(&taken);
         pthread_mutex_lock(&w->lock);
-        if (r < 0)
-            w->is_broken = true; /* nobody reads any more: what comes is only counted */
+        if (!is_written) {
+            w->is_broken = true; /* what comes is only counted */
+            buf_clear(&w->waiting);
+        }
     }
     pthread_mutex_unlock(&w->lock);
     buf_done(&taken);
@@ -49,14 +102,22 @@ static void *write_all(void *arg)
 int line_writer_new(int fd, size_t limit_bytes, struct line_writer **ret, struct err *e)
 {
     struct line_writer *w = xcalloc(1, sizeof(*w));
+    struct stat st;
     int r;
 
+    w->end_fd = eventfd(0, EFD_CLOEXEC);
+    if (w->end_fd < 0) {
+        free(w);
+        return err_errno(e, -errno, "StartFailed", "cannot make an eventfd for the log");
+    }
     w->fd = fd;
+    w->is_regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
     w->limit_bytes = limit_bytes;
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->is_filled, NULL);
     r = pthread_create(&w->thread, NULL, write_all, w);
     if (r) {
+        close(w->end_fd);
         free(w);
         return err_errno(e, -r, "StartFailed", "cannot start a thread for the log");
     }
@@ -89,12 +150,17 @@ uint64_t line_writer_lost(struct line_writer *w)
 
 void line_writer_free(struct line_writer *w)
 {
+    uint64_t one = 1;
+
+    if (write(w->end_fd, &one, sizeof(one)) < 0)
+        BUG_ON(errno != EAGAIN);
     pthread_mutex_lock(&w->lock);
     w->is_ending = true;
     pthread_cond_signal(&w->is_filled);
     pthread_mutex_unlock(&w->lock);
     pthread_join(w->thread, NULL);
     buf_done(&w->waiting);
+    close(w->end_fd);
     pthread_cond_destroy(&w->is_filled);
     pthread_mutex_destroy(&w->lock);
     free(w);

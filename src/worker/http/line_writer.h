@@ -22,6 +22,6 @@ void line_writer_add(struct line_writer *w, const struct buf *line);
 
 uint64_t line_writer_lost(struct line_writer *w); /* lines */
 
-/* Writes what is left, waits for it, and ends. */
+/* Writes what is left, as far as the reader takes it within a second, and ends. */
 void line_writer_free(struct line_writer *w);
 DEFINE_AUTO(line_writer);

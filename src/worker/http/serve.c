@@ -213,6 +213,9 @@ static int server_open(struct serving *s, struct err *e)
             .fd = (int)spec->metrics_fd, .kind = ENGINE_LISTEN_METRICS, .thread = 0};
     gateway_attach(s->gateway, &o);
     TRY(engine_server_new(&o, &s->server, e));
+    /* The engine has its own, which it closes to refuse what comes while it drains. */
+    for (size_t i = 0; i < o.n_listeners; i++)
+        close(listeners[i].fd);
     gateway_server_set(s->gateway, s->server);
     return tls_load(s, e);
 }
@@ -251,6 +254,7 @@ int job_serve(struct guest_job *j)
     size_t failed;
     int status;
 
+    engine_heap_quick();
     if (signal_fd < 0) {
         err_errno(&e, -errno, "StartFailed", "cannot wait for signals");
         return job_fail(j, "signalfd", &e);

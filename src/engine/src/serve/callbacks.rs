@@ -2,8 +2,8 @@
 //! What is asked of C, and the structs in which it is asked (serve.h).
 
 use super::connection::Connection;
-use super::request::ENDS;
 use super::service::Service;
+use super::shared::ENDS;
 use crate::err::CErr;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Version};
 use hyper::body::{Body, Incoming};
@@ -162,8 +162,8 @@ pub struct CgiHead {
 }
 
 type Dispatch = unsafe extern "C" fn(*mut c_void, c_uint, *const CRequest, *mut CDispatch);
-type Ended =
-    unsafe extern "C" fn(*mut c_void, c_uint, *mut c_void, *const c_char, *const CRecord);
+type Ended = unsafe extern "C" fn(*mut c_void, c_uint, *mut c_void, *const c_char, *const CRecord);
+type Refused = unsafe extern "C" fn(*mut c_void, c_uint, CText, *const CRecord);
 type AddText = unsafe extern "C" fn(*mut c_void, *const c_char, usize);
 type Metrics = unsafe extern "C" fn(*mut c_void, AddText, *mut c_void);
 type AddVariable = unsafe extern "C" fn(*mut c_void, *const c_char);
@@ -186,6 +186,7 @@ pub struct Callbacks {
     ctx: *mut c_void,
     dispatch: Dispatch,
     ended: Ended,
+    refused: Refused,
     metrics: Metrics,
     cgi_environment: CgiEnvironment,
     cgi_head: CgiHeadRead,
@@ -229,6 +230,11 @@ impl Callbacks {
     pub fn ended(&self, thread: usize, d: &CDispatch, record: &CRecord) {
         let id = d.request_id.as_ptr();
         unsafe { (self.ended)(self.ctx, thread as c_uint, d.user, id, record) }
+    }
+
+    pub fn refused(&self, thread: usize, peer: &str, record: &CRecord) {
+        let peer = CText::new(peer.as_bytes());
+        unsafe { (self.refused)(self.ctx, thread as c_uint, peer, record) }
     }
 
     pub fn metrics(&self) -> Vec<u8> {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One connection: what it waits for and since when, its encryption, and its end.
 
+use super::ledger::refused;
 use super::request::answer;
 use super::server::Thread;
 use super::stream::{Stream, Watched};
@@ -61,6 +62,10 @@ impl Connection {
 
     fn is(&self, phase: Phase) -> bool {
         self.phase.load(Relaxed) == phase as u8
+    }
+
+    pub fn is_http2(&self) -> bool {
+        self.is_http2.load(Relaxed)
     }
 
     pub fn begin_request(&self, version: http::Version) {
@@ -168,15 +173,22 @@ async fn serve_stream(thread: Arc<Thread>, connection: Arc<Connection>, stream: 
     };
     let mut served = pin!(builder.serve_connection(io, service));
     let mut is_told = false;
-    poll_fn(|cx| {
+    let ended = poll_fn(|cx| {
         if !is_told && thread.server.is_draining() {
             is_told = true;
             served.as_mut().graceful_shutdown();
         }
-        // How a connection ends is the client's business: what it asked was recorded.
-        served.as_mut().poll(cx).map(|_| ())
+        served.as_mut().poll(cx)
     })
     .await;
+    // How a connection ends is the client's business: what it asked was recorded. But for what was
+    // no request at all.
+    if let Err(e) = ended
+        && let Some(e) = e.downcast_ref::<hyper::Error>()
+        && e.is_parse()
+    {
+        refused(&thread, &connection.peer, e.is_parse_too_large());
+    }
 }
 
 fn builder(thread: &Thread) -> Builder<TokioExecutor> {
@@ -187,8 +199,7 @@ fn builder(thread: &Thread) -> Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .header_read_timeout(None)
         .max_buf_size(header_bytes.max(8192))
-        .max_headers(usize::try_from(limits.headers).unwrap_or(usize::MAX))
-        .pipeline_flush(true);
+        .max_headers(usize::try_from(limits.headers).unwrap_or(usize::MAX));
     b.http2()
         .timer(TokioTimer::new())
         .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Answering HTTP requests. The C interface of serve.h; the contracts are documented there.
 
+mod answer;
 mod callbacks;
 mod cgi;
 mod connection;
-pub mod request;
+mod ledger;
+mod request;
 mod run;
 mod server;
 mod service;
+pub mod shared;
 mod stream;
 mod ticker;
 mod tls;

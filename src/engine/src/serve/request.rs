@@ -1,159 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-//! From the head of a request to the end of its response, and the record of both.
+//! From the head of a request to the guest that answers it.
 
-use super::callbacks::{CDispatch, CRecord, CRequest};
+use super::answer::{Answer, refuse, respond_with};
+use super::callbacks::CRequest;
 use super::connection::Connection;
-use super::run::{Finish, Run, Task};
+use super::ledger::Ledger;
+use super::run::{Run, Task};
 use super::server::Thread;
-use super::service::Service;
-use super::ticker::Lane;
-use crate::trap;
+use super::shared::{End, Shared};
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, RETRY_AFTER};
-use http::{Request, Response, StatusCode, Version};
+use http::header::{HOST, HeaderName, HeaderValue};
+use http::{Method, Request, Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::ffi::{CStr, CString};
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::atomic::{
-    AtomicU8, AtomicU64,
-    Ordering::{Acquire, Relaxed, Release},
-};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Instant;
-use tokio::sync::{Notify, OwnedSemaphorePermit, TryAcquireError};
-use wasmtime_wasi_http::{Error, WasiBody};
+use tokio::sync::{OwnedSemaphorePermit, TryAcquireError};
+use wasmtime_wasi_http::Error;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-
-/// Rounds in which a response may become complete before its head is sent.
-const EAGER_ROUNDS: usize = 4;
-const EAGER_BYTES: usize = 64 << 10;
-
-/// `enum engine_request_end`.
-#[repr(u8)]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum End {
-    Answered,
-    Dispatched,
-    Trapped,
-    OutOfMemory,
-    TimedOut,
-    CpuExceeded,
-    NotAnswered,
-    GuestError,
-    BadAnswer,
-    BodyTooLarge,
-    Overloaded,
-    ClientGone,
-    BadRequest,
-}
-
-pub const ENDS: usize = 13;
-
-impl End {
-    fn from_number(n: u8) -> Option<Self> {
-        [Self::CpuExceeded, Self::BodyTooLarge, Self::BadAnswer].into_iter().find(|e| *e as u8 == n)
-    }
-}
-
-fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
-    m.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What the parts of one request have in common: the guest's run, its store, and both bodies.
-pub struct Shared {
-    started: Instant,
-    answer: Mutex<Option<Result<Response<WasiBody>, String>>>,
-    cut: AtomicU8, // 0, or why the guest was ended from outside
-    busy_ns: AtomicU64,
-    resumed_ns: AtomicU64,
-    request_bytes: AtomicU64,
-    body_gone: Notify,
-}
-
-impl Shared {
-    fn new() -> Arc<Self> {
-        Arc::new(Self {
-            started: Instant::now(),
-            answer: Mutex::new(None),
-            cut: AtomicU8::new(0),
-            busy_ns: AtomicU64::new(0),
-            resumed_ns: AtomicU64::new(0),
-            request_bytes: AtomicU64::new(0),
-            body_gone: Notify::new(),
-        })
-    }
-
-    fn age_ns(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
-    }
-
-    pub fn resume(&self) {
-        self.resumed_ns.store(self.age_ns(), Relaxed);
-    }
-
-    pub fn pause(&self) {
-        self.busy_ns.store(self.busy(), Relaxed);
-    }
-
-    /// Nanoseconds that the guest has had, with those since it was last resumed.
-    fn busy(&self) -> u64 {
-        let since = self.age_ns().saturating_sub(self.resumed_ns.load(Relaxed));
-        self.busy_ns.load(Relaxed) + since
-    }
-
-    /// The first answer counts.
-    pub fn answer(&self, answer: Result<Response<WasiBody>, String>) {
-        lock(&self.answer).get_or_insert(answer);
-    }
-
-    /// What was to be an answer is none.
-    pub fn answer_badly(&self, why: String) {
-        self.cut_off(End::BadAnswer);
-        self.answer(Err(why));
-    }
-
-    fn take_answer(&self) -> Option<Result<Response<WasiBody>, String>> {
-        lock(&self.answer).take()
-    }
-
-    fn cut_off(&self, why: End) {
-        self.cut.store(why as u8, Release);
-    }
-
-    pub fn cut(&self) -> Option<End> {
-        End::from_number(self.cut.load(Acquire))
-    }
-
-    /// Waits until the body of the response was sent or dropped.
-    pub async fn body_gone(&self) {
-        self.body_gone.notified().await;
-    }
-}
-
-/// What a guest's time is counted by.
-pub struct Slice {
-    pub shared: Arc<Shared>,
-    pub lane: Arc<Lane>,
-    pub cpu_ns: u64,
-}
-
-impl Slice {
-    pub fn is_used_up(&self) -> bool {
-        if self.cpu_ns == 0 || self.shared.busy() < self.cpu_ns {
-            return false;
-        }
-        self.shared.cut_off(End::CpuExceeded);
-        true
-    }
-}
 
 /// The body of a request on its way to the guest, counted and bounded.
 struct RequestBody {
@@ -194,87 +65,6 @@ impl Body for RequestBody {
     }
 }
 
-/// Tells C of a request's end, exactly once, when the last part that has to do with it is gone.
-struct Ledger {
-    thread: Arc<Thread>,
-    connection: Option<Arc<Connection>>, // until the response is complete
-    shared: Arc<Shared>,
-    dispatch: CDispatch,
-    permit: Option<OwnedSemaphorePermit>,
-    end: End,
-    status: u16,
-    is_cut: bool,
-    is_complete: bool,
-    response_bytes: u64,
-    service: Option<Arc<Service>>,
-    finish: Finish,
-    detail: String,
-}
-
-impl Ledger {
-    fn reply(&self) -> &super::callbacks::CAnswer {
-        &self.thread.server.answers[self.end as usize]
-    }
-
-    /// The response is over; the guest may not be.
-    fn close(&mut self) {
-        self.shared.body_gone.notify_one();
-        if let Some(c) = self.connection.take() {
-            c.end_request();
-        }
-    }
-
-    fn take_finish(&mut self, finish: Finish) {
-        if let Some(end) = finish.end {
-            self.end = end;
-        } else if let Some(e) = &finish.error {
-            self.end = if finish.memory_refused || trap::classify(e).0 == "MemoryLimit" {
-                End::OutOfMemory
-            } else {
-                End::Trapped
-            };
-        }
-        self.finish = finish;
-    }
-}
-
-impl Drop for Ledger {
-    fn drop(&mut self) {
-        self.close();
-        if !self.is_complete && self.end == End::Answered {
-            self.end = End::ClientGone;
-        }
-        let (name, detail) = match (&self.finish.error, &self.service) {
-            (Some(e), Some(service)) if self.finish.end.is_none() => {
-                let (name, sentence, _) = trap::classify(e);
-                (name, sentence + &trap::backtrace(e, &service.name))
-            }
-            _ => (String::new(), std::mem::take(&mut self.detail)),
-        };
-        let c_text = |s: String| CString::new(s.replace('\0', "\u{fffd}")).unwrap_or_default();
-        let (name, detail) = (c_text(name), c_text(detail));
-        let reason = match self.end {
-            End::Answered => std::ptr::null(),
-            End::Dispatched => self.dispatch.reason,
-            _ => self.reply().reason,
-        };
-        let record = CRecord {
-            end: self.end as i32,
-            status: u32::from(self.status),
-            reason,
-            is_cut: self.is_cut,
-            request_bytes: self.shared.request_bytes.load(Relaxed),
-            response_bytes: self.response_bytes,
-            duration_ns: self.shared.age_ns(),
-            busy_ns: self.shared.busy_ns.load(Relaxed),
-            memory_peak_bytes: self.finish.memory_peak,
-            trap: name.as_ptr(),
-            detail: detail.as_ptr(),
-        };
-        self.thread.server.callbacks.ended(self.thread.index, &self.dispatch, &record);
-    }
-}
-
 /// Answers one request of a connection.
 pub async fn answer(
     thread: Arc<Thread>,
@@ -292,21 +82,8 @@ pub async fn answer(
         _ => Ok(Vec::new()),
     };
     let body_bytes = seen.body_bytes();
-    let mut ledger = Ledger {
-        thread: thread.clone(),
-        connection: Some(connection.clone()),
-        shared: shared.clone(),
-        dispatch,
-        permit: None,
-        end: End::Answered,
-        status: 0,
-        is_cut: false,
-        is_complete: false,
-        response_bytes: 0,
-        service: service.clone(),
-        finish: Finish::default(),
-        detail: String::new(),
-    };
+    let is_head = request.method() == Method::HEAD;
+    let mut ledger = Ledger::new(&thread, &connection, &shared, dispatch, service.clone(), is_head);
     if let Some(why) = faulty {
         ledger.end = End::BadRequest;
         ledger.detail = why.to_string();
@@ -329,13 +106,13 @@ pub async fn answer(
         return Ok(refuse(ledger));
     }
     let deadline = thread.server.deadline(shared.started);
-    match admit(&thread, deadline).await {
-        Ok(permit) => ledger.permit = Some(permit),
+    let permit = match admit(&thread, deadline).await {
+        Ok(permit) => permit,
         Err(end) => {
             ledger.end = end;
             return Ok(refuse(ledger));
         }
-    }
+    };
     let traceparent = ledger.dispatch.traceparent();
     if let Some(value) = &traceparent {
         request.headers_mut().insert(TRACEPARENT, value.clone());
@@ -347,7 +124,7 @@ pub async fn answer(
     });
     let is_tls = connection.is_tls;
     let task = Task { thread, service, shared, request, is_tls, traceparent, cgi_env };
-    Ok(respond(Run::new(task, deadline), ledger).await)
+    Ok(respond(Run::new(task, deadline, permit), ledger).await)
 }
 
 /// What the parser lets through and the standard does not: RFC 9112, 3.2 (Host) and 6.1 (both
@@ -457,239 +234,5 @@ async fn respond(mut run: Run, mut ledger: Ledger) -> Response<Answer> {
             return refuse(ledger);
         }
     };
-    let (head, body) = response.into_parts();
-    let mut stream = Stream { run, body, ready: VecDeque::new(), is_over: false };
-    poll_fn(|cx| Poll::Ready(stream.hurry(cx, &mut ledger))).await;
-    if ledger.end != End::Answered {
-        return refuse(ledger);
-    }
-    ledger.status = head.status.as_u16();
-    let mut response = Response::from_parts(head, stream.into_answer(ledger));
-    mark(&mut response);
-    response
-}
-
-fn mark(response: &mut Response<Answer>) {
-    let id = response.body().ledger.dispatch.request_id();
-    if let Some(id) = id {
-        response.headers_mut().insert(REQUEST_ID, id);
-    }
-}
-
-/// The answer to a request that the guest did not answer.
-fn refuse(mut ledger: Ledger) -> Response<Answer> {
-    let (status, reason, is_retryable) = match ledger.end {
-        End::Dispatched => (ledger.dispatch.status, ledger.dispatch.reason, false),
-        _ => {
-            let a = ledger.reply();
-            (a.status, a.reason, a.is_retryable)
-        }
-    };
-    let status = u16::try_from(status).ok().and_then(|s| StatusCode::from_u16(s).ok());
-    let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    // SAFETY: serve.h demands a word in static storage.
-    let reason = (!reason.is_null()).then(|| unsafe { CStr::from_ptr(reason) }.to_string_lossy());
-    let mut text = format!("{status}");
-    for more in reason.iter().map(|r| format!(": {r}")) {
-        text += &more;
-    }
-    if let Some(id) = ledger.dispatch.request_id() {
-        text += &format!(" (request {})", id.to_str().unwrap_or_default());
-    }
-    text += "\n";
-    ledger.status = status.as_u16();
-    let is_faulty = ledger.end == End::BadRequest;
-    let kind = Kind::Whole(Some(Bytes::from(text)));
-    let mut response = Response::new(Answer { kind, ledger });
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    if is_retryable {
-        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
-    }
-    if is_faulty {
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    mark(&mut response);
-    response
-}
-
-/// The body of a response, and with it what still has to do with the request.
-pub struct Answer {
-    kind: Kind,
-    ledger: Ledger,
-}
-
-enum Kind {
-    Whole(Option<Bytes>),
-    Stream(Stream),
-}
-
-/// A body that the guest is still writing.
-struct Stream {
-    run: Option<Run>,
-    body: WasiBody,
-    ready: VecDeque<Frame<Bytes>>,
-    is_over: bool,
-}
-
-impl Stream {
-    /// Takes what the guest can give without waiting, so that a small response is sent whole.
-    fn hurry(&mut self, cx: &mut Context<'_>, ledger: &mut Ledger) {
-        let mut bytes = 0;
-        for _ in 0..EAGER_ROUNDS {
-            match self.poll(cx, ledger) {
-                Poll::Ready(Some(Ok(frame))) => {
-                    bytes += frame.data_ref().map_or(0, Bytes::len);
-                    self.ready.push_back(frame);
-                    if bytes >= EAGER_BYTES {
-                        return;
-                    }
-                }
-                Poll::Ready(Some(Err(e))) => {
-                    if ledger.end == End::Answered {
-                        ledger.end = End::GuestError;
-                        ledger.detail = e.to_string();
-                    }
-                    return;
-                }
-                Poll::Ready(None) | Poll::Pending => return,
-            }
-        }
-    }
-
-    /// The next piece of the body, for which the guest may have to go on.
-    fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        ledger: &mut Ledger,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let broken = || Poll::Ready(Some(Err(Error::HttpResponseIncomplete)));
-        if self.is_over {
-            return Poll::Ready(None);
-        }
-        loop {
-            match Pin::new(&mut self.body).poll_frame(cx) {
-                Poll::Ready(None) => break,
-                Poll::Ready(frame) => return Poll::Ready(frame),
-                Poll::Pending => {}
-            }
-            let Some(run) = &mut self.run else { return Poll::Pending };
-            let Poll::Ready(finish) = run.poll(cx) else {
-                // It may have written since.
-                return match Pin::new(&mut self.body).poll_frame(cx) {
-                    Poll::Ready(None) => continue,
-                    polled => polled,
-                };
-            };
-            self.run = None;
-            ledger.take_finish(finish);
-            if ledger.end != End::Answered {
-                return broken();
-            }
-        }
-        // A guest that trapped leaves a body that seems to have ended.
-        self.is_over = true;
-        ledger.shared.body_gone.notify_one();
-        if let Some(run) = &mut self.run
-            && let Poll::Ready(finish) = run.poll(cx)
-        {
-            self.run = None;
-            ledger.take_finish(finish);
-        }
-        if ledger.end == End::Answered { Poll::Ready(None) } else { broken() }
-    }
-
-    fn into_answer(mut self, mut ledger: Ledger) -> Answer {
-        let is_plain = self.ready.iter().all(Frame::is_data) && self.ready.len() <= 1;
-        if !self.is_over || !is_plain {
-            return Answer { kind: Kind::Stream(self), ledger };
-        }
-        self.leave(&mut ledger);
-        let data = self.ready.pop_front().and_then(|f| f.into_data().ok());
-        Answer { kind: Kind::Whole(data), ledger }
-    }
-
-    /// Lets a guest that goes on after its response do so by itself.
-    fn leave(&mut self, ledger: &mut Ledger) {
-        let Some(mut run) = self.run.take() else { return };
-        let permit = ledger.permit.take();
-        let (thread, service) = (ledger.thread.clone(), ledger.service.clone());
-        tokio::spawn(async move {
-            let finish = poll_fn(|cx| run.poll(cx)).await;
-            drop(permit);
-            if let (Some(e), Some(service)) = (finish.error, service) {
-                let (name, sentence, _) = trap::classify(&e);
-                let trace = trap::backtrace(&e, &service.name);
-                let text = format!("{}: after its response: {name}: {sentence}{trace}", service.name);
-                thread.server.callbacks.failed(&text);
-            }
-        });
-    }
-}
-
-impl Answer {
-    /// The response is complete as far as the guest is concerned.
-    fn complete(&mut self) {
-        self.ledger.is_complete = true;
-        if let Kind::Stream(s) = &mut self.kind {
-            s.leave(&mut self.ledger);
-        }
-    }
-}
-
-impl Body for Answer {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let Self { kind, ledger } = &mut *self;
-        let polled = match kind {
-            Kind::Whole(data) => Poll::Ready(data.take().map(|d| Ok(Frame::data(d)))),
-            Kind::Stream(s) => match s.ready.pop_front() {
-                Some(frame) => Poll::Ready(Some(Ok(frame))),
-                None => s.poll(cx, ledger),
-            },
-        };
-        match &polled {
-            Poll::Ready(Some(Ok(frame))) => {
-                ledger.response_bytes += frame.data_ref().map_or(0, |d| d.len() as u64);
-                if matches!(kind, Kind::Whole(_)) {
-                    self.complete();
-                }
-            }
-            Poll::Ready(Some(Err(_))) => {
-                ledger.is_cut = true;
-                if ledger.end == End::Answered {
-                    ledger.end = End::GuestError;
-                }
-            }
-            Poll::Ready(None) => self.complete(),
-            Poll::Pending => {}
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        matches!(&self.kind, Kind::Whole(None))
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match &self.kind {
-            Kind::Whole(data) => SizeHint::with_exact(data.as_ref().map_or(0, |d| d.len() as u64)),
-            Kind::Stream(_) => SizeHint::default(),
-        }
-    }
-}
-
-impl Drop for Answer {
-    /// A response without a body to send, as to HEAD, is complete when it is dropped.
-    fn drop(&mut self) {
-        if matches!(&self.kind, Kind::Whole(_)) {
-            self.ledger.is_complete = true;
-        }
-    }
+    respond_with(response, run, ledger).await
 }

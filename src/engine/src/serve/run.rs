@@ -4,9 +4,9 @@
 //! sent.
 
 use super::cgi;
-use super::request::{End, Shared};
 use super::server::Thread;
 use super::service::{Kept, Proxy, Service, Target};
+use super::shared::{End, Shared};
 use super::ticker::Lane;
 use crate::state::State;
 use http::HeaderValue;
@@ -16,6 +16,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Sleep, sleep_until};
 use wasmtime::{Error, Store, format_err};
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode as P2Error, Scheme};
@@ -34,8 +35,9 @@ pub struct Run {
     future: Pin<Box<dyn Future<Output = Finish> + Send>>,
     shared: Arc<Shared>,
     lane: Arc<Lane>,
-    deadline: Option<Instant>,
+    pub deadline: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
+    _permit: OwnedSemaphorePermit, // to have an instance
 }
 
 /// What a guest is asked, and with which marks.
@@ -50,9 +52,10 @@ pub struct Task {
 }
 
 impl Run {
-    pub fn new(task: Task, deadline: Option<Instant>) -> Self {
+    pub fn new(task: Task, deadline: Option<Instant>, permit: OwnedSemaphorePermit) -> Self {
         let (shared, lane) = (task.shared.clone(), task.thread.lane.clone());
-        Self { future: Box::pin(run(task)), shared, lane, deadline, timer: None }
+        let future = Box::pin(run(task));
+        Self { future, shared, lane, deadline, timer: None, _permit: permit }
     }
 
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Finish> {
@@ -90,12 +93,7 @@ pub fn finish(store: &Store<State>, shared: &Shared, result: Result<(), Error>) 
     let error = result.err();
     // A trap explains why a CGI program wrote no response.
     let end = shared.cut().filter(|end| *end != End::BadAnswer || error.is_none());
-    Finish {
-        error,
-        end,
-        memory_refused: limiter.memory_refused,
-        memory_peak: limiter.memory_peak,
-    }
+    Finish { error, end, memory_refused: limiter.memory_refused, memory_peak: limiter.memory_peak }
 }
 
 async fn component(task: Task) -> Finish {
@@ -155,12 +153,27 @@ async fn answer_p2(
     proxy.wasi_http_incoming_handler().call_handle(store, request, out).await
 }
 
+/// A request of HTTP/1 names a path only; the guest is told of scheme and authority all the same.
+fn complete_uri(request: &mut http::Request<WasiBody>, is_tls: bool) {
+    let mut parts = request.uri().clone().into_parts();
+    if parts.authority.is_none() {
+        let host = request.headers().get(http::header::HOST).map(HeaderValue::as_bytes);
+        parts.authority = host.and_then(|h| http::uri::Authority::try_from(h).ok());
+    }
+    let scheme = if is_tls { http::uri::Scheme::HTTPS } else { http::uri::Scheme::HTTP };
+    parts.scheme = parts.authority.is_some().then_some(scheme);
+    if let Ok(uri) = http::Uri::from_parts(parts) {
+        *request.uri_mut() = uri;
+    }
+}
+
 async fn answer_p3(
     store: &mut Store<State>,
     proxy: &p3::bindings::Service,
     task: Task,
 ) -> Result<(), Error> {
-    let Task { shared, request, .. } = task;
+    let Task { shared, mut request, is_tls, .. } = task;
+    complete_uri(&mut request, is_tls);
     let hooks = &mut store.data_mut().hooks;
     let (request, sent) = p3::Request::from_http(hooks, request);
     store

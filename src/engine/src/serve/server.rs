@@ -16,13 +16,16 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use slab::Slab;
 use std::convert::Infallible;
 use std::ffi::c_int;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::pin::pin;
 use std::sync::atomic::{
     AtomicBool, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Notify, Semaphore};
@@ -85,7 +88,7 @@ pub struct Server {
     pub admission: Arc<Semaphore>,
     pub queued: AtomicU64,
     pub kept: Arc<AtomicU64>,
-    listeners: Vec<(CListener, OwnedFd)>,
+    listeners: Mutex<Vec<(CListener, OwnedFd)>>, // none any more once it drains
     locals: Vec<(Arc<Lane>, Arc<Gauge>, Arc<Wake>)>,
     places: Arc<Semaphore>,
     accepted: AtomicU64,
@@ -150,7 +153,7 @@ impl Server {
             admission: permits(o.limits.requests),
             queued: AtomicU64::new(0),
             kept: Arc::default(),
-            listeners: listeners.map_err(|e| unusable("a socket cannot be used", &e))?,
+            listeners: Mutex::new(listeners.map_err(|e| unusable("a socket cannot be used", &e))?),
             locals: lanes.into_iter().map(|l| (l, Arc::default(), Arc::default())).collect(),
             places: permits(o.limits.connections),
             accepted: AtomicU64::new(0),
@@ -187,6 +190,7 @@ impl Server {
 
     pub fn drain(&self) {
         self.is_draining.store(true, Release);
+        lock(&self.listeners).clear();
         self.locals.iter().for_each(|(_, _, wake)| wake.ends.notify_one());
     }
 
@@ -265,10 +269,20 @@ impl Listener {
                 let _ = s.set_nodelay(true);
                 (Stream::Tcp(s), peer_text(peer))
             }),
-            Self::Unix(l) => {
-                l.accept().await.map(|(s, _)| (Stream::Unix(s), "unix:".to_string()))
-            }
+            Self::Unix(l) => l.accept().await.map(|(s, _)| (Stream::Unix(s), "unix:".to_string())),
         }
+    }
+}
+
+impl Listener {
+    /// A connection that is there already.
+    async fn accept_now(&self) -> Option<std::io::Result<(Stream, String)>> {
+        let mut accept = pin!(self.accept());
+        poll_fn(|cx| match accept.as_mut().poll(cx) {
+            Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await
     }
 }
 
@@ -283,31 +297,43 @@ fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Thread {
     async fn run(self: &Arc<Self>) -> Result<()> {
-        let mut tasks = tokio::task::JoinSet::new();
-        for (listener, fd) in &self.server.listeners {
+        let failed = |e| unusable("a socket cannot be used", &e);
+        let mut listeners = Vec::new();
+        for (listener, fd) in lock(&self.server.listeners).iter() {
             let is_mine = match usize::try_from(listener.thread) {
                 Ok(thread) => thread == self.index,
                 Err(_) => listener.kind != METRICS || self.index == 0,
             };
-            if !is_mine {
-                continue;
+            if is_mine {
+                let socket = Listener::new(fd.try_clone().map_err(failed)?).map_err(failed)?;
+                listeners.push((Arc::new(socket), listener.kind));
             }
-            let failed = |e| unusable("a socket cannot be used", &e);
-            let socket = Listener::new(fd.try_clone().map_err(failed)?).map_err(failed)?;
-            tasks.spawn(self.clone().accept(socket, listener.kind));
         }
-        tasks.spawn(self.clone().watch());
+        let mut tasks = tokio::task::JoinSet::new();
+        for (socket, kind) in &listeners {
+            tasks.spawn(self.clone().accept(socket.clone(), *kind));
+        }
+        let watch = tokio::spawn(self.clone().watch());
         self.wake.ends.notified().await;
-        // What was accepted is served to its end; what was not goes to whoever else listens.
         tasks.shutdown().await;
+        // Who has connected before now is served as well; who comes later is refused.
+        for (socket, kind) in &listeners {
+            while let Some(Ok((stream, peer))) = socket.accept_now().await
+                && let Ok(place) = self.server.places.clone().try_acquire_owned()
+            {
+                self.take(stream, peer, *kind, place);
+            }
+        }
+        drop(listeners);
         lock(&self.connections).iter().for_each(|(_, c)| c.wake());
         while !self.server.is_stopping.load(Acquire) && !lock(&self.connections).is_empty() {
             self.wake.emptied.notified().await;
         }
+        watch.abort();
         Ok(())
     }
 
-    async fn accept(self: Arc<Self>, listener: Listener, kind: c_int) {
+    async fn accept(self: Arc<Self>, listener: Arc<Listener>, kind: c_int) {
         loop {
             // A connection more than allowed stays with the kernel until another one ends.
             let Ok(place) = self.server.places.clone().acquire_owned().await else { return };
@@ -324,25 +350,30 @@ impl Thread {
                     continue;
                 }
             };
-            self.server.accepted.fetch_add(1, Relaxed);
-            let connection = Arc::new(Connection::new(self.clone(), peer, kind == HTTPS));
-            let thread = self.clone();
-            let key = {
-                let mut all = lock(&self.connections);
-                if all.is_empty() {
-                    self.wake.accepted.notify_one();
-                }
-                all.insert(connection.clone())
-            };
-            tokio::spawn(async move {
-                let _leave = Leave { thread: &thread, key, _place: place };
-                if kind == METRICS {
-                    serve_metrics(&thread, stream).await;
-                } else {
-                    serve(thread.clone(), connection, stream).await;
-                }
-            });
+            self.take(stream, peer, kind, place);
         }
+    }
+
+    /// Serves a connection in a task of its own.
+    fn take(self: &Arc<Self>, stream: Stream, peer: String, kind: c_int, place: Place) {
+        self.server.accepted.fetch_add(1, Relaxed);
+        let connection = Arc::new(Connection::new(self.clone(), peer, kind == HTTPS));
+        let thread = self.clone();
+        let key = {
+            let mut all = lock(&self.connections);
+            if all.is_empty() {
+                self.wake.accepted.notify_one();
+            }
+            all.insert(connection.clone())
+        };
+        tokio::spawn(async move {
+            let _leave = Leave { thread: &thread, key, _place: place };
+            if kind == METRICS {
+                serve_metrics(&thread, stream).await;
+            } else {
+                serve(thread.clone(), connection, stream).await;
+            }
+        });
     }
 
     /// Ends connections that have waited too long. Sleeps until the next one might have, and
@@ -368,11 +399,14 @@ impl Thread {
     }
 }
 
+/// Among the connections that may be open.
+type Place = tokio::sync::OwnedSemaphorePermit;
+
 /// Takes a connection off the list, however it ended.
 struct Leave<'a> {
     thread: &'a Thread,
     key: usize,
-    _place: tokio::sync::OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Drop for Leave<'_> {

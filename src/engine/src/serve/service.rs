@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A program with its grants, ready to answer requests.
 
-use super::request::{Shared, Slice};
 use super::server::{Server, Thread};
+use super::shared::{Shared, Slice};
 use super::ticker::Lane;
 use crate::code::Code;
 use crate::err::{Failure, Result};
@@ -102,11 +102,7 @@ fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Service {
     /// # Safety
     /// `o` is as serve.h describes it.
-    pub unsafe fn new(
-        engine: &Engine,
-        code: &Code,
-        o: &ServiceOptions,
-        ) -> Result<Self> {
+    pub unsafe fn new(engine: &Engine, code: &Code, o: &ServiceOptions) -> Result<Self> {
         let name = unsafe { text(o.name, || "the name".into()) }?.to_string();
         let unfit = |e: wasmtime::Error| {
             Failure::new(libc::ENOENT, c"NoSuchExport", format!("it cannot answer: {e:#}"))
@@ -170,7 +166,9 @@ impl Service {
         let local = self.local(thread);
         let client = match self.target {
             Target::Cgi(_) => None,
-            _ => Some(local.client.get_or_init(|| Arc::new(Client::new(self.grants.network))).clone()),
+            _ => Some(
+                local.client.get_or_init(|| Arc::new(Client::new(self.grants.network))).clone(),
+            ),
         };
         Hooks::new(self.grants.network, client)
     }

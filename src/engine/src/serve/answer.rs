@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The response: what the guest writes, for as long as it writes, or what is said in its place.
+
+use super::ledger::Ledger;
+use super::run::{Finish, Run};
+use super::shared::{End, lock};
+use crate::trap;
+use bytes::Bytes;
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+};
+use http::{Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use std::collections::VecDeque;
+use std::ffi::CStr;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use tokio::task::AbortHandle;
+use wasmtime_wasi_http::{Error, WasiBody};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Rounds in which a response may become complete before its head is sent.
+const EAGER_ROUNDS: usize = 4;
+const EAGER_BYTES: usize = 64 << 10;
+
+/// The guest's response, whole if it is complete already.
+pub async fn respond_with(
+    response: Response<WasiBody>,
+    run: Option<Run>,
+    mut ledger: Ledger,
+) -> Response<Answer> {
+    let (head, body) = response.into_parts();
+    let going = Going::Here(run);
+    let mut stream = Stream { going, body, ready: VecDeque::new(), is_over: false, expiry: None };
+    poll_fn(|cx| Poll::Ready(stream.hurry(cx, &mut ledger))).await;
+    // Nothing was sent yet, so whatever went wrong can still be said.
+    if ledger.end != End::Answered {
+        return refuse(ledger);
+    }
+    ledger.status = head.status.as_u16();
+    let mut response = Response::from_parts(head, stream.into_answer(ledger));
+    mark(&mut response);
+    response
+}
+
+fn mark(response: &mut Response<Answer>) {
+    let answer = response.body_mut();
+    let (id, is_head) = (answer.ledger.dispatch.request_id(), answer.ledger.is_head);
+    if let Some(id) = id {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    let status = response.status();
+    if is_head || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED {
+        let length = response.body_mut().empty();
+        if let (true, Some(n)) = (is_head, length) {
+            response.headers_mut().entry(CONTENT_LENGTH).or_insert(n.into());
+        }
+    }
+}
+
+/// The answer to a request that the guest did not answer.
+pub fn refuse(mut ledger: Ledger) -> Response<Answer> {
+    let (status, reason, is_retryable) = match ledger.end {
+        End::Dispatched => (ledger.dispatch.status, ledger.dispatch.reason, false),
+        _ => {
+            let a = ledger.reply();
+            (a.status, a.reason, a.is_retryable)
+        }
+    };
+    let status = u16::try_from(status).ok().and_then(|s| StatusCode::from_u16(s).ok());
+    let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    // SAFETY: serve.h demands a word in static storage.
+    let reason = (!reason.is_null()).then(|| unsafe { CStr::from_ptr(reason) }.to_string_lossy());
+    let mut text = format!("{status}");
+    for more in reason.iter().map(|r| format!(": {r}")) {
+        text += &more;
+    }
+    if let Some(id) = ledger.dispatch.request_id() {
+        text += &format!(" (request {})", id.to_str().unwrap_or_default());
+    }
+    text += "\n";
+    ledger.status = status.as_u16();
+    let is_faulty = ledger.end == End::BadRequest;
+    let kind = Kind::Whole(Some(Bytes::from(text)));
+    let mut response = Response::new(Answer { kind, ledger });
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    if is_retryable {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    if is_faulty {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    mark(&mut response);
+    response
+}
+
+/// The body of a response, and with it what still has to do with the request.
+pub struct Answer {
+    kind: Kind,
+    ledger: Ledger,
+}
+
+enum Kind {
+    Whole(Option<Bytes>),
+    Stream(Stream),
+    /// Where HTTP allows no body (RFC 9110, 6.4.1).
+    Empty,
+}
+
+/// A body that the guest is still writing.
+struct Stream {
+    going: Going,
+    body: WasiBody,
+    ready: VecDeque<Frame<Bytes>>,
+    is_over: bool,
+    expiry: Option<AbortHandle>,
+}
+
+/// A run that may go on.
+enum Going {
+    Here(Option<Run>),
+    /// Where its time may end while nobody asks for more of the response.
+    Timed(Arc<Mutex<Option<Run>>>),
+}
+
+impl Going {
+    fn with<T>(&mut self, f: impl FnOnce(&mut Option<Run>) -> T) -> T {
+        match self {
+            Self::Here(run) => f(run),
+            Self::Timed(run) => f(&mut lock(run)),
+        }
+    }
+
+    fn take(&mut self) -> Option<Run> {
+        self.with(Option::take)
+    }
+
+    /// None when there is no run any more.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Option<Poll<Finish>> {
+        self.with(|run| {
+            let polled = run.as_mut()?.poll(cx);
+            if polled.is_ready() {
+                *run = None;
+            }
+            Some(polled)
+        })
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if let Some(timer) = self.expiry.take() {
+            timer.abort();
+        }
+    }
+}
+
+impl Stream {
+    /// Takes what the guest can give without waiting, so that a small response is sent whole.
+    fn hurry(&mut self, cx: &mut Context<'_>, ledger: &mut Ledger) {
+        let mut bytes = 0;
+        for _ in 0..EAGER_ROUNDS {
+            match self.poll(cx, ledger) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    bytes += frame.data_ref().map_or(0, Bytes::len);
+                    self.ready.push_back(frame);
+                    if bytes >= EAGER_BYTES {
+                        return;
+                    }
+                }
+                Poll::Ready(Some(Err(e))) => {
+                    if ledger.end == End::Answered {
+                        ledger.end = ledger.shared.cut().unwrap_or(End::GuestError);
+                        ledger.detail = e.to_string();
+                    }
+                    return;
+                }
+                Poll::Ready(None) | Poll::Pending => return,
+            }
+        }
+    }
+
+    /// The next piece of the body, for which the guest may have to go on.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        ledger: &mut Ledger,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let broken = || Poll::Ready(Some(Err(Error::HttpResponseIncomplete)));
+        if self.is_over {
+            return Poll::Ready(None);
+        }
+        loop {
+            match Pin::new(&mut self.body).poll_frame(cx) {
+                Poll::Ready(None) => break,
+                Poll::Ready(frame) => return Poll::Ready(frame),
+                Poll::Pending => {}
+            }
+            match self.going.poll(cx) {
+                None => return Poll::Pending,
+                Some(Poll::Pending) => {
+                    // It may have written since.
+                    return match Pin::new(&mut self.body).poll_frame(cx) {
+                        Poll::Ready(None) => continue,
+                        polled => polled,
+                    };
+                }
+                Some(Poll::Ready(finish)) => ledger.take_finish(finish),
+            }
+            if ledger.end != End::Answered {
+                return broken();
+            }
+        }
+        // A guest that trapped or was stopped leaves a body that seems to have ended.
+        self.is_over = true;
+        ledger.shared.body_gone.notify_one();
+        if let Some(Poll::Ready(finish)) = self.going.poll(cx) {
+            ledger.take_finish(finish);
+        }
+        if let (End::Answered, Some(end)) = (ledger.end, ledger.shared.cut()) {
+            ledger.end = end;
+        }
+        if ledger.end == End::Answered { Poll::Ready(None) } else { broken() }
+    }
+
+    fn into_answer(mut self, ledger: Ledger) -> Answer {
+        let is_plain = self.ready.iter().all(Frame::is_data) && self.ready.len() <= 1;
+        if !self.is_over || !is_plain {
+            self.watch_time(&ledger);
+            return Answer { kind: Kind::Stream(self), ledger };
+        }
+        self.leave(&ledger);
+        let data = self.ready.pop_front().and_then(|f| f.into_data().ok());
+        Answer { kind: Kind::Whole(data), ledger }
+    }
+
+    /// Ends the guest at its deadline, also when the client takes nothing of the response.
+    fn watch_time(&mut self, ledger: &Ledger) {
+        let Some(run) = self.going.take() else { return };
+        let deadline = run.deadline;
+        let run = Arc::new(Mutex::new(Some(run)));
+        self.going = Going::Timed(run.clone());
+        let Some(deadline) = deadline else { return };
+        let (shared, connection) = (ledger.shared.clone(), ledger.connection.clone());
+        let timer = tokio::spawn(async move {
+            tokio::time::sleep_until(deadline.into()).await;
+            shared.cut_off(End::TimedOut);
+            drop(lock(&run).take());
+            if let Some(c) = connection.filter(|c| !c.is_http2()) {
+                c.end();
+            }
+        });
+        self.expiry = Some(timer.abort_handle());
+    }
+
+    /// Lets a guest that goes on after its response do so by itself.
+    fn leave(&mut self, ledger: &Ledger) {
+        let Some(mut run) = self.going.take() else { return };
+        let (thread, service) = (ledger.thread.clone(), ledger.service.clone());
+        tokio::spawn(async move {
+            let finish = poll_fn(|cx| run.poll(cx)).await;
+            drop(run);
+            if let (Some(e), Some(service)) = (finish.error, service) {
+                let (name, sentence, _) = trap::classify(&e);
+                let trace = trap::backtrace(&e, &service.name);
+                let text =
+                    format!("{}: after its response: {name}: {sentence}{trace}", service.name);
+                thread.server.callbacks.failed(&text);
+            }
+        });
+    }
+}
+
+impl Answer {
+    /// The response is complete as far as the guest is concerned.
+    fn complete(&mut self) {
+        self.ledger.is_complete = true;
+        if let Kind::Stream(s) = &mut self.kind {
+            s.leave(&self.ledger);
+        }
+    }
+
+    /// Takes the body away, and tells how long it would have been.
+    fn empty(&mut self) -> Option<u64> {
+        let length = self.size_hint().exact();
+        self.complete();
+        self.kind = Kind::Empty;
+        length
+    }
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let Self { kind, ledger } = &mut *self;
+        let polled = match kind {
+            Kind::Empty => Poll::Ready(None),
+            Kind::Whole(data) => Poll::Ready(data.take().map(|d| Ok(Frame::data(d)))),
+            Kind::Stream(s) => match s.ready.pop_front() {
+                Some(frame) => Poll::Ready(Some(Ok(frame))),
+                None => s.poll(cx, ledger),
+            },
+        };
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                ledger.response_bytes += frame.data_ref().map_or(0, |d| d.len() as u64);
+                if matches!(kind, Kind::Whole(_)) {
+                    self.complete();
+                }
+            }
+            Poll::Ready(Some(Err(_))) => {
+                ledger.is_cut = true;
+                if ledger.end == End::Answered {
+                    ledger.end = ledger.shared.cut().unwrap_or(End::GuestError);
+                }
+            }
+            Poll::Ready(None) => self.complete(),
+            Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(&self.kind, Kind::Whole(None) | Kind::Empty)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Whole(data) => SizeHint::with_exact(data.as_ref().map_or(0, |d| d.len() as u64)),
+            Kind::Stream(_) => SizeHint::default(),
+            Kind::Empty => SizeHint::with_exact(0),
+        }
+    }
+}
+
+impl Drop for Answer {
+    /// A response without a body to send, as to HEAD, is complete when it is dropped.
+    fn drop(&mut self) {
+        if matches!(&self.kind, Kind::Whole(_)) {
+            self.ledger.is_complete = true;
+        }
+    }
+}
