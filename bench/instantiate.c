@@ -138,7 +138,7 @@ int main(int argc, char **argv)
     struct engine_options options = {
         .allocation = is_pooling ? ENGINE_POOLING : ENGINE_ON_DEMAND,
         .is_interruptible = is_pooling, /* as in a worker that several guests share */
-        .is_concurrent = true, /* as the peer */
+        .is_concurrent = true,          /* as the peer */
         .has_compiler = true,
         .pool_slots = POOL_SLOTS,
         .pool_memory_limit_bytes = POOL_MEMORY_LIMIT_BYTES,

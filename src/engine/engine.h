@@ -46,12 +46,6 @@ struct engine_options {
     uint64_t pool_memory_limit_bytes; /* ENGINE_POOLING: most linear memory of one instance */
 };
 
-/*
- * Gives the engine a heap that is made for many short-lived instances on several threads, at the
- * price of some memory. Before any other function of the engine, and for good.
- */
-void engine_heap_quick(void);
-
 int engine_open(const struct engine_options *o, struct engine **ret, struct err *e);
 void engine_close(struct engine *en); /* NULL is fine */
 

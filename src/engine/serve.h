@@ -8,8 +8,8 @@
  * HTTP/1.1 (RFC 9112), HTTP/2 (RFC 9113) by prior knowledge or ALPN, TLS 1.2 and 1.3; towards the
  * guest wasi:http 0.2 and 0.3, or CGI/1.1 (RFC 3875) on the standard streams of a module.
  *
- * What is asked of C: who answers a request (`dispatch`), what a request that went wrong is answered
- * with (`answers`), and what becomes of the record of each (`ended`). The engine must be
+ * What is asked of C: who answers a request (`dispatch`), what a request that went wrong is
+ * answered with (`answers`), and what becomes of the record of each (`ended`). The engine must be
  * interruptible and pooling.
  *
  * Threads. A server is made and freed on one thread. engine_server_run() occupies a thread of the
@@ -40,11 +40,12 @@ struct engine_service_options {
     const char *const *env; /* "NAME=value", NULL-terminated */
     const struct engine_dir *dirs; /* their descriptors are used as long as the service lives */
     size_t n_dirs;
-    struct engine_stream streams[3]; /* stdin is not used, stdout not by CGI; called by any thread */
-    struct engine_network network;   /* likewise */
-    struct engine_limits limits;     /* of one instance */
-    uint64_t cpu_ns;                 /* of the guest's code in one request; 0: no limit */
-    uint32_t reuse;                  /* requests that one instance answers, one after the other; 1 */
+    struct engine_stream
+        streams[3];                /* stdin is not used, stdout not by CGI; called by any thread */
+    struct engine_network network; /* likewise */
+    struct engine_limits limits;   /* of one instance */
+    uint64_t cpu_ns;               /* of the guest's code in one request; 0: no limit */
+    uint32_t reuse;                /* requests that one instance answers, one after the other; 1 */
 };
 
 /*
@@ -62,13 +63,13 @@ void engine_service_unref(struct engine_service *s); /* NULL is fine */
 /* The head of a request; valid during the callback. */
 struct engine_request {
     struct engine_text method;
-    struct engine_text scheme;         /* "http" or "https" */
-    struct engine_text authority;      /* host and port as the client named them; may be empty */
-    struct engine_text path;           /* with the query */
-    struct engine_text protocol;       /* "HTTP/1.1" */
-    struct engine_text peer;           /* "192.0.2.1:1234"; "unix:" for a local socket */
-    uint64_t body_bytes;               /* as said by the client; UINT64_MAX: not said */
-    const void *headers;               /* for the two functions below */
+    struct engine_text scheme;    /* "http" or "https" */
+    struct engine_text authority; /* host and port as the client named them; may be empty */
+    struct engine_text path;      /* with the query */
+    struct engine_text protocol;  /* "HTTP/1.1" */
+    struct engine_text peer;      /* "192.0.2.1:1234"; "unix:" for a local socket */
+    uint64_t body_bytes;          /* as said by the client; UINT64_MAX: not said */
+    const void *headers;          /* for the two functions below */
 };
 
 /* The value of a header, the first one if there are many; {NULL, 0} without it. `name` is lower
@@ -86,14 +87,14 @@ void engine_request_headers(const struct engine_request *r,
 
 /* What C makes of a request. */
 struct engine_dispatch {
-    struct engine_service *service; /* a reference, which the engine takes over */
-    unsigned status;                /* without a service: the answer */
-    const char *reason;             /* without a service: CamelCase, static storage */
-    size_t route_len;               /* CGI: bytes of the path that chose the service */
-    char request_id[ENGINE_REQUEST_ID_SIZE];    /* X-Request-Id of the response; empty: none */
-    char traceparent[ENGINE_TRACEPARENT_SIZE];  /* given to the guest and to what it asks; empty:
-                                                   what the client sent */
-    void *user;                                 /* C's own, for `ended` */
+    struct engine_service *service;            /* a reference, which the engine takes over */
+    unsigned status;                           /* without a service: the answer */
+    const char *reason;                        /* without a service: CamelCase, static storage */
+    size_t route_len;                          /* CGI: bytes of the path that chose the service */
+    char request_id[ENGINE_REQUEST_ID_SIZE];   /* X-Request-Id of the response; empty: none */
+    char traceparent[ENGINE_TRACEPARENT_SIZE]; /* given to the guest and to what it asks; empty:
+                                                  what the client sent */
+    void *user;                                /* C's own, for `ended` */
 };
 
 enum engine_request_end {
@@ -138,7 +139,8 @@ struct engine_record {
 /* What C fills in by these two functions. */
 struct engine_cgi_head;
 void engine_cgi_status(struct engine_cgi_head *h, unsigned status);
-void engine_cgi_header(struct engine_cgi_head *h, struct engine_text name, struct engine_text value);
+void engine_cgi_header(struct engine_cgi_head *h, struct engine_text name,
+                       struct engine_text value);
 
 /* ---- The server --------------------------------------------------------------------------- */
 

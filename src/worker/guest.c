@@ -348,8 +348,7 @@ static int run(struct guest *g, struct engine_outcome *outcome, struct err *e)
     if (r >= 0)
         r = engine_get(g->host->is_interruptible, program_is_concurrent(&program), &engine, e);
     if (r >= 0)
-        r = code_open(&program, (int)g->spec.module_fd, shown_name(g), &o, engine, NULL, &code,
-                      e);
+        r = code_open(&program, (int)g->spec.module_fd, shown_name(g), &o, engine, NULL, &code, e);
     program_done(&program);
     if (r >= 0)
         r = run_code(g, engine, code, outcome, e);

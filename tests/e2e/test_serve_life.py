@@ -45,7 +45,8 @@ def drain():
             server.wait_metric("wherry_http_instances", 2)
             server.signal(number)
             tap.ok(f"{number.name}: an idle connection is closed", idle.is_closed())
-            tap.ok(f"{number.name}: new connections are refused", is_refused(server.address))
+            tap.ok(f"{number.name}: new connections are refused",
+                   wait_until(lambda: is_refused(server.address), "nobody listens") is None)
             a = busy.answer()
             tap.equal(f"{number.name}: a request in flight is answered, and closed",
                       (a.status, a.body, busy.is_closed()), (200, b"slept\n", True))

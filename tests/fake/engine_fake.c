@@ -52,10 +52,6 @@ struct engine_guest {
     bool is_refused;
 };
 
-void engine_heap_quick(void)
-{
-}
-
 int engine_open(const struct engine_options *o, struct engine **ret, struct err *e)
 {
     struct engine *en = xcalloc(1, sizeof(*en));

@@ -115,8 +115,10 @@ static void chooses_programs_and_counts(void **state)
     end(&w, &d, 0, ENGINE_CLIENT_GONE, 0);
 
     c->metrics(c->ctx, page_add, &page);
-    assert_contains(page.data, "wherry_http_requests_total{service=\"shop.wasm\",code=\"2xx\"} 1\n");
-    assert_contains(page.data, "wherry_http_failures_total{service=\"\",reason=\"ClientGone\"} 1\n");
+    assert_contains(page.data,
+                    "wherry_http_requests_total{service=\"shop.wasm\",code=\"2xx\"} 1\n");
+    assert_contains(page.data,
+                    "wherry_http_failures_total{service=\"\",reason=\"ClientGone\"} 1\n");
     assert_contains(page.data, "duration_seconds_bucket{service=\"shop.wasm\",le=\"0.0025\"} 1\n");
     assert_contains(page.data, "wherry_http_connections 3\n");
     world_close(&w);
@@ -125,13 +127,13 @@ static void chooses_programs_and_counts(void **state)
 static void takes_over_ids_and_traces(void **state)
 {
     static const struct fake_header sane[] = {
-        {"x-request-id", "abc-123"                                                },
-        {"traceparent",  "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"},
+        {"x-request-id",                                             "abc-123"},
+        {"traceparent",                                                          "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"},
         {0}
     };
     static const struct fake_header odd[] = {
-        {"x-request-id", "a\nb"                                               },
-        {"traceparent",  "00-00000000000000000000000000000000-0000000000000000-01"},
+        {"x-request-id",                                             "a\nb"},
+        {"traceparent",                                                          "00-00000000000000000000000000000000-0000000000000000-01"},
         {0}
     };
     struct engine_request r = request("GET", "/", sane);

@@ -5,7 +5,6 @@
 mod code;
 mod err;
 mod guest;
-mod heap;
 mod inspect;
 mod invoke;
 mod linkers;

@@ -79,7 +79,7 @@ impl WasiHttpHooks for Hooks {
     /// A guest's writes are held back until the connection takes them, so a few small ones may
     /// wait; a response that fits is then sent in one piece.
     fn p2_outgoing_body_buffer_chunks(&mut self) -> usize {
-        7
+        15
     }
 
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {

@@ -22,7 +22,10 @@ const WASM_STACK_BYTES: usize = 1 << 20;
 const TABLE_ELEMENTS: usize = 100_000;
 
 /// What a pool slot keeps of a memory that was written; it is cleared by hand.
-const KEEP_RESIDENT_BYTES: usize = 1 << 20;
+const KEEP_RESIDENT_BYTES: usize = 8 << 20;
+
+/// Slots that keep the image of a program though no guest is in them.
+const WARM_SLOTS: u32 = 32;
 
 /// `struct engine_options`.
 #[repr(C)]
@@ -112,14 +115,16 @@ fn pool(o: &EngineOptions) -> PoolingAllocationConfig {
     let mut p = PoolingAllocationConfig::new();
     let each = |n: u32| o.pool_slots.saturating_mul(n);
     // A slot is one guest. Most have one memory, a few modules, and a stack for each call into them;
-    // what only counts costs nothing, tables and stacks cost address space.
+    // what only counts costs nothing, tables cost address space.
     p.total_component_instances(each(1));
     p.total_core_instances(each(16));
     p.total_memories(each(1));
     p.total_gc_heaps(each(1));
     p.total_tables(each(4));
     p.table_elements(TABLE_ELEMENTS);
-    p.total_stacks(each(4));
+    // Each stack costs a system call at the start.
+    p.total_stacks(each(if o.is_concurrent { 2 } else { 1 }));
+    p.max_unused_warm_slots(WARM_SLOTS);
     p.max_memory_size(usize::try_from(o.pool_memory_limit_bytes).unwrap_or(usize::MAX));
     p.linear_memory_keep_resident(KEEP_RESIDENT_BYTES);
     p.table_keep_resident(16 << 10);

@@ -75,10 +75,11 @@ static int kind_of(const struct program *p, enum engine_service_kind *ret, struc
         return 0;
     case CONTRACT_P2_COMMAND:
     case CONTRACT_P3_COMMAND:
-        return err_set(e, -ENOEXEC, "NotRunnable",
-                       "it is a command, not an HTTP service: %s; 'wherry run' starts commands, and "
-                       "'wherry serve' runs modules by CGI",
-                       p->why);
+        return err_set(
+            e, -ENOEXEC, "NotRunnable",
+            "it is a command, not an HTTP service: %s; 'wherry run' starts commands, and "
+            "'wherry serve' runs modules by CGI",
+            p->why);
     case CONTRACT_P1_REACTOR:
     case CONTRACT_LIBRARY:
     case CONTRACT_UNKNOWN:
@@ -101,14 +102,14 @@ static int service_load(struct apps *a, const char *name, const struct app *app,
         .env = (const char *const *)(s->env.n ? s->env.v : none),
         .dirs = a->dirs,
         .n_dirs = s->n_dirs,
-        .streams = {a->streams[0], a->streams[1], a->streams[2]},
+        .streams = {a->streams[0],                     a->streams[1], a->streams[2]},
         .network = a->network,
-        .limits = {.memory_bytes = (uint64_t)s->memory_bytes,
-                   .table_elements = (uint64_t)s->table_elements,
-                   .tables = (uint64_t)s->tables,
-                   .memories = (uint64_t)s->memories,
-                   .instances = (uint64_t)s->instances,
-                   .descriptors = (uint64_t)s->descriptors},
+        .limits = { .memory_bytes = (uint64_t)s->memory_bytes,
+                    .table_elements = (uint64_t)s->table_elements,
+                    .tables = (uint64_t)s->tables,
+                    .memories = (uint64_t)s->memories,
+                    .instances = (uint64_t)s->instances,
+                    .descriptors = (uint64_t)s->descriptors},
         .cpu_ns = (uint64_t)a->job->serve.limits.cpu_ms * 1000000u,
         .reuse = (uint32_t)a->job->serve.reuse,
     };

@@ -118,8 +118,8 @@ static void requests(const struct page *p)
         for (size_t i = 0; i < N_CLASSES; i++) {
             const struct prometheus_label labels[] = {
                 {"service", app_name(p, app)},
-                {"code",    class_names[i]  },
-                {0}
+                {"code",     class_names[i]},
+                {0   }
             };
             uint64_t n = sum(p->f, app, offsetof(struct counts, classes) + i * sizeof(uint64_t));
 
@@ -134,12 +134,11 @@ static void failures(const struct page *p)
                       "Requests that the guest did not answer, by the reason.");
     for (size_t app = 0; app <= p->f->n_apps; app++)
         for (size_t i = 0; i < ENGINE_REQUEST_ENDS; i++) {
-            const char *reason =
-                atomic_load_explicit(&p->f->reasons[i], memory_order_relaxed);
+            const char *reason = atomic_load_explicit(&p->f->reasons[i], memory_order_relaxed);
             const struct prometheus_label labels[] = {
                 {"service", app_name(p, app)},
-                {"reason",  reason          },
-                {0}
+                {"reason",     reason},
+                {0 }
             };
             uint64_t n = sum(p->f, app, offsetof(struct counts, ends) + i * sizeof(uint64_t));
 
@@ -155,14 +154,13 @@ static void durations(const struct page *p)
     for (size_t app = 0; app <= p->f->n_apps; app++) {
         const struct prometheus_label labels[] = {
             {"service", app_name(p, app)},
-            {0}
+            {0    }
         };
         uint64_t counts[N_BOUNDS + 1], all = 0;
         struct prometheus_histogram h = {.bounds = bounds, .counts = counts, .n_bounds = N_BOUNDS};
 
         for (size_t i = 0; i <= N_BOUNDS; i++) {
-            counts[i] =
-                sum(p->f, app, offsetof(struct counts, durations) + i * sizeof(uint64_t));
+            counts[i] = sum(p->f, app, offsetof(struct counts, durations) + i * sizeof(uint64_t));
             all += counts[i];
         }
         h.sum = (double)sum(p->f, app, offsetof(struct counts, duration_ns)) / 1e9;
@@ -179,7 +177,7 @@ static void counter(const struct page *p, const char *name, const char *help, si
     for (size_t app = 0; app <= p->f->n_apps; app++) {
         const struct prometheus_label labels[] = {
             {"service", app_name(p, app)},
-            {0}
+            {0    }
         };
         uint64_t n = sum(p->f, app, offset);
 
@@ -213,8 +211,7 @@ void figures_page(const struct figures *f, const char *const *names,
             offsetof(struct counts, response_bytes), 1);
     counter(&p, "wherry_http_responses_cut_total", "Responses broken off after their head.",
             offsetof(struct counts, cut), 1);
-    own(out, "wherry_http_connections", PROMETHEUS_GAUGE, "Open connections.",
-        server->connections);
+    own(out, "wherry_http_connections", PROMETHEUS_GAUGE, "Open connections.", server->connections);
     own(out, "wherry_http_connections_total", PROMETHEUS_COUNTER, "Connections accepted.",
         server->connections_accepted);
     own(out, "wherry_http_instances", PROMETHEUS_GAUGE, "Requests that have an instance.",

@@ -355,13 +355,13 @@ static int environment(void *ctx, const struct engine_request *r, size_t route_l
     struct cgi_request c = {
         .method = text_from(r->method),
         .path = path,
-        .query = {whole.data + path.len, whole.len - path.len},
+        .query = {whole.data + path.len, whole.len - path.len         },
         .host = text_from(r->authority),
         .protocol = text_from(r->protocol),
         .scheme = text_from(r->scheme),
         .remote_addr = address_of(text_from(r->peer)),
         .content_type = text_from(engine_request_header(r, "content-type")),
-        .script_name = {path.data, route_len > 1 ? route_len : 0},
+        .script_name = {path.data,             route_len > 1 ? route_len : 0},
         .server_port = port_of(text_from(r->authority), text_from(r->scheme)),
         .content_length = r->body_bytes > INT64_MAX ? -1 : (int64_t)r->body_bytes,
     };
@@ -392,8 +392,7 @@ static ssize_t head(void *ctx, const char *data, size_t len, struct engine_cgi_h
         return r;
     engine_cgi_status(ret, h.status);
     for (size_t i = 0; i < h.n_headers; i++)
-        engine_cgi_header(ret,
-                          (struct engine_text){h.headers[i].name.data, h.headers[i].name.len},
+        engine_cgi_header(ret, (struct engine_text){h.headers[i].name.data, h.headers[i].name.len},
                           (struct engine_text){h.headers[i].value.data, h.headers[i].value.len});
     return (ssize_t)h.len;
 }

@@ -9,8 +9,8 @@
 
 /*
  * Lines from many threads to one descriptor whose reader may be slow: a thread of its own writes
- * them, and whoever adds one never waits. What does not fit any more is dropped, by whole lines, and
- * counted.
+ * them, and whoever adds one never waits. What does not fit any more is dropped, by whole lines,
+ * and counted.
  */
 struct line_writer;
 

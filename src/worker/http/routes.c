@@ -90,8 +90,8 @@ static struct text host_name(struct text host, char storage[static 256])
     if (len > 255)
         return (struct text){0};
     for (size_t i = 0; i < len; i++)
-        storage[i] = (char)(host.data[i] >= 'A' && host.data[i] <= 'Z' ? host.data[i] | 32
-                                                                       : host.data[i]);
+        storage[i] =
+            (char)(host.data[i] >= 'A' && host.data[i] <= 'Z' ? host.data[i] | 32 : host.data[i]);
     return (struct text){storage, len};
 }
 

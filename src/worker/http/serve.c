@@ -185,8 +185,7 @@ static int server_open(struct serving *s, struct err *e)
 {
     const struct serve_spec *spec = &s->job->serve;
     const struct serve_limits *l = &spec->limits;
-    autofree struct engine_listener *listeners =
-        xcalloc(spec->n_listeners + 1, sizeof(*listeners));
+    autofree struct engine_listener *listeners = xcalloc(spec->n_listeners + 1, sizeof(*listeners));
     struct engine_server_options o = {
         .threads = (unsigned)spec->threads,
         .listeners = listeners,
@@ -254,7 +253,6 @@ int job_serve(struct guest_job *j)
     size_t failed;
     int status;
 
-    engine_heap_quick();
     if (signal_fd < 0) {
         err_errno(&e, -errno, "StartFailed", "cannot wait for signals");
         return job_fail(j, "signalfd", &e);

@@ -321,7 +321,7 @@ impl Thread {
             while let Some(Ok((stream, peer))) = socket.accept_now().await
                 && let Ok(place) = self.server.places.clone().try_acquire_owned()
             {
-                self.take(stream, peer, *kind, place);
+                self.take(stream, peer, *kind, Some(place));
             }
         }
         drop(listeners);
@@ -335,8 +335,6 @@ impl Thread {
 
     async fn accept(self: Arc<Self>, listener: Arc<Listener>, kind: c_int) {
         loop {
-            // A connection more than allowed stays with the kernel until another one ends.
-            let Ok(place) = self.server.places.clone().acquire_owned().await else { return };
             let (stream, peer) = match listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(e) => {
@@ -350,13 +348,21 @@ impl Thread {
                     continue;
                 }
             };
+            // One connection more than allowed waits here, and others with the kernel. Whoever looks
+            // at the figures is not among them.
+            let place = match kind {
+                METRICS => None,
+                _ => self.server.places.clone().acquire_owned().await.ok(),
+            };
             self.take(stream, peer, kind, place);
         }
     }
 
     /// Serves a connection in a task of its own.
-    fn take(self: &Arc<Self>, stream: Stream, peer: String, kind: c_int, place: Place) {
-        self.server.accepted.fetch_add(1, Relaxed);
+    fn take(self: &Arc<Self>, stream: Stream, peer: String, kind: c_int, place: Option<Place>) {
+        if place.is_some() {
+            self.server.accepted.fetch_add(1, Relaxed);
+        }
         let connection = Arc::new(Connection::new(self.clone(), peer, kind == HTTPS));
         let thread = self.clone();
         let key = {
@@ -406,7 +412,7 @@ type Place = tokio::sync::OwnedSemaphorePermit;
 struct Leave<'a> {
     thread: &'a Thread,
     key: usize,
-    _place: Place,
+    _place: Option<Place>,
 }
 
 impl Drop for Leave<'_> {
