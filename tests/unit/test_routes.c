@@ -5,11 +5,11 @@
 #include "worker/http/routes.h"
 
 static struct serve_app apps[] = {
-    {.route = (char *)"/"    },
-    {                                            .route = (char *)"/shop"                       },
-    {                .route = (char *)"/shop/cart"},
-    {           .route = (char *)"/shop",     .host = (char *)"example.org"},
-    { .route = (char *)"/",                         .host = (char *)"[::1]"},
+    {.route = (char *)"/",          .host = NULL                 },
+    {.route = (char *)"/shop",      .host = NULL                 },
+    {.route = (char *)"/shop/cart", .host = NULL                 },
+    {.route = (char *)"/shop",      .host = (char *)"example.org"},
+    {.route = (char *)"/",          .host = (char *)"[::1]"      },
 };
 
 static void chooses_the_longest_path_and_then_the_host(void **state)

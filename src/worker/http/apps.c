@@ -175,6 +175,7 @@ static void unload_oldest(struct apps *a)
         if (app->service && (!oldest || atomic_load(&app->used) < atomic_load(&oldest->used)))
             oldest = app;
     }
+    BUG_ON(!oldest);
     engine_service_unref(take_ptr(oldest->service));
     a->n_loaded--;
 }

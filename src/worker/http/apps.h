@@ -21,9 +21,9 @@ int apps_new(const struct guest_job *j, struct cache *cache, struct apps **ret, 
 void apps_free(struct apps *a);
 DEFINE_AUTO(apps);
 
-/* A reference to the program's service as it is now. From any thread. Fails only where its machine
- * code could not be mapped again. */
-int apps_service(struct apps *a, size_t app, struct engine_service **ret, struct err *e);
+/* A reference to the service of the program at that place in the job, as it is now. From any
+ * thread. Fails only where its machine code could not be mapped again. */
+int apps_service(struct apps *a, size_t place, struct engine_service **ret, struct err *e);
 
-/* Opens program number `app` by its path again; on failure it stays what it was. */
-int apps_reload(struct apps *a, size_t app, struct err *e);
+/* Opens the program at that place by its path again; on failure it stays what it was. */
+int apps_reload(struct apps *a, size_t place, struct err *e);
