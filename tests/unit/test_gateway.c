@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* With the stand-in for the engine: requests are made here, and what the gateway makes of them is
  * looked at. */
-#include "unit.h"
+#include "compiled.h"
 
 #include <pthread.h>
 #include <sys/mman.h>
@@ -18,6 +18,8 @@ struct world {
     struct apps *apps;
     struct gateway *gateway;
     struct engine_server_options options;
+    struct cache *cache;
+    char *folder;
 };
 
 static void world_open(struct world *w, const char *access_log)
@@ -30,6 +32,9 @@ static void world_open(struct world *w, const char *access_log)
     guest_spec_init(&w->job.spec);
     serve_spec_init(&w->job.serve);
     w->job.is_quiet = true;
+    w->folder = unit_temp_dir();
+    assert_ok(cache_open(w->folder, &w->cache, &e));
+    unit_compile(w->cache, program, sizeof(program) - 1);
     w->job.serve.threads = 2;
     w->job.serve.access_log = access_log ? xstrdup(access_log) : NULL;
     for (int i = 0; i < 2; i++) {
@@ -37,7 +42,7 @@ static void world_open(struct world *w, const char *access_log)
         serve_spec_app_add(&w->job.serve, fd, "/nowhere/a.wasm", i ? "shop.wasm" : "root.wasm",
                            NULL, i ? "/shop" : "/");
     }
-    assert_ok(apps_new(&w->job, NULL, &w->apps, &failed, &e));
+    assert_ok(apps_new(&w->job, w->cache, &w->apps, &failed, &e));
     assert_ok(gateway_new(&w->job, w->apps, &w->gateway, &e));
     gateway_attach(w->gateway, &w->options);
 }
@@ -48,6 +53,8 @@ static void world_close(struct world *w)
     apps_free(w->apps);
     serve_spec_done(&w->job.serve);
     guest_spec_done(&w->job.spec);
+    cache_free(w->cache);
+    unit_remove(w->folder);
     assert_int_equal(fake_service_refs(), 0);
 }
 

@@ -78,6 +78,7 @@ static void test_network(void **state)
 
     (void)state;
     assert_non_null(f);
+    fputs("-----BEGIN CERTIFICATE-----\n", f);
     fclose(f);
     guest_spec_init(&s);
     assert_ok(launch_network_add(&none, NULL, &s, &e));

@@ -3,7 +3,7 @@
  * A guest from its spec to its status, with the stand-in engine whose programs are scripts: so that
  * the threads of the worker run under the sanitizers.
  */
-#include "unit.h"
+#include "compiled.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -37,32 +37,6 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* Fills the cache: the compiler is a child process with a limit on memory, under which programs
- * with AddressSanitizer cannot even begin. */
-static void compile(const char *module, size_t len)
-{
-    const struct engine_options o = {.is_interruptible = true, .has_compiler = true};
-    char settings[512], key[CACHE_KEY_SIZE];
-    struct engine *engine = NULL;
-    struct digest digest;
-    struct err e = ERR_INIT;
-    int handle = -EBADF;
-
-    digest_bytes(module, len, &digest);
-    engine_settings(true, false, settings, sizeof(settings));
-    cache_key(&digest, settings, key);
-    if (cache_begin(host.cache, key, &handle, &e) == 0) {
-        autofd code = memfd_create("code", MFD_CLOEXEC);
-
-        assert_ok(engine_open(&o, &engine, &e));
-        assert_ok(engine_compile(engine, module, len, code, &e));
-        assert_ok(cache_commit(host.cache, key, handle, code, &e));
-        engine_close(engine);
-    } else {
-        close(handle);
-    }
-}
-
 static void spec_of(const char *script, struct guest_spec *s)
 {
     size_t len = 8 + strlen(script);
@@ -73,7 +47,7 @@ static void spec_of(const char *script, struct guest_spec *s)
     memcpy(text, "\0asm\1\0\0", 8);
     memcpy(text + 8, script, len - 8);
     assert_ok(memfd_from("module", text, len, &fd, &e));
-    compile(text, len);
+    unit_compile(host.cache, text, len);
     free(text);
     guest_spec_init(s);
     s->id = xstrdup("test");
