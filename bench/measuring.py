@@ -43,7 +43,7 @@ def shown(args):
 
 def row(what, figure, spread, ratio="", target="", met=None):
     verdict = {None: "", True: "met", False: "MISSED"}[met]
-    print(f"  {what:<34} {figure:>10} {spread:>19} {ratio:>7} {target:>9} {verdict}", flush=True)
+    print(f"  {what:<41} {figure:>10} {spread:>19} {ratio:>7} {target:>9} {verdict}", flush=True)
 
 
 def header(text, unit):

@@ -70,6 +70,8 @@ run "$WHERRY" serve --listen 0 --tls-cert "$dir/no.pem" --tls-key "$dir/no.pem" 
 check "serve with a certificate that is missing" status_is 125 "--tls-cert: cannot open"
 run "$WHERRY" serve --listen 0 --ca "$dir" "$dir/x.wasm"
 check "serve with a folder as certificates" status_is 125 "--ca: '$dir' is not a regular file"
+run "$WHERRY" serve --listen 0 --ca "$dir/x.wasm" "$dir/x.wasm"
+check "serve with certificates that are none" status_is 125 "is no PEM file"
 run "$WHERRY" serve --listen "unix:$dir/x.wasm" "$dir/x.wasm"
 check "serve on a file that is no socket" status_is 125 "is no socket"
 run "$WHERRY" serve --listen "unix:$dir/no/s" "$dir/x.wasm"
@@ -105,12 +107,13 @@ run env WHERRY_EXEC_PATH="$dir/no-worker" "$WHERRY" serve --listen "unix:$dir/st
 check "serve replaces a socket whose server is gone" status_is 125 "wherry-worker"
 
 # What the worker is told: one that writes it down.
+echo "-----BEGIN CERTIFICATE-----" >"$dir/ca.pem"
 mkdir "$dir/told"
 printf '#!/bin/sh\nexec cat "/proc/self/fd/$2"\n' >"$dir/told/wherry-worker"
 chmod +x "$dir/told/wherry-worker"
 (cd "$dir" && umask 0022 && WHERRY_EXEC_PATH="$dir/told" "$WHERRY" serve --threads 2 --listen :0 \
     --listen unix:s --metrics 0 --host A.example/x=x.wasm --timeout 5s --memory 1Mi -e A=1 \
-    --ca x.wasm x.wasm) >"$dir/out" 2>"$dir/err"
+    --ca ca.pem x.wasm) >"$dir/out" 2>"$dir/err"
 status=$?
 check "serve tells its worker what to serve" python3 -c "
 import json, os
