@@ -138,6 +138,7 @@ pub struct Limiter {
     limits: CLimits,
     gauge: Arc<Gauge>,
     memory: u64,
+    growth: u64, // the last that was allowed
     pub memory_peak: u64,
     table_elements: u64,
     pub memory_refused: bool,
@@ -145,7 +146,23 @@ pub struct Limiter {
 
 impl Limiter {
     fn new(limits: CLimits, gauge: Arc<Gauge>) -> Self {
-        Self { limits, gauge, memory: 0, memory_peak: 0, table_elements: 0, memory_refused: false }
+        Self {
+            limits,
+            gauge,
+            memory: 0,
+            growth: 0,
+            memory_peak: 0,
+            table_elements: 0,
+            memory_refused: false,
+        }
+    }
+}
+
+impl Limiter {
+    /// For the next request of an instance that is kept.
+    pub fn begin_again(&mut self) {
+        self.memory_refused = false;
+        self.memory_peak = self.memory;
     }
 }
 
@@ -166,11 +183,13 @@ impl ResourceLimiter for Limiter {
             return Ok(false);
         }
         let more = (desired - current) as u64;
-        if self.memory + more > self.limits.memory_bytes {
+        let total = self.memory.checked_add(more).filter(|t| *t <= self.limits.memory_bytes);
+        let Some(total) = total else {
             self.memory_refused = true;
             return Ok(false);
-        }
-        self.memory += more;
+        };
+        self.memory = total;
+        self.growth = more;
         self.memory_peak = self.memory_peak.max(self.memory);
         let all = self.gauge.memory.fetch_add(more, Relaxed) + more;
         self.gauge.memory_peak.fetch_max(all, Relaxed);
@@ -183,12 +202,20 @@ impl ResourceLimiter for Limiter {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let total = self.table_elements + (desired - current) as u64;
+        let total = self.table_elements.saturating_add((desired - current) as u64);
         if maximum.is_some_and(|m| desired > m) || total > self.limits.table_elements {
             return Ok(false);
         }
         self.table_elements = total;
         Ok(true)
+    }
+
+    /// What was allowed and could not be had is given back.
+    fn memory_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
+        let growth = std::mem::take(&mut self.growth);
+        self.memory -= growth;
+        self.gauge.memory.fetch_sub(growth, Relaxed);
+        Ok(())
     }
 
     fn instances(&self) -> usize {

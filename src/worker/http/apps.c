@@ -162,13 +162,14 @@ static void app_close(struct app *app)
         close(app->code_fd);
 }
 
-/* Makes room for one more; requests that run keep what they have. Called with the lock held. */
-static void unload_oldest(struct apps *a)
+/* Makes room for one more; requests that run keep what they have. Called with the lock held; what
+ * is returned, which may be NULL, is given back without it, as that may take a while. */
+static struct engine_service *unload_oldest(struct apps *a)
 {
     struct app *oldest = NULL;
 
     if (a->n_loaded < LOADED_LIMIT)
-        return;
+        return NULL;
     for (size_t i = 0; i < a->job->serve.n_apps; i++) {
         struct app *app = &a->list[i];
 
@@ -176,20 +177,26 @@ static void unload_oldest(struct apps *a)
             oldest = app;
     }
     BUG_ON(!oldest);
-    engine_service_unref(take_ptr(oldest->service));
     a->n_loaded--;
+    return take_ptr(oldest->service);
 }
 
-/* Puts a program in its place, for the one that was there. Called with the lock held. */
+/* Puts a program in its place, for the one that was there. */
 static void app_set(struct apps *a, size_t place, struct app *made)
 {
-    struct app *app = &a->list[place], old = *app;
+    struct app *app = &a->list[place], old;
+    struct engine_service *unloaded;
 
+    pthread_rwlock_wrlock(&a->lock);
+    old = *app;
     a->n_loaded -= old.service != NULL;
-    unload_oldest(a);
+    app->service = NULL;
+    unloaded = unload_oldest(a);
     *app = *made;
     atomic_store(&app->used, atomic_fetch_add(&a->clock, 1));
     a->n_loaded++;
+    pthread_rwlock_unlock(&a->lock);
+    engine_service_unref(unloaded);
     app_close(&old);
 }
 
@@ -259,12 +266,13 @@ void apps_free(struct apps *a)
 static int load_again(struct apps *a, size_t place, struct engine_service **ret, struct err *e)
 {
     struct app *app = &a->list[place];
+    struct engine_service *unloaded = NULL;
     int r = 0;
 
     pthread_rwlock_wrlock(&a->lock);
     /* Another thread may have been quicker. */
     if (!app->service) {
-        unload_oldest(a);
+        unloaded = unload_oldest(a);
         r = service_load(a, a->job->serve.apps[place].name, app, &app->service, e);
         a->n_loaded += r >= 0;
     }
@@ -272,6 +280,7 @@ static int load_again(struct apps *a, size_t place, struct engine_service **ret,
         *ret = engine_service_ref(app->service);
     atomic_store(&app->used, atomic_fetch_add(&a->clock, 1));
     pthread_rwlock_unlock(&a->lock);
+    engine_service_unref(unloaded);
     return r;
 }
 
@@ -302,8 +311,6 @@ int apps_reload(struct apps *a, size_t place, struct err *e)
     if (fd < 0)
         return err_errno(e, -errno, "NotFound", "cannot open '%s'", spec->path);
     TRY(app_open(a, spec, fd, &made, e));
-    pthread_rwlock_wrlock(&a->lock);
     app_set(a, place, &made);
-    pthread_rwlock_unlock(&a->lock);
     return 0;
 }

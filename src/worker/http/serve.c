@@ -155,7 +155,8 @@ static void supervise(struct serving *s, int signal_fd)
         if (!p[0].revents || read(signal_fd, &info, sizeof(info)) != sizeof(info))
             continue;
         if (info.ssi_signo == SIGHUP) {
-            reload(s);
+            if (!is_draining)
+                reload(s);
         } else if (!is_draining && s->job->serve.limits.drain_ms) {
             is_draining = true;
             log_info("serve: no more connections are accepted");

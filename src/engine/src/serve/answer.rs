@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
 };
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use std::collections::VecDeque;
 use std::ffi::CStr;
@@ -17,6 +17,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::task::AbortHandle;
 use wasmtime_wasi_http::{Error, WasiBody};
 
@@ -34,16 +35,29 @@ pub async fn respond_with(
 ) -> Response<Answer> {
     let (head, body) = response.into_parts();
     let going = Going::Here(run);
-    let mut stream = Stream { going, body, ready: VecDeque::new(), is_over: false, expiry: None };
+    let mut stream = Stream { going, body, ready: VecDeque::new(), is_over: false };
     poll_fn(|cx| Poll::Ready(stream.hurry(cx, &mut ledger))).await;
     // Nothing was sent yet, so whatever went wrong can still be said.
     if ledger.end != End::Answered {
+        return refuse(ledger);
+    }
+    if let (Some(said), Some(is)) = (content_length(&head.headers), stream.length())
+        && said != is
+    {
+        ledger.end = End::GuestError;
+        ledger.detail = format!("its response has {is} bytes, and Content-Length says {said}");
         return refuse(ledger);
     }
     ledger.status = head.status.as_u16();
     let mut response = Response::from_parts(head, stream.into_answer(ledger));
     mark(&mut response);
     response
+}
+
+/// What the guest said; a value that is no number is none that can be true.
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    let text = headers.get(CONTENT_LENGTH)?.to_str().ok();
+    Some(text.and_then(|t| t.parse().ok()).unwrap_or(u64::MAX))
 }
 
 fn mark(response: &mut Response<Answer>) {
@@ -85,7 +99,7 @@ pub fn refuse(mut ledger: Ledger) -> Response<Answer> {
     ledger.status = status.as_u16();
     let is_faulty = ledger.end == End::BadRequest;
     let kind = Kind::Whole(Some(Bytes::from(text)));
-    let mut response = Response::new(Answer { kind, ledger });
+    let mut response = Response::new(Answer { kind, ledger, _expiry: None });
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
@@ -103,6 +117,7 @@ pub fn refuse(mut ledger: Ledger) -> Response<Answer> {
 pub struct Answer {
     kind: Kind,
     ledger: Ledger,
+    _expiry: Option<Expiry>,
 }
 
 enum Kind {
@@ -118,7 +133,36 @@ struct Stream {
     body: WasiBody,
     ready: VecDeque<Frame<Bytes>>,
     is_over: bool,
-    expiry: Option<AbortHandle>,
+}
+
+/// Ends with what it is part of.
+struct Expiry(AbortHandle);
+
+impl Drop for Expiry {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Ends the guest at its deadline, also when the client takes nothing of the response; and then the
+/// connection, of HTTP/2 after a while, since it has other requests.
+fn watch_time(ledger: &Ledger, run: Option<Arc<Mutex<Option<Run>>>>) -> Option<Expiry> {
+    let server = &ledger.thread.server;
+    let deadline = server.deadline(ledger.shared.started)?;
+    let grace = Duration::from_millis(server.limits.write_ms.min(3_600_000));
+    let (shared, connection) = (ledger.shared.clone(), ledger.connection.clone()?);
+    let timer = tokio::spawn(async move {
+        tokio::time::sleep_until(deadline.into()).await;
+        shared.cut_off(End::TimedOut);
+        if let Some(run) = run {
+            drop(lock(&run).take());
+        }
+        if connection.is_http2() {
+            tokio::time::sleep(grace).await;
+        }
+        connection.end();
+    });
+    Some(Expiry(timer.abort_handle()))
 }
 
 /// A run that may go on.
@@ -149,14 +193,6 @@ impl Going {
             }
             Some(polled)
         })
-    }
-}
-
-impl Drop for Stream {
-    fn drop(&mut self) {
-        if let Some(timer) = self.expiry.take() {
-            timer.abort();
-        }
     }
 }
 
@@ -230,32 +266,24 @@ impl Stream {
 
     fn into_answer(mut self, ledger: Ledger) -> Answer {
         let is_plain = self.ready.iter().all(Frame::is_data) && self.ready.len() <= 1;
+        let is_http2 = ledger.connection.as_ref().is_some_and(|c| c.is_http2());
         if !self.is_over || !is_plain {
-            self.watch_time(&ledger);
-            return Answer { kind: Kind::Stream(self), ledger };
+            let run = Arc::new(Mutex::new(self.going.take()));
+            self.going = Going::Timed(run.clone());
+            let expiry = watch_time(&ledger, Some(run));
+            return Answer { kind: Kind::Stream(self), ledger, _expiry: expiry };
         }
         self.leave(&ledger);
         let data = self.ready.pop_front().and_then(|f| f.into_data().ok());
-        Answer { kind: Kind::Whole(data), ledger }
+        // By HTTP/1 a client that takes nothing is noticed by what waits to be written.
+        let expiry = if is_http2 { watch_time(&ledger, None) } else { None };
+        Answer { kind: Kind::Whole(data), ledger, _expiry: expiry }
     }
 
-    /// Ends the guest at its deadline, also when the client takes nothing of the response.
-    fn watch_time(&mut self, ledger: &Ledger) {
-        let Some(run) = self.going.take() else { return };
-        let deadline = run.deadline;
-        let run = Arc::new(Mutex::new(Some(run)));
-        self.going = Going::Timed(run.clone());
-        let Some(deadline) = deadline else { return };
-        let (shared, connection) = (ledger.shared.clone(), ledger.connection.clone());
-        let timer = tokio::spawn(async move {
-            tokio::time::sleep_until(deadline.into()).await;
-            shared.cut_off(End::TimedOut);
-            drop(lock(&run).take());
-            if let Some(c) = connection.filter(|c| !c.is_http2()) {
-                c.end();
-            }
-        });
-        self.expiry = Some(timer.abort_handle());
+    /// How long the body is, once all of it is there.
+    fn length(&self) -> Option<u64> {
+        let bytes = |f: &Frame<Bytes>| f.data_ref().map_or(0, |d| d.len() as u64);
+        self.is_over.then(|| self.ready.iter().map(bytes).sum())
     }
 
     /// Lets a guest that goes on after its response do so by itself.
@@ -302,7 +330,7 @@ impl Body for Answer {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let Self { kind, ledger } = &mut *self;
+        let Self { kind, ledger, .. } = &mut *self;
         let polled = match kind {
             Kind::Empty => Poll::Ready(None),
             Kind::Whole(data) => Poll::Ready(data.take().map(|d| Ok(Frame::data(d)))),

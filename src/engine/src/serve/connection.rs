@@ -173,11 +173,17 @@ async fn serve_stream(thread: Arc<Thread>, connection: Arc<Connection>, stream: 
     };
     let mut served = pin!(builder.serve_connection(io, service));
     let mut is_told = false;
+    if thread.server.is_draining() {
+        // What the client has sent already shows after a look for input.
+        tokio::task::yield_now().await;
+    }
     let ended = poll_fn(|cx| {
-        if !is_told && thread.server.is_draining() {
-            is_told = true;
-            served.as_mut().graceful_shutdown();
+        let polled = served.as_mut().poll(cx);
+        if polled.is_ready() || is_told || !thread.server.is_draining() {
+            return polled;
         }
+        is_told = true;
+        served.as_mut().graceful_shutdown();
         served.as_mut().poll(cx)
     })
     .await;

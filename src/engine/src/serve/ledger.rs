@@ -62,6 +62,7 @@ impl Ledger {
 
     /// The response is over; the guest may not be.
     fn close(&mut self) {
+        self.shared.is_over.store(true, Relaxed);
         self.shared.body_gone.notify_one();
         if let Some(c) = self.connection.take() {
             c.end_request();

@@ -34,6 +34,21 @@ struct RequestBody {
     limit: u64,
 }
 
+impl RequestBody {
+    /// What comes after the response is not this request's to tell of the connection.
+    fn waits(&self, is_pending: bool) {
+        if !self.shared.is_over.load(Relaxed) {
+            self.connection.wait_for_body(is_pending);
+        }
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        self.waits(false);
+    }
+}
+
 impl Body for RequestBody {
     type Data = Bytes;
     type Error = Error;
@@ -43,7 +58,7 @@ impl Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let polled = Pin::new(&mut self.incoming).poll_frame(cx);
-        self.connection.wait_for_body(polled.is_pending());
+        self.waits(polled.is_pending());
         let Poll::Ready(Some(Ok(frame))) = &polled else {
             return polled.map(|p| p.map(|f| f.map_err(Error::from)));
         };
@@ -89,6 +104,11 @@ pub async fn answer(
         ledger.detail = why.to_string();
         return Ok(refuse(ledger));
     }
+    // The parser of HTTP/1 has counted already.
+    if request.headers().len() as u64 > thread.server.limits.headers {
+        ledger.end = End::HeadTooLarge;
+        return Ok(refuse(ledger));
+    }
     let Some(service) = service else {
         ledger.end = End::Dispatched;
         return Ok(refuse(ledger));
@@ -130,11 +150,10 @@ pub async fn answer(
 /// What the parser lets through and the standard does not: RFC 9112, 3.2 (Host) and 6.1 (both
 /// lengths). HTTP/1.0 knows no Host; the guest gets an empty one.
 fn fault(request: &mut Request<Incoming>) -> Option<&'static str> {
-    if request.version() >= Version::HTTP_2 {
-        return None;
-    }
     let headers = request.headers();
-    if headers.contains_key(http::header::TRANSFER_ENCODING)
+    let is_http2 = request.version() == Version::HTTP_2;
+    if !is_http2
+        && headers.contains_key(http::header::TRANSFER_ENCODING)
         && headers.contains_key(http::header::CONTENT_LENGTH)
     {
         return Some("it has both Content-Length and Transfer-Encoding");
@@ -144,8 +163,12 @@ fn fault(request: &mut Request<Incoming>) -> Option<&'static str> {
         return Some("it has more than one Host");
     }
     if hosts == 0 {
-        if request.version() == Version::HTTP_11 {
+        if request.version() == Version::HTTP_11 || is_http2 && request.uri().authority().is_none()
+        {
             return Some("it has no Host");
+        }
+        if is_http2 {
+            return None;
         }
         request.headers_mut().insert(HOST, HeaderValue::from_static(""));
     }

@@ -35,7 +35,7 @@ pub struct Run {
     future: Pin<Box<dyn Future<Output = Finish> + Send>>,
     shared: Arc<Shared>,
     lane: Arc<Lane>,
-    pub deadline: Option<Instant>,
+    deadline: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
     _permit: OwnedSemaphorePermit, // to have an instance
 }

@@ -318,10 +318,14 @@ impl Thread {
         tasks.shutdown().await;
         // Who has connected before now is served as well; who comes later is refused.
         for (socket, kind) in &listeners {
-            while let Some(Ok((stream, peer))) = socket.accept_now().await
+            while let Some(accepted) = tokio::task::unconstrained(socket.accept_now()).await
                 && let Ok(place) = self.server.places.clone().try_acquire_owned()
             {
-                self.take(stream, peer, *kind, Some(place));
+                match accepted {
+                    Ok((stream, peer)) => self.take(stream, peer, *kind, Some(place)),
+                    Err(e) if e.raw_os_error() == Some(libc::ECONNABORTED) => {}
+                    Err(_) => break,
+                }
             }
         }
         drop(listeners);

@@ -183,6 +183,7 @@ impl Service {
         }
         let mut kept = lock(&self.local(thread).kept).pop()?;
         kept.place = None;
+        kept.store.data_mut().limiter.begin_again();
         Some(kept)
     }
 
@@ -204,5 +205,5 @@ fn on_epoch(store: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadlin
         return Err(Trap::Interrupt.into());
     }
     let lane = slice.lane.clone();
-    Ok(UpdateDeadline::YieldCustom(1, Box::pin(async move { lane.turn().await })))
+    Ok(UpdateDeadline::YieldCustom(1, Box::pin(lane.turn())))
 }

@@ -4,7 +4,7 @@
 use super::ticker::Lane;
 use http::Response;
 use std::sync::atomic::{
-    AtomicU8, AtomicU64,
+    AtomicBool, AtomicU8, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -54,6 +54,7 @@ pub struct Shared {
     resumed_ns: AtomicU64,
     pub request_bytes: AtomicU64,
     pub body_gone: Notify,
+    pub is_over: AtomicBool, // the response is; the guest may not be
 }
 
 impl Shared {
@@ -66,6 +67,7 @@ impl Shared {
             resumed_ns: AtomicU64::new(0),
             request_bytes: AtomicU64::new(0),
             body_gone: Notify::new(),
+            is_over: AtomicBool::new(false),
         })
     }
 

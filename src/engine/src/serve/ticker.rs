@@ -16,6 +16,8 @@ use wasmtime::EngineWeak;
 /// How long a guest may have a thread before anybody looks, and once one had it for that long.
 const WATCH: Duration = Duration::from_millis(1);
 const SLICE: Duration = Duration::from_micros(250);
+/// Looks at that pace after the last guest that had a whole slice.
+const HOT_LOOKS: u32 = 8;
 /// Ticks without any guest after which the watch sleeps.
 const QUIET_TICKS: u32 = 8;
 
@@ -71,9 +73,21 @@ impl Lane {
 
     /// Waits until whatever else the thread has to do was done. Of guests that compute for long one
     /// at a time gets in, so that they delay others by a slice and not by a slice each.
-    pub async fn turn(&self) {
-        let _turn = self.turn.acquire().await;
-        tokio::task::yield_now().await;
+    ///
+    /// A task waits in its place: a guest is polled only while its response is wanted, and must not
+    /// hold the turn meanwhile.
+    pub async fn turn(self: Arc<Self>) {
+        struct Waiting(tokio::task::JoinHandle<()>);
+        impl Drop for Waiting {
+            fn drop(&mut self) {
+                self.0.abort();
+            }
+        }
+        let mut waiting = Waiting(tokio::spawn(async move {
+            let _turn = self.turn.acquire().await;
+            tokio::task::yield_now().await;
+        }));
+        let _ = (&mut waiting.0).await;
     }
 }
 
@@ -118,6 +132,7 @@ impl Drop for Ticker {
 fn run(watch: &Watch, lanes: &[Arc<Lane>]) {
     let mut last = vec![0; lanes.len()];
     let mut quiet = QUIET_TICKS;
+    let mut hot = 0;
     let mut period = WATCH;
     while !watch.ends.load(SeqCst) {
         if quiet >= QUIET_TICKS {
@@ -136,7 +151,9 @@ fn run(watch: &Watch, lanes: &[Arc<Lane>]) {
         if long {
             engines().iter().filter_map(EngineWeak::upgrade).for_each(|e| e.increment_epoch());
         }
-        period = if long { SLICE } else { WATCH };
+        // A guest that was made to yield looks like another one when it is back.
+        hot = if long { HOT_LOOKS } else { hot.saturating_sub(1) };
+        period = if hot > 0 { SLICE } else { WATCH };
         quiet = if moved || long { 0 } else { quiet + 1 };
     }
 }
