@@ -4,15 +4,15 @@
 use crate::Figures;
 use crate::code::Code;
 use crate::err::{Failure, Result, copy_text};
+use crate::ffi::{list, text, texts, variables};
 use crate::invoke::{self, Called, ComponentExport, ModuleFunction};
 use crate::network::CNetwork;
 use crate::outgoing::Hooks;
 use crate::settings::Engine;
-use crate::state::{CDir, CLimits, Gauge, Grants, State, text, texts};
+use crate::state::{CDir, CLimits, Gauge, Grants, State};
 use crate::stdio::CStream;
 use crate::trap;
 use std::ffi::{c_char, c_int, c_void};
-use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{
     AtomicBool, AtomicU64,
@@ -95,22 +95,6 @@ pub struct Guest {
     is_last: bool,
     args: Vec<String>,
     on_result: (*mut c_void, Option<unsafe extern "C" fn(*mut c_void, *const c_char, usize)>),
-}
-
-/// # Safety
-/// `data` points to `n` elements, or `n` is 0.
-pub unsafe fn list<'a, T>(data: *const T, n: usize) -> &'a [T] {
-    if n == 0 { &[] } else { unsafe { slice::from_raw_parts(data, n) } }
-}
-
-/// # Safety
-/// As for texts().
-pub unsafe fn variables(env: *const *const c_char) -> Result<Vec<(String, String)>> {
-    let split = |v: &&str| {
-        let (k, v) = v.split_once('=').unwrap_or((v, ""));
-        (k.to_string(), v.to_string())
-    };
-    Ok(unsafe { texts(env, "environment variable") }?.iter().map(split).collect())
 }
 
 impl Guest {
@@ -268,10 +252,10 @@ impl Guest {
             return;
         }
         out.end = TRAPPED;
-        let (name, sentence, limit) = trap::classify(&error);
+        let (name, detail, limit) = trap::describe(&error, &self.name);
         out.limit_reached = limit;
         copy_text(&name, &mut out.trap);
-        copy_text(&(sentence + &trap::backtrace(&error, &self.name)), &mut out.detail);
+        copy_text(&detail, &mut out.detail);
     }
 }
 

@@ -2,7 +2,8 @@
 //! What an artifact is and what it imports and exports, read from its bytes without compiling.
 
 use crate::err::{Failure, Result};
-use std::ffi::{CString, c_char, c_void};
+use crate::ffi::c_string;
+use std::ffi::{c_char, c_void};
 use wasmparser::{
     BinaryReaderError, Chunk, ComponentExternalKind, ComponentTypeRef, Encoding, ExternalKind,
     FuncType, Imports, Parser, Payload, RefType, TypeRef, ValType, Validator, WasmFeatures,
@@ -25,11 +26,6 @@ pub struct Visitor {
 pub enum Artifact {
     Module = 0,
     Component = 1,
-}
-
-/// Names may hold NUL bytes; C sees them as U+FFFD.
-fn c_string(s: &str) -> CString {
-    CString::new(s.replace('\0', "\u{fffd}")).expect("no NUL is left")
 }
 
 impl Visitor {

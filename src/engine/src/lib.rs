@@ -4,6 +4,7 @@
 
 mod code;
 mod err;
+mod ffi;
 mod guest;
 mod inspect;
 mod invoke;
@@ -14,6 +15,7 @@ mod serve;
 mod settings;
 mod state;
 mod stdio;
+mod sync;
 mod trap;
 
 use code::Code;
@@ -34,14 +36,6 @@ pub struct Figures {
 
 /// # Safety
 /// As engine.h says; so for every function below.
-unsafe fn bytes<'a>(data: *const c_void, len: usize) -> &'a [u8] {
-    if len == 0 {
-        return &[];
-    }
-    // SAFETY: the caller hands in `len` readable bytes.
-    unsafe { slice::from_raw_parts(data.cast(), len) }
-}
-
 #[unsafe(no_mangle)]
 unsafe extern "C" fn engine_open(
     o: *const EngineOptions,
@@ -90,7 +84,7 @@ unsafe extern "C" fn engine_inspect(
 ) -> c_int {
     unsafe {
         guarded(e, || {
-            *ret_artifact = inspect::inspect(bytes(data, len), validate, &*v)? as c_int;
+            *ret_artifact = inspect::inspect(ffi::list(data.cast(), len), validate, &*v)? as c_int;
             Ok(())
         })
     }
@@ -104,7 +98,7 @@ unsafe extern "C" fn engine_compile(
     fd: c_int,
     e: *mut CErr,
 ) -> c_int {
-    unsafe { guarded(e, || code::compile(&*en, bytes(data, len), fd)) }
+    unsafe { guarded(e, || code::compile(&*en, ffi::list(data.cast(), len), fd)) }
 }
 
 #[unsafe(no_mangle)]

@@ -4,6 +4,7 @@
 //! request. This one asks C about every name and every resolved address, and keeps connections.
 
 use crate::network::{CNetwork, Names};
+use crate::sync::lock;
 use bytes::Bytes;
 use http::header::{Entry as HeaderEntry, HeaderName, HeaderValue};
 use http::uri::Scheme;
@@ -16,7 +17,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -124,10 +125,6 @@ pub struct Client {
     names: Mutex<Names>,
     idle: Mutex<HashMap<Server, Vec<Idle>>>,
     tls: OnceLock<Option<Arc<ClientConfig>>>,
-}
-
-fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
-    m.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Client {

@@ -2,6 +2,7 @@
 //! How Wasmtime is set up, and the text that names it in cache keys.
 
 use crate::err::{Failure, Result};
+use crate::ffi::saturated;
 use crate::linkers;
 use crate::state::State;
 use std::ffi::{CStr, c_int};
@@ -125,7 +126,7 @@ fn pool(o: &EngineOptions) -> PoolingAllocationConfig {
     // Each stack costs a system call at the start.
     p.total_stacks(each(if o.is_concurrent { 2 } else { 1 }));
     p.max_unused_warm_slots(WARM_SLOTS);
-    p.max_memory_size(usize::try_from(o.pool_memory_limit_bytes).unwrap_or(usize::MAX));
+    p.max_memory_size(saturated(o.pool_memory_limit_bytes));
     p.linear_memory_keep_resident(KEEP_RESIDENT_BYTES);
     p.table_keep_resident(16 << 10);
     p.pagemap_scan(Enabled::Auto);

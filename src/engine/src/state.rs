@@ -2,13 +2,15 @@
 //! What the store of a guest holds: its WASI context, what it was granted, and what it uses of it.
 
 use crate::err::{Failure, Result};
+use crate::ffi::{saturated, text};
 use crate::network::{CNetwork, Names};
 use crate::outgoing::Hooks;
 use crate::serve::shared::Slice;
 use crate::stdio::{CStream, Input, Output};
-use std::ffi::{CStr, c_char, c_int};
+use crate::sync::lock;
+use std::ffi::{c_char, c_int};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use wasmtime::ResourceLimiter;
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -229,38 +231,6 @@ impl ResourceLimiter for Limiter {
     }
 }
 
-fn saturated(n: u64) -> usize {
-    usize::try_from(n).unwrap_or(usize::MAX)
-}
-
-/// # Safety
-/// `p` is NULL or a NUL-terminated string.
-pub unsafe fn text<'a>(p: *const c_char, what: impl FnOnce() -> String) -> Result<&'a str> {
-    if p.is_null() {
-        return Ok("");
-    }
-    unsafe { CStr::from_ptr(p) }
-        .to_str()
-        .map_err(|_| Failure::argument(format!("{} is not valid UTF-8", what())))
-}
-
-/// # Safety
-/// `list` is NULL or an array of strings that a NULL ends.
-pub unsafe fn texts<'a>(list: *const *const c_char, what: &str) -> Result<Vec<&'a str>> {
-    let mut out = Vec::new();
-    if list.is_null() {
-        return Ok(out);
-    }
-    for i in 0.. {
-        let p = unsafe { *list.add(i) };
-        if p.is_null() {
-            break;
-        }
-        out.push(unsafe { text(p, || format!("{what} {i}")) }?);
-    }
-    Ok(out)
-}
-
 /// Adds the folder behind `dir.fd`. The library opens by path only, and /proc may be missing, so
 /// the open folder becomes the working directory for a moment; nothing else in the process uses it.
 fn add_dir(b: &mut WasiCtxBuilder, dir: &CDir) -> Result<()> {
@@ -273,7 +243,7 @@ fn add_dir(b: &mut WasiCtxBuilder, dir: &CDir) -> Result<()> {
         let text = format!("cannot open the folder for '{guest_path}': {e}");
         Failure::new(errno, c"FolderUnusable", text)
     };
-    let _held = WORKING_DIRECTORY.lock().unwrap_or_else(PoisonError::into_inner);
+    let _held = lock(&WORKING_DIRECTORY);
     // SAFETY: plain system call.
     if unsafe { libc::fchdir(dir.fd) } < 0 {
         return Err(failed(std::io::Error::last_os_error()));

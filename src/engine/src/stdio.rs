@@ -2,12 +2,13 @@
 //! Standard streams whose bytes C moves. A call that would block reports EAGAIN, and the guest then
 //! waits in its own runtime, where it can be stopped.
 
+use crate::sync::lock;
 use bytes::{Buf, Bytes};
 use std::ffi::{c_int, c_void};
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
@@ -62,10 +63,6 @@ impl Waiter {
         self.0 = Some(w.clone());
         Ok(w)
     }
-}
-
-fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
-    m.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn is_again(e: &io::Error) -> bool {

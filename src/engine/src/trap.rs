@@ -28,7 +28,14 @@ pub fn classify(e: &wasmtime::Error) -> (String, String, bool) {
     ("HostError".to_string(), root, false)
 }
 
-pub fn backtrace(e: &wasmtime::Error, name: &str) -> String {
+/// The stable name of a trap, its sentence with the backtrace behind it, and whether a limit of ours
+/// caused it. `name` is what an unnamed module is called.
+pub fn describe(e: &wasmtime::Error, name: &str) -> (String, String, bool) {
+    let (kind, sentence, is_limit) = classify(e);
+    (kind, sentence + &backtrace(e, name), is_limit)
+}
+
+fn backtrace(e: &wasmtime::Error, name: &str) -> String {
     let mut out = String::new();
     let Some(trace) = e.downcast_ref::<WasmBacktrace>() else { return out };
     for frame in trace.frames().iter().take(16) {

@@ -3,7 +3,8 @@
 
 use super::ledger::Ledger;
 use super::run::{Finish, Run};
-use super::shared::{End, lock};
+use super::shared::End;
+use crate::sync::lock;
 use crate::trap;
 use bytes::Bytes;
 use http::header::{
@@ -39,14 +40,13 @@ pub async fn respond_with(
     poll_fn(|cx| Poll::Ready(stream.hurry(cx, &mut ledger))).await;
     // Nothing was sent yet, so whatever went wrong can still be said.
     if ledger.end != End::Answered {
-        return refuse(ledger);
+        return answer_for(ledger);
     }
     if let (Some(said), Some(is)) = (content_length(&head.headers), stream.length())
         && said != is
     {
-        ledger.end = End::GuestError;
-        ledger.detail = format!("its response has {is} bytes, and Content-Length says {said}");
-        return refuse(ledger);
+        let detail = format!("its response has {is} bytes, and Content-Length says {said}");
+        return refuse(ledger, End::GuestError, detail);
     }
     ledger.status = head.status.as_u16();
     let mut response = Response::from_parts(head, stream.into_answer(ledger));
@@ -75,8 +75,15 @@ fn mark(response: &mut Response<Answer>) {
     }
 }
 
-/// The answer to a request that the guest did not answer.
-pub fn refuse(mut ledger: Ledger) -> Response<Answer> {
+/// Ends a request without its guest's answer; `detail` is for the log.
+pub fn refuse(mut ledger: Ledger, end: End, detail: impl Into<String>) -> Response<Answer> {
+    ledger.end = end;
+    ledger.detail = detail.into();
+    answer_for(ledger)
+}
+
+/// What a client is told of how its request ended.
+pub fn answer_for(mut ledger: Ledger) -> Response<Answer> {
     let (status, reason, is_retryable) = match ledger.end {
         End::Dispatched => (ledger.dispatch.status, ledger.dispatch.reason, false),
         _ => {
@@ -89,8 +96,8 @@ pub fn refuse(mut ledger: Ledger) -> Response<Answer> {
     // SAFETY: serve.h demands a word in static storage.
     let reason = (!reason.is_null()).then(|| unsafe { CStr::from_ptr(reason) }.to_string_lossy());
     let mut text = format!("{status}");
-    for more in reason.iter().map(|r| format!(": {r}")) {
-        text += &more;
+    if let Some(reason) = reason {
+        text += &format!(": {reason}");
     }
     if let Some(id) = ledger.dispatch.request_id() {
         text += &format!(" (request {})", id.to_str().unwrap_or_default());
@@ -210,8 +217,7 @@ impl Stream {
                     }
                 }
                 Poll::Ready(Some(Err(e))) => {
-                    if ledger.end == End::Answered {
-                        ledger.end = ledger.shared.cut().unwrap_or(End::GuestError);
+                    if ledger.break_off() {
                         ledger.detail = e.to_string();
                     }
                     return;
@@ -294,10 +300,8 @@ impl Stream {
             let finish = poll_fn(|cx| run.poll(cx)).await;
             drop(run);
             if let (Some(e), Some(service)) = (finish.error, service) {
-                let (name, sentence, _) = trap::classify(&e);
-                let trace = trap::backtrace(&e, &service.name);
-                let text =
-                    format!("{}: after its response: {name}: {sentence}{trace}", service.name);
+                let (name, detail, _) = trap::describe(&e, &service.name);
+                let text = format!("{}: after its response: {name}: {detail}", service.name);
                 thread.server.callbacks.failed(&text);
             }
         });
@@ -348,9 +352,7 @@ impl Body for Answer {
             }
             Poll::Ready(Some(Err(_))) => {
                 ledger.is_cut = true;
-                if ledger.end == End::Answered {
-                    ledger.end = ledger.shared.cut().unwrap_or(End::GuestError);
-                }
+                let _ = ledger.break_off();
             }
             Poll::Ready(None) => self.complete(),
             Poll::Pending => {}

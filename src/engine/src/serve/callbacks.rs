@@ -5,6 +5,7 @@ use super::connection::Connection;
 use super::service::Service;
 use super::shared::ENDS;
 use crate::err::CErr;
+use crate::ffi::{self, c_string, list};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Version};
 use hyper::body::{Body, Incoming};
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
@@ -31,7 +32,7 @@ impl CText {
         if self.data.is_null() {
             return &[];
         }
-        unsafe { std::slice::from_raw_parts(self.data.cast(), self.len) }
+        unsafe { list(self.data.cast(), self.len) }
     }
 }
 
@@ -207,8 +208,7 @@ unsafe extern "C" fn add_variable(env: *mut c_void, variable: *const c_char) {
     let (env, text) = unsafe {
         (&mut *env.cast::<Vec<(String, String)>>(), CStr::from_ptr(variable).to_string_lossy())
     };
-    let (k, v) = text.split_once('=').unwrap_or((&text, ""));
-    env.push((k.to_string(), v.to_string()));
+    env.push(ffi::variable(&text));
 }
 
 impl Callbacks {
@@ -272,8 +272,7 @@ impl Callbacks {
     }
 
     pub fn failed(&self, what: &str) {
-        let text = std::ffi::CString::new(what.replace('\0', "\u{fffd}")).unwrap_or_default();
-        unsafe { (self.failed)(self.ctx, text.as_ptr()) }
+        unsafe { (self.failed)(self.ctx, c_string(what).as_ptr()) }
     }
 }
 

@@ -5,12 +5,12 @@
 use super::run::{Finish, Task, finish};
 use bytes::{Bytes, BytesMut};
 use http::Response;
-use http_body::{Body as _, Frame};
-use http_body_util::{BodyExt, StreamBody};
+use http_body::{Body, Frame};
+use http_body_util::BodyExt;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncReadExt, DuplexStream, ReadBuf, duplex};
 use wasmtime::{Error, InstancePre};
 use wasmtime_wasi::I32Exit;
@@ -34,15 +34,10 @@ impl AsyncRead for Input {
     ) -> Poll<io::Result<()>> {
         while self.rest.is_empty() {
             let body = self.body.get_mut().unwrap_or_else(PoisonError::into_inner);
-            match Pin::new(body).poll_frame(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(None) => return Poll::Ready(Ok(())),
-                Poll::Ready(Some(Err(e))) => {
-                    return Poll::Ready(Err(io::Error::other(e.to_string())));
-                }
-                Poll::Ready(Some(Ok(frame))) => {
-                    self.rest = frame.into_data().unwrap_or_default();
-                }
+            match ready!(Pin::new(body).poll_frame(cx)) {
+                None => return Poll::Ready(Ok(())),
+                Some(Err(e)) => return Poll::Ready(Err(io::Error::other(e.to_string()))),
+                Some(Ok(frame)) => self.rest = frame.into_data().unwrap_or_default(),
             }
         }
         let n = buf.remaining().min(self.rest.len());
@@ -108,7 +103,7 @@ async fn head(
         let n = reader.read_buf(&mut text).await.map_err(|e| e.to_string())?;
         if let Some((head, len)) = callbacks.cgi_head(&text)? {
             let first = text.split_off(len).freeze();
-            let mut response = Response::new(body(first, reader));
+            let mut response = Response::new(Output { first, reader }.boxed_unsync());
             *response.status_mut() =
                 http::StatusCode::from_u16(head.status).map_err(|e| e.to_string())?;
             *response.headers_mut() = head.headers;
@@ -120,33 +115,30 @@ async fn head(
     }
 }
 
-fn body(first: Bytes, reader: DuplexStream) -> WasiBody {
-    StreamBody::new(Pieces { first, reader }).boxed_unsync()
-}
-
-struct Pieces {
+/// What follows the head, until the guest's end of the output is gone.
+struct Output {
     first: Bytes,
     reader: DuplexStream,
 }
 
-impl futures_core::Stream for Pieces {
-    type Item = Result<Frame<Bytes>, HttpError>;
+impl Body for Output {
+    type Data = Bytes;
+    type Error = HttpError;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
         if !self.first.is_empty() {
             return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.first)))));
         }
         let mut room = [0; 8192];
         let mut buf = ReadBuf::new(&mut room);
-        match Pin::new(&mut self.reader).poll_read(cx, &mut buf) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Err(e)) => {
-                Poll::Ready(Some(Err(HttpError::InternalError(Some(e.to_string())))))
-            }
-            Poll::Ready(Ok(())) if buf.filled().is_empty() => Poll::Ready(None),
-            Poll::Ready(Ok(())) => {
-                Poll::Ready(Some(Ok(Frame::data(Bytes::copy_from_slice(buf.filled())))))
-            }
-        }
+        let read = ready!(Pin::new(&mut self.reader).poll_read(cx, &mut buf));
+        Poll::Ready(match read {
+            Err(e) => Some(Err(HttpError::InternalError(Some(e.to_string())))),
+            Ok(()) if buf.filled().is_empty() => None,
+            Ok(()) => Some(Ok(Frame::data(Bytes::copy_from_slice(buf.filled())))),
+        })
     }
 }

@@ -5,13 +5,15 @@ use super::ledger::refused;
 use super::request::answer;
 use super::server::Thread;
 use super::stream::{Stream, Watched};
+use crate::ffi::saturated;
+use crate::sync::lock;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 use tokio_rustls::TlsAcceptor;
 
@@ -133,7 +135,7 @@ impl Connection {
     }
 
     pub fn wake(&self) {
-        if let Some(w) = &*self.waker.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(w) = &*lock(&self.waker) {
             w.wake_by_ref();
         }
     }
@@ -143,7 +145,7 @@ impl Connection {
 pub async fn serve(thread: Arc<Thread>, connection: Arc<Connection>, stream: Stream) {
     let mut served = pin!(serve_stream(thread, connection.clone(), stream));
     poll_fn(|cx| {
-        let mut waker = connection.waker.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waker = lock(&connection.waker);
         if waker.as_ref().is_none_or(|w| !w.will_wake(cx.waker())) {
             *waker = Some(cx.waker().clone());
         }
@@ -199,13 +201,12 @@ async fn serve_stream(thread: Arc<Thread>, connection: Arc<Connection>, stream: 
 
 fn builder(thread: &Thread) -> Builder<TokioExecutor> {
     let limits = &thread.server.limits;
-    let header_bytes = usize::try_from(limits.header_bytes).unwrap_or(usize::MAX);
     let mut b = Builder::new(TokioExecutor::new());
     b.http1()
         .timer(TokioTimer::new())
         .header_read_timeout(None)
-        .max_buf_size(header_bytes.max(8192))
-        .max_headers(usize::try_from(limits.headers).unwrap_or(usize::MAX));
+        .max_buf_size(saturated(limits.header_bytes).max(8192))
+        .max_headers(saturated(limits.headers));
     b.http2()
         .timer(TokioTimer::new())
         .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))

@@ -7,8 +7,8 @@ use super::run::Finish;
 use super::server::Thread;
 use super::service::Service;
 use super::shared::{End, Shared};
+use crate::ffi::c_string;
 use crate::trap;
-use std::ffi::CString;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use wasmtime::PoolConcurrencyLimitError;
@@ -69,6 +69,15 @@ impl Ledger {
         }
     }
 
+    /// The body of the response ended with an error; true if that is why the request ended.
+    pub fn break_off(&mut self) -> bool {
+        let is_first = self.end == End::Answered;
+        if is_first {
+            self.end = self.shared.cut().unwrap_or(End::GuestError);
+        }
+        is_first
+    }
+
     pub fn take_finish(&mut self, finish: Finish) {
         if let Some(end) = finish.end {
             self.end = end;
@@ -95,13 +104,12 @@ impl Drop for Ledger {
         }
         let (name, detail) = match (&self.finish.error, &self.service) {
             (Some(e), Some(service)) if self.finish.end.is_none() => {
-                let (name, sentence, _) = trap::classify(e);
-                (name, sentence + &trap::backtrace(e, &service.name))
+                let (name, detail, _) = trap::describe(e, &service.name);
+                (name, detail)
             }
             _ => (String::new(), std::mem::take(&mut self.detail)),
         };
-        let c_text = |s: String| CString::new(s.replace('\0', "\u{fffd}")).unwrap_or_default();
-        let (name, detail) = (c_text(name), c_text(detail));
+        let (name, detail) = (c_string(&name), c_string(&detail));
         let reason = match self.end {
             End::Answered => std::ptr::null(),
             End::Dispatched => self.dispatch.reason,

@@ -15,9 +15,9 @@ mod stream;
 mod ticker;
 mod tls;
 
-use crate::bytes;
 use crate::code::Code;
 use crate::err::{CErr, guarded};
+use crate::ffi::list;
 use crate::settings::Engine;
 use server::{Server, ServerFigures, ServerOptions};
 use service::{Service, ServiceOptions};
@@ -82,7 +82,7 @@ unsafe extern "C" fn engine_server_tls(
 ) -> c_int {
     unsafe {
         guarded(e, || {
-            let (cert, key) = (bytes(cert.cast(), cert_len), bytes(key.cast(), key_len));
+            let (cert, key) = (list(cert.cast(), cert_len), list(key.cast(), key_len));
             (*s).set_tls(tls::server_config(cert, key)?);
             Ok(())
         })

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! From the head of a request to the guest that answers it.
 
-use super::answer::{Answer, refuse, respond_with};
+use super::answer::{Answer, answer_for, refuse, respond_with};
 use super::callbacks::CRequest;
 use super::connection::Connection;
 use super::ledger::Ledger;
@@ -59,14 +59,13 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let polled = Pin::new(&mut self.incoming).poll_frame(cx);
         self.waits(polled.is_pending());
-        let Poll::Ready(Some(Ok(frame))) = &polled else {
-            return polled.map(|p| p.map(|f| f.map_err(Error::from)));
-        };
-        let more = frame.data_ref().map_or(0, |d| d.len() as u64);
-        let total = self.shared.request_bytes.fetch_add(more, Relaxed) + more;
-        if total > self.limit {
-            self.shared.cut_off(End::BodyTooLarge);
-            return Poll::Ready(Some(Err(Error::HttpRequestBodySize(Some(total)))));
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            let more = frame.data_ref().map_or(0, |d| d.len() as u64);
+            let total = self.shared.request_bytes.fetch_add(more, Relaxed) + more;
+            if total > self.limit {
+                self.shared.cut_off(End::BodyTooLarge);
+                return Poll::Ready(Some(Err(Error::HttpRequestBodySize(Some(total)))));
+            }
         }
         polled.map(|p| p.map(|f| f.map_err(Error::from)))
     }
@@ -98,40 +97,28 @@ pub async fn answer(
     };
     let body_bytes = seen.body_bytes();
     let is_head = request.method() == Method::HEAD;
-    let mut ledger = Ledger::new(&thread, &connection, &shared, dispatch, service.clone(), is_head);
+    let ledger = Ledger::new(&thread, &connection, &shared, dispatch, service.clone(), is_head);
     if let Some(why) = faulty {
-        ledger.end = End::BadRequest;
-        ledger.detail = why.to_string();
-        return Ok(refuse(ledger));
+        return Ok(refuse(ledger, End::BadRequest, why));
     }
     // The parser of HTTP/1 has counted already.
     if request.headers().len() as u64 > thread.server.limits.headers {
-        ledger.end = End::HeadTooLarge;
-        return Ok(refuse(ledger));
+        return Ok(refuse(ledger, End::HeadTooLarge, ""));
     }
     let Some(service) = service else {
-        ledger.end = End::Dispatched;
-        return Ok(refuse(ledger));
+        return Ok(refuse(ledger, End::Dispatched, ""));
     };
     let cgi_env = match cgi_env {
         Ok(env) => env,
-        Err(why) => {
-            ledger.end = End::BadRequest;
-            ledger.detail = why;
-            return Ok(refuse(ledger));
-        }
+        Err(why) => return Ok(refuse(ledger, End::BadRequest, why)),
     };
     if body_bytes.is_some_and(|n| n > thread.server.limits.body_bytes) {
-        ledger.end = End::BodyTooLarge;
-        return Ok(refuse(ledger));
+        return Ok(refuse(ledger, End::BodyTooLarge, ""));
     }
     let deadline = thread.server.deadline(shared.started);
     let permit = match admit(&thread, deadline).await {
         Ok(permit) => permit,
-        Err(end) => {
-            ledger.end = end;
-            return Ok(refuse(ledger));
-        }
+        Err(end) => return Ok(refuse(ledger, end, "")),
     };
     let traceparent = ledger.dispatch.traceparent();
     if let Some(value) = &traceparent {
@@ -196,7 +183,7 @@ async fn admit(
             self.0.fetch_sub(1, Relaxed);
         }
     }
-    let queued = Queued(&server.queued);
+    let _queued = Queued(&server.queued);
     if server.queued.fetch_add(1, Relaxed) >= server.limits.queue {
         return Err(End::Overloaded);
     }
@@ -208,7 +195,6 @@ async fn admit(
             Err(_) => return Err(End::TimedOut),
         },
     };
-    drop(queued);
     permit.map_err(|_| End::Overloaded)
 }
 
@@ -227,35 +213,26 @@ async fn respond(mut run: Run, mut ledger: Ledger) -> Response<Answer> {
         }
     })
     .await;
-    let mut run = Some(run);
-    if let Some(f) = finish {
-        run = None;
-        ledger.take_finish(f);
-    }
-    if ledger.end == End::Answered
-        && let Some(end) = shared.cut()
-    {
+    let run = match finish {
+        None => Some(run),
+        Some(f) => {
+            ledger.take_finish(f);
+            None
+        }
+    };
+    if let (End::Answered, Some(end)) = (ledger.end, shared.cut()) {
         ledger.end = end;
-    }
-    if ledger.end != End::Answered && ledger.finish.error.is_none() {
-        ledger.detail = answer.and_then(Result::err).unwrap_or_default();
-        return refuse(ledger);
     }
     // Nothing was sent yet, so whatever went wrong can still be said.
     if ledger.end != End::Answered {
-        return refuse(ledger);
+        if let (None, Some(Err(why))) = (&ledger.finish.error, answer) {
+            ledger.detail = why;
+        }
+        return answer_for(ledger);
     }
-    let response = match answer {
-        Some(Ok(response)) => response,
-        Some(Err(code)) => {
-            ledger.end = End::GuestError;
-            ledger.detail = code;
-            return refuse(ledger);
-        }
-        None => {
-            ledger.end = End::NotAnswered;
-            return refuse(ledger);
-        }
-    };
-    respond_with(response, run, ledger).await
+    match answer {
+        Some(Ok(response)) => respond_with(response, run, ledger).await,
+        Some(Err(code)) => refuse(ledger, End::GuestError, code),
+        None => refuse(ledger, End::NotAnswered, ""),
+    }
 }

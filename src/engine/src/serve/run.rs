@@ -12,7 +12,7 @@ use crate::state::State;
 use http::HeaderValue;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -187,8 +187,7 @@ async fn answer_p3(
             }
             // The guest may go on after its answer, above all to write the body.
             poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
-            let mut gone = pin!(shared.body_gone());
-            poll_fn(|cx| gone.as_mut().poll(cx)).await;
+            shared.body_gone().await;
             Ok(())
         })
         .await?

@@ -6,7 +6,9 @@ use super::connection::{Connection, serve};
 use super::stream::Stream;
 use super::ticker::{Lane, Ticker};
 use crate::err::{Failure, Result};
+use crate::ffi::{list, saturated};
 use crate::state::Gauge;
+use crate::sync::lock;
 use bytes::Bytes;
 use http::{Response, StatusCode, header};
 use http_body_util::Full;
@@ -24,7 +26,7 @@ use std::sync::atomic::{
     AtomicBool, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, UnixListener};
@@ -125,9 +127,13 @@ fn unusable(what: &str, e: &std::io::Error) -> Failure {
     Failure::new(errno, c"EngineUnusable", format!("{what}: {e}"))
 }
 
-fn permits(n: u64) -> Arc<Semaphore> {
-    let n = usize::try_from(n).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
-    Arc::new(Semaphore::new(n))
+/// As many as a semaphore can give.
+fn permits(n: u64) -> usize {
+    saturated(n).min(Semaphore::MAX_PERMITS)
+}
+
+fn semaphore(n: u64) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(permits(n)))
 }
 
 impl Server {
@@ -138,7 +144,7 @@ impl Server {
         let (ticker, lanes) =
             Ticker::start(threads).map_err(|e| unusable("cannot start a thread", &e))?;
         // SAFETY: serve.h demands `n_listeners` of them, with open sockets.
-        let listeners = unsafe { crate::guest::list(o.listeners, o.n_listeners) };
+        let listeners = unsafe { list(o.listeners, o.n_listeners) };
         let own = |l: &CListener| {
             let fd = unsafe { BorrowedFd::borrow_raw(l.fd) }.try_clone_to_owned()?;
             set_nonblocking(&fd)?;
@@ -150,12 +156,12 @@ impl Server {
             limits: o.limits,
             callbacks: o.callbacks,
             answers: o.answers,
-            admission: permits(o.limits.requests),
+            admission: semaphore(o.limits.requests),
             queued: AtomicU64::new(0),
             kept: Arc::default(),
             listeners: Mutex::new(listeners.map_err(|e| unusable("a socket cannot be used", &e))?),
             locals: lanes.into_iter().map(|l| (l, Arc::default(), Arc::default())).collect(),
-            places: permits(o.limits.connections),
+            places: semaphore(o.limits.connections),
             accepted: AtomicU64::new(0),
             tls: RwLock::new(None),
             is_draining: AtomicBool::new(false),
@@ -201,10 +207,8 @@ impl Server {
     }
 
     pub fn figures(&self) -> ServerFigures {
-        let used = |s: &Semaphore, all: u64| {
-            let all = usize::try_from(all).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
-            all.saturating_sub(s.available_permits()) as u64
-        };
+        let used =
+            |s: &Semaphore, all: u64| permits(all).saturating_sub(s.available_permits()) as u64;
         ServerFigures {
             connections: used(&self.places, self.limits.connections),
             connections_accepted: self.accepted.load(Relaxed),
@@ -289,10 +293,6 @@ impl Listener {
 /// An IPv4 client of an IPv6 socket is shown as what it is.
 fn peer_text(peer: SocketAddr) -> String {
     SocketAddr::new(peer.ip().to_canonical(), peer.port()).to_string()
-}
-
-fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
-    m.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Thread {

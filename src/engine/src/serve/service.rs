@@ -6,15 +6,16 @@ use super::shared::{Shared, Slice};
 use super::ticker::Lane;
 use crate::code::Code;
 use crate::err::{Failure, Result};
-use crate::guest::{list, variables};
+use crate::ffi::{list, text, variables};
 use crate::network::CNetwork;
 use crate::outgoing::{Client, Hooks};
 use crate::settings::Engine;
-use crate::state::{CDir, CLimits, Gauge, Grants, State, text};
+use crate::state::{CDir, CLimits, Gauge, Grants, State};
 use crate::stdio::CStream;
+use crate::sync::lock;
 use std::ffi::{c_char, c_int};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use wasmtime::{InstancePre, Store, StoreContextMut, Trap, UpdateDeadline};
 use wasmtime_wasi_http::{p2, p3};
 
@@ -93,10 +94,6 @@ pub struct Service {
     engine: wasmtime::Engine,
     cpu_ns: u64,
     locals: OnceLock<Vec<Local>>,
-}
-
-fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
-    m.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Service {

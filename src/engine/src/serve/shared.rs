@@ -2,12 +2,13 @@
 //! What the parts of one request have in common, and why a request ends.
 
 use super::ticker::Lane;
+use crate::sync::lock;
 use http::Response;
 use std::sync::atomic::{
     AtomicBool, AtomicU8, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use tokio::sync::Notify;
 use wasmtime_wasi_http::WasiBody;
@@ -41,10 +42,6 @@ impl End {
             .find(|e| *e as u8 == n)
     }
 }
-pub fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
-    m.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// What the parts of one request have in common: the guest's run, its store, and both bodies.
 pub struct Shared {
     pub started: Instant,

@@ -3,11 +3,12 @@
 //! others go on. A thread of its own watches whether the same guest is still running after a tick,
 //! and only then raises the epoch, which makes it yield. While no guest runs, it sleeps.
 
+use crate::sync::lock;
 use std::sync::atomic::{
     AtomicBool, AtomicU64,
     Ordering::{Relaxed, SeqCst},
 };
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -23,13 +24,9 @@ const QUIET_TICKS: u32 = 8;
 
 static ENGINES: Mutex<Vec<EngineWeak>> = Mutex::new(Vec::new());
 
-fn engines() -> MutexGuard<'static, Vec<EngineWeak>> {
-    ENGINES.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Engines whose epoch is to be raised.
 pub fn watch(engine: &wasmtime::Engine) {
-    let mut all = engines();
+    let mut all = lock(&ENGINES);
     all.retain(|e| e.upgrade().is_some());
     all.push(engine.weak());
 }
@@ -52,8 +49,7 @@ struct Watch {
 impl Watch {
     fn wake(&self) {
         self.sleeps.store(false, SeqCst);
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(t) = &*thread {
+        if let Some(t) = &*lock(&self.thread) {
             t.unpark();
         }
     }
@@ -113,8 +109,7 @@ impl Ticker {
             let builder = thread::Builder::new().name("ticker".into()).stack_size(64 << 10);
             builder.spawn(move || run(&watch, &lanes))?
         };
-        *watch.thread.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(thread.thread().clone());
+        *lock(&watch.thread) = Some(thread.thread().clone());
         Ok((Self { watch, thread: Some(thread) }, lanes))
     }
 }
@@ -149,7 +144,7 @@ fn run(watch: &Watch, lanes: &[Arc<Lane>]) {
         thread::sleep(period);
         let (moved, long) = looked(lanes, &mut last);
         if long {
-            engines().iter().filter_map(EngineWeak::upgrade).for_each(|e| e.increment_epoch());
+            lock(&ENGINES).iter().filter_map(EngineWeak::upgrade).for_each(|e| e.increment_epoch());
         }
         // A guest that was made to yield looks like another one when it is back.
         hot = if long { HOT_LOOKS } else { hot.saturating_sub(1) };
