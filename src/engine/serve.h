@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include "base/text.h"
 #include "engine/engine.h"
 
 /*
@@ -17,11 +18,6 @@
  * callbacks run on it. One thread inside the engine ticks while a guest computes for long, and
  * sleeps otherwise.
  */
-
-struct engine_text {
-    const char *data; /* not NUL-terminated */
-    size_t len;
-};
 
 /* ---- Services ----------------------------------------------------------------------------- */
 
@@ -62,24 +58,23 @@ void engine_service_unref(struct engine_service *s); /* NULL is fine */
 
 /* The head of a request; valid during the callback. */
 struct engine_request {
-    struct engine_text method;
-    struct engine_text scheme;    /* "http" or "https" */
-    struct engine_text authority; /* host and port as the client named them; may be empty */
-    struct engine_text path;      /* with the query */
-    struct engine_text protocol;  /* "HTTP/1.1" */
-    struct engine_text peer;      /* "192.0.2.1:1234"; "unix:" for a local socket */
-    uint64_t body_bytes;          /* as said by the client; UINT64_MAX: not said */
-    const void *headers;          /* for the two functions below */
+    struct text method;
+    struct text scheme;    /* "http" or "https" */
+    struct text authority; /* host and port as the client named them; may be empty */
+    struct text path;      /* with the query */
+    struct text protocol;  /* "HTTP/1.1" */
+    struct text peer;      /* "192.0.2.1:1234"; "unix:" for a local socket */
+    uint64_t body_bytes;   /* as said by the client; UINT64_MAX: not said */
+    const void *headers;   /* for the two functions below */
 };
 
 /* The value of a header, the first one if there are many; {NULL, 0} without it. `name` is lower
  * case. */
-struct engine_text engine_request_header(const struct engine_request *r, const char *name);
+struct text engine_request_header(const struct engine_request *r, const char *name);
 
 /* Calls `each` for every header in turn. */
 void engine_request_headers(const struct engine_request *r,
-                            void (*each)(void *ctx, struct engine_text name,
-                                         struct engine_text value),
+                            void (*each)(void *ctx, struct text name, struct text value),
                             void *ctx);
 
 #define ENGINE_REQUEST_ID_SIZE  65
@@ -139,8 +134,7 @@ struct engine_record {
 /* What C fills in by these two functions. */
 struct engine_cgi_head;
 void engine_cgi_status(struct engine_cgi_head *h, unsigned status);
-void engine_cgi_header(struct engine_cgi_head *h, struct engine_text name,
-                       struct engine_text value);
+void engine_cgi_header(struct engine_cgi_head *h, struct text name, struct text value);
 
 /* ---- The server --------------------------------------------------------------------------- */
 
@@ -176,7 +170,7 @@ struct engine_server_callbacks {
     void (*ended)(void *ctx, unsigned thread, void *user, const char *request_id,
                   const struct engine_record *record);
     /* What was no request: `record` says how it was answered. */
-    void (*refused)(void *ctx, unsigned thread, struct engine_text peer,
+    void (*refused)(void *ctx, unsigned thread, struct text peer,
                     const struct engine_record *record);
     /* The text of a metrics page, by calls of `add`. */
     void (*metrics)(void *ctx, void (*add)(void *page, const char *text, size_t len), void *page);

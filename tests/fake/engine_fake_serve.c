@@ -46,26 +46,23 @@ void engine_service_unref(struct engine_service *s)
         free(s);
 }
 
-struct engine_text engine_request_header(const struct engine_request *r, const char *name)
+struct text engine_request_header(const struct engine_request *r, const char *name)
 {
     const struct fake_header *h = r->headers;
 
     for (; h && h->name; h++)
         if (str_eq(h->name, name))
-            return (struct engine_text){h->value, strlen(h->value)};
-    return (struct engine_text){0};
+            return text_of(h->value);
+    return (struct text){0};
 }
 
 void engine_request_headers(const struct engine_request *r,
-                            void (*each)(void *ctx, struct engine_text name,
-                                         struct engine_text value),
-                            void *ctx)
+                            void (*each)(void *ctx, struct text name, struct text value), void *ctx)
 {
     const struct fake_header *h = r->headers;
 
     for (; h && h->name; h++)
-        each(ctx, (struct engine_text){h->name, strlen(h->name)},
-             (struct engine_text){h->value, strlen(h->value)});
+        each(ctx, text_of(h->name), text_of(h->value));
 }
 
 void engine_cgi_status(struct engine_cgi_head *h, unsigned status)
@@ -73,7 +70,7 @@ void engine_cgi_status(struct engine_cgi_head *h, unsigned status)
     h->status = status;
 }
 
-void engine_cgi_header(struct engine_cgi_head *h, struct engine_text name, struct engine_text value)
+void engine_cgi_header(struct engine_cgi_head *h, struct text name, struct text value)
 {
     size_t used = strlen(h->lines);
 

@@ -58,20 +58,15 @@ static void world_close(struct world *w)
     assert_int_equal(fake_service_refs(), 0);
 }
 
-static struct engine_text of(const char *s)
-{
-    return (struct engine_text){s, strlen(s)};
-}
-
 static struct engine_request request(const char *method, const char *path,
                                      const struct fake_header *headers)
 {
-    return (struct engine_request){.method = of(method),
-                                   .scheme = of("http"),
-                                   .authority = of("example.org:8080"),
-                                   .path = of(path),
-                                   .protocol = of("HTTP/1.1"),
-                                   .peer = of("192.0.2.1:5000"),
+    return (struct engine_request){.method = text_of(method),
+                                   .scheme = text_of("http"),
+                                   .authority = text_of("example.org:8080"),
+                                   .path = text_of(path),
+                                   .protocol = text_of("HTTP/1.1"),
+                                   .peer = text_of("192.0.2.1:5000"),
                                    .body_bytes = 0,
                                    .headers = headers};
 }

@@ -54,11 +54,6 @@ struct note {
     char texts[];
 };
 
-static struct text text_from(struct engine_text t)
-{
-    return (struct text){t.data, t.len};
-}
-
 /* ---- Failures in the log ---- */
 
 /* Counts those that are not logged because there are too many; says so once they can be. */
@@ -107,7 +102,7 @@ static void failure_log(struct gateway *g, const char *name, const char *id, con
 
 /* ---- The beginning ---- */
 
-static struct text copy(struct engine_text from, char **at)
+static struct text copy(struct text from, char **at)
 {
     struct text t = {from.data ? *at : NULL, from.len};
 
@@ -121,7 +116,7 @@ static struct text copy(struct engine_text from, char **at)
 static struct note *note_new(const struct gateway *g, size_t app, const struct engine_request *r,
                              const struct engine_dispatch *d)
 {
-    struct engine_text agent = {0}, referer = {0};
+    struct text agent = {0}, referer = {0};
     struct note *n;
     char *at;
 
@@ -155,7 +150,7 @@ static struct note *note_new(const struct gateway *g, size_t app, const struct e
 /* The client's own id where it is harmless, so that a request can be followed through proxies. */
 static void request_id_fill(const struct engine_request *r, char ret[static ENGINE_REQUEST_ID_SIZE])
 {
-    struct engine_text id = engine_request_header(r, "x-request-id");
+    struct text id = engine_request_header(r, "x-request-id");
 
     if (id.data && id.len < ENGINE_REQUEST_ID_SIZE && request_id_is_sane(id.data, id.len)) {
         memcpy(ret, id.data, id.len);
@@ -169,7 +164,7 @@ static void request_id_fill(const struct engine_request *r, char ret[static ENGI
 static void traceparent_fill(const struct engine_request *r,
                              char ret[static ENGINE_TRACEPARENT_SIZE])
 {
-    struct engine_text text = engine_request_header(r, "traceparent");
+    struct text text = engine_request_header(r, "traceparent");
     struct trace_context parent, own;
 
     if (!text.data || !trace_context_parse(text.data, text.len, &parent))
@@ -195,11 +190,11 @@ static void dispatch(void *ctx, unsigned thread, const struct engine_request *r,
     (void)thread;
     request_id_fill(r, ret->request_id);
     traceparent_fill(r, ret->traceparent);
-    if (text_eq(text_from(r->method), "CONNECT")) {
+    if (text_eq(r->method, "CONNECT")) {
         ret->status = 501;
         ret->reason = "NotImplemented";
     } else {
-        ssize_t found = routes_find(g->routes, text_from(r->authority), path_of(r));
+        ssize_t found = routes_find(g->routes, r->authority, path_of(r));
 
         if (found >= 0) {
             app = (size_t)found;
@@ -281,11 +276,10 @@ static void ended(void *ctx, unsigned thread, void *user, const char *request_id
     free(n);
 }
 
-static void refused(void *ctx, unsigned thread, struct engine_text peer,
-                    const struct engine_record *r)
+static void refused(void *ctx, unsigned thread, struct text peer, const struct engine_record *r)
 {
     struct gateway *g = ctx;
-    struct note n = {.app = g->job->serve.n_apps, .record = {.peer = text_from(peer)}};
+    struct note n = {.app = g->job->serve.n_apps, .record = {.peer = peer}};
 
     figures_add(g->figures, thread, n.app, r);
     if (g->log)
@@ -315,12 +309,12 @@ struct headers {
     size_t n;
 };
 
-static void header_collect(void *ctx, struct engine_text name, struct engine_text value)
+static void header_collect(void *ctx, struct text name, struct text value)
 {
     struct headers *h = ctx;
 
     h->v = xrealloc(h->v, h->n + 1, sizeof(*h->v));
-    h->v[h->n++] = (struct cgi_header){text_from(name), text_from(value)};
+    h->v[h->n++] = (struct cgi_header){name, value};
 }
 
 static unsigned port_of(struct text host, struct text scheme)
@@ -350,19 +344,19 @@ static struct text address_of(struct text peer)
 static int environment(void *ctx, const struct engine_request *r, size_t route_len,
                        void (*add)(void *env, const char *variable), void *env, struct err *e)
 {
-    struct text path = path_of(r), whole = text_from(r->path);
+    struct text path = path_of(r), whole = r->path;
     struct headers headers = {0};
     struct cgi_request c = {
-        .method = text_from(r->method),
+        .method = r->method,
         .path = path,
         .query = {whole.data + path.len, whole.len - path.len         },
-        .host = text_from(r->authority),
-        .protocol = text_from(r->protocol),
-        .scheme = text_from(r->scheme),
-        .remote_addr = address_of(text_from(r->peer)),
-        .content_type = text_from(engine_request_header(r, "content-type")),
+        .host = r->authority,
+        .protocol = r->protocol,
+        .scheme = r->scheme,
+        .remote_addr = address_of(r->peer),
+        .content_type = engine_request_header(r, "content-type"),
         .script_name = {path.data,             route_len > 1 ? route_len : 0},
-        .server_port = port_of(text_from(r->authority), text_from(r->scheme)),
+        .server_port = port_of(r->authority, r->scheme),
         .content_length = r->body_bytes > INT64_MAX ? -1 : (int64_t)r->body_bytes,
     };
     autostrv list = STRV_INIT;
@@ -392,8 +386,7 @@ static ssize_t head(void *ctx, const char *data, size_t len, struct engine_cgi_h
         return r;
     engine_cgi_status(ret, h.status);
     for (size_t i = 0; i < h.n_headers; i++)
-        engine_cgi_header(ret, (struct engine_text){h.headers[i].name.data, h.headers[i].name.len},
-                          (struct engine_text){h.headers[i].value.data, h.headers[i].value.len});
+        engine_cgi_header(ret, h.headers[i].name, h.headers[i].value);
     return (ssize_t)h.len;
 }
 

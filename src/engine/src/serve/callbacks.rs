@@ -11,7 +11,7 @@ use hyper::body::{Body, Incoming};
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::sync::Arc;
 
-/// `struct engine_text`.
+/// `struct text`.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct CText {
