@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/http/line_writer.h"
 
-#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
-#include <sys/stat.h>
 
 #include "base/clock.h"
+#include "worker/streams.h"
 
 /* What the reader has not taken this long after the end is lost. */
 #define END_NS UINT64_C(1000000000)
 
 struct line_writer {
-    int fd, end_fd; /* end_fd: eventfd, readable once it is ending */
-    bool is_regular;
+    struct fd_stream fd_stream;
+    struct engine_stream out;
+    int end_fd; /* eventfd, readable once it is ending */
     size_t limit_bytes;
     pthread_t thread;
     pthread_mutex_t lock;
@@ -24,17 +24,21 @@ struct line_writer {
     bool is_ending, is_broken;
 };
 
-/* Waits until the descriptor takes something; false once it is ending and its time is over. The
- * descriptor is shared with other processes, so it is never made non-blocking. */
+static bool is_late(uint64_t deadline)
+{
+    return deadline && clock_monotonic_ns() >= deadline;
+}
+
+/* Waits until the descriptor takes something; false once it is ending and its time is over. */
 static bool wait_to_write(const struct line_writer *w, uint64_t *deadline)
 {
     struct pollfd p[2] = {
-        {.fd = w->fd,     .events = POLLOUT},
-        {.fd = w->end_fd, .events = POLLIN }
+        {.fd = w->out.wait_fd, .events = POLLOUT},
+        {.fd = w->end_fd,      .events = POLLIN }
     };
 
     for (;;) {
-        if (*deadline && clock_monotonic_ns() >= *deadline)
+        if (is_late(*deadline))
             return false;
         p[1].fd = *deadline ? -1 : w->end_fd;
         poll(p, 2, clock_wait_ms(*deadline));
@@ -51,19 +55,16 @@ static bool lines_write(const struct line_writer *w, const struct buf *lines)
     uint64_t deadline = 0;
 
     for (size_t done = 0; done < lines->len;) {
-        size_t len = lines->len - done;
         ssize_t n;
 
-        if (!w->is_regular) {
-            if (!wait_to_write(w, &deadline))
-                return false;
-            /* A pipe that is writable takes this much without blocking (pipe(7)). */
-            len = len < PIPE_BUF ? len : PIPE_BUF;
-        }
-        n = write(w->fd, lines->data + done, len);
-        if (n < 0 && errno != EINTR && errno != EAGAIN)
+        if (is_late(deadline))
             return false;
-        done += n > 0 ? (size_t)n : 0;
+        n = w->out.transfer(w->out.ctx, lines->data + done, lines->len - done);
+        if (n == -EAGAIN && wait_to_write(w, &deadline))
+            continue;
+        if (n < 0)
+            return false;
+        done += (size_t)n;
     }
     return true;
 }
@@ -102,7 +103,6 @@ static void *write_all(void *arg)
 int line_writer_new(int fd, size_t limit_bytes, struct line_writer **ret, struct err *e)
 {
     struct line_writer *w = xcalloc(1, sizeof(*w));
-    struct stat st;
     int r;
 
     w->end_fd = eventfd(0, EFD_CLOEXEC);
@@ -110,8 +110,7 @@ int line_writer_new(int fd, size_t limit_bytes, struct line_writer **ret, struct
         free(w);
         return err_errno(e, -errno, "StartFailed", "cannot make an eventfd for the log");
     }
-    w->fd = fd;
-    w->is_regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+    fd_stream_init(&w->fd_stream, fd, false, &w->out);
     w->limit_bytes = limit_bytes;
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->is_filled, NULL);
