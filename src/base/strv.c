@@ -52,6 +52,13 @@ struct strv strv_take(struct strv *s)
     return taken;
 }
 
+const char *const *strv_array(const struct strv *s)
+{
+    static const char *const none[] = {NULL};
+
+    return s->v ? (const char *const *)s->v : none;
+}
+
 bool strv_contains(const struct strv *s, const char *text)
 {
     for (size_t i = 0; i < s->n; i++)

@@ -26,6 +26,9 @@ void strv_addv(struct strv *s, char *const *v);
 /* Moves the whole vector to the caller and leaves an empty one. */
 struct strv strv_take(struct strv *s);
 
+/* The strings as an array that ends with NULL, also when nothing was added. */
+const char *const *strv_array(const struct strv *s);
+
 bool strv_contains(const struct strv *s, const char *text);
 
 void strv_done(struct strv *s);

@@ -177,3 +177,26 @@ void grants_attach(struct grants *g, struct engine_network *n)
     n->resolved = resolved;
     n->ca_roots = ca_roots;
 }
+
+struct engine_dir *grants_dirs(const struct guest_spec *s)
+{
+    struct engine_dir *dirs = xcalloc(s->n_dirs + 1, sizeof(*dirs));
+
+    for (size_t i = 0; i < s->n_dirs; i++)
+        dirs[i] = (struct engine_dir){.fd = (int)s->dirs[i].fd,
+                                      .guest_path = s->dirs[i].path,
+                                      .is_read_only = s->dirs[i].is_read_only};
+    return dirs;
+}
+
+struct engine_limits grants_limits(const struct guest_spec *s)
+{
+    return (struct engine_limits){
+        .memory_bytes = (uint64_t)s->memory_bytes,
+        .table_elements = (uint64_t)s->table_elements,
+        .tables = (uint64_t)s->tables,
+        .memories = (uint64_t)s->memories,
+        .instances = (uint64_t)s->instances,
+        .descriptors = (uint64_t)s->descriptors,
+    };
+}

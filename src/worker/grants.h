@@ -3,6 +3,7 @@
 
 #include "base/strv.h"
 #include "engine/engine.h"
+#include "guest/spec.h"
 
 /*
  * The addresses a guest may reach: its grants, and what granted names were resolved to. An address
@@ -19,3 +20,8 @@ DEFINE_AUTO(grants);
 
 /* Fills the functions and their context. */
 void grants_attach(struct grants *g, struct engine_network *n);
+
+/* ---- What else a spec grants, as the engine takes it; all points into the spec ---- */
+
+struct engine_dir *grants_dirs(const struct guest_spec *s); /* s->n_dirs; to be freed */
+struct engine_limits grants_limits(const struct guest_spec *s);

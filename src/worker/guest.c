@@ -65,13 +65,15 @@ static int engine_get(bool is_interruptible, bool is_concurrent, struct engine *
     return r;
 }
 
-int guest_signals_open(void)
+int guest_signals_open(int more)
 {
     sigset_t set;
 
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
+    if (more)
+        sigaddset(&set, more);
     sigprocmask(SIG_BLOCK, &set, NULL);
     return signalfd(-1, &set, SFD_CLOEXEC);
 }
@@ -244,12 +246,11 @@ static void on_result(void *ctx, const char *text, size_t len)
 static void options_fill(const struct guest *g, const struct engine_dir *dirs,
                          struct engine_guest_options *o)
 {
-    static char *const none[] = {NULL};
     const struct guest_spec *s = &g->spec;
 
     o->name = s->name ? s->name : s->id;
-    o->args = (const char *const *)(s->args.n ? s->args.v : none);
-    o->env = (const char *const *)(s->env.n ? s->env.v : none);
+    o->args = strv_array(&s->args);
+    o->env = strv_array(&s->env);
     o->dirs = dirs;
     o->n_dirs = s->n_dirs;
     o->is_last = g->host->is_leaving;
@@ -258,14 +259,7 @@ static void options_fill(const struct guest *g, const struct engine_dir *dirs,
     o->on_result = on_result;
     o->network.resolv_conf = s->resolv_conf;
     o->network.hosts = s->hosts;
-    o->limits = (struct engine_limits){
-        .memory_bytes = (uint64_t)s->memory_bytes,
-        .table_elements = (uint64_t)s->table_elements,
-        .tables = (uint64_t)s->tables,
-        .memories = (uint64_t)s->memories,
-        .instances = (uint64_t)s->instances,
-        .descriptors = (uint64_t)s->descriptors,
-    };
+    o->limits = grants_limits(s);
 }
 
 static void announce(struct guest *g, enum guest_state state)
@@ -307,15 +301,11 @@ static int run_code(struct guest *g, struct engine *engine, struct engine_code *
                     struct engine_outcome *outcome, struct err *e)
 {
     struct engine_guest_options o = {0};
-    autofree struct engine_dir *dirs = xcalloc(g->spec.n_dirs + 1, sizeof(*dirs));
+    autofree struct engine_dir *dirs = grants_dirs(&g->spec);
     AUTO(grants) grants = NULL;
     struct engine_guest *eg = NULL;
     int r;
 
-    for (size_t i = 0; i < g->spec.n_dirs; i++)
-        dirs[i] = (struct engine_dir){.fd = (int)g->spec.dirs[i].fd,
-                                      .guest_path = g->spec.dirs[i].path,
-                                      .is_read_only = g->spec.dirs[i].is_read_only};
     TRY(grants_new(&g->spec.allow_net, (int)g->spec.ca_fd, &grants, e));
     TRY(streams_open(g, &o, e));
     options_fill(g, dirs, &o);

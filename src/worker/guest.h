@@ -77,6 +77,6 @@ void guest_free(struct guest *g);
 /* Frees the engines that the guests of a host shared. */
 void guest_engine_close(void);
 
-/* Blocks SIGINT and SIGTERM, also for guests' threads that are started later, and returns the
- * signalfd that reads them; negative with errno on failure. */
-int guest_signals_open(void);
+/* Blocks SIGINT, SIGTERM and one more (0: none), also for threads that are started later, and
+ * returns the signalfd that reads them; negative with errno on failure. */
+int guest_signals_open(int more);

@@ -150,7 +150,7 @@ int job_run(struct guest_job *j)
     struct run r = {.job = j,
                     .name = name,
                     .event_fd = host.event_fd,
-                    .signal_fd = guest_signals_open(),
+                    .signal_fd = guest_signals_open(0),
                     .leaving = PTHREAD_MUTEX_INITIALIZER};
     struct err e = ERR_INIT;
 

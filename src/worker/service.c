@@ -541,7 +541,7 @@ int service_main(const struct service_options *o)
     struct service s = {
         .host = {.is_interruptible = true, .event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)},
         .listen_fd = o->listen_fd,
-        .signal_fd = guest_signals_open(),
+        .signal_fd = guest_signals_open(0),
         .dir_fd = o->dir_fd,
     };
     struct err e = ERR_INIT;

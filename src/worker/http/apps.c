@@ -94,22 +94,16 @@ static int kind_of(const struct program *p, enum engine_service_kind *ret, struc
 static int service_load(struct apps *a, const char *name, const struct app *app,
                         struct engine_service **ret, struct err *e)
 {
-    static char *const none[] = {NULL};
     const struct guest_spec *s = &a->job->spec;
     struct engine_service_options o = {
         .kind = app->kind,
         .name = name,
-        .env = (const char *const *)(s->env.n ? s->env.v : none),
+        .env = strv_array(&s->env),
         .dirs = a->dirs,
         .n_dirs = s->n_dirs,
-        .streams = {a->streams[0],                     a->streams[1], a->streams[2]},
+        .streams = {a->streams[0], a->streams[1], a->streams[2]},
         .network = a->network,
-        .limits = { .memory_bytes = (uint64_t)s->memory_bytes,
-                    .table_elements = (uint64_t)s->table_elements,
-                    .tables = (uint64_t)s->tables,
-                    .memories = (uint64_t)s->memories,
-                    .instances = (uint64_t)s->instances,
-                    .descriptors = (uint64_t)s->descriptors},
+        .limits = grants_limits(s),
         .cpu_ns = (uint64_t)a->job->serve.limits.cpu_ms * 1000000u,
         .reuse = (uint32_t)a->job->serve.reuse,
     };
@@ -205,11 +199,7 @@ static int shared_open(struct apps *a, struct err *e)
     const struct guest_spec *s = &a->job->spec;
     const int64_t fds[] = {s->stdout_fd, s->stderr_fd};
 
-    a->dirs = xcalloc(s->n_dirs + 1, sizeof(*a->dirs));
-    for (size_t i = 0; i < s->n_dirs; i++)
-        a->dirs[i] = (struct engine_dir){.fd = (int)s->dirs[i].fd,
-                                         .guest_path = s->dirs[i].path,
-                                         .is_read_only = s->dirs[i].is_read_only};
+    a->dirs = grants_dirs(s);
     for (int i = 0; i < 2; i++)
         if (fds[i] >= 0)
             fd_stream_init(&a->outputs[i], (int)fds[i], false, &a->streams[i + 1]);

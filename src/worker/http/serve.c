@@ -11,6 +11,7 @@
 #include "base/fds.h"
 #include "base/log.h"
 #include "worker/code.h"
+#include "worker/guest.h"
 #include "worker/http/apps.h"
 #include "worker/http/gateway.h"
 #include "worker/jobs.h"
@@ -115,18 +116,6 @@ static void reload(struct serving *s)
     if (!s->job->is_quiet)
         dprintf(STDERR_FILENO, "wherry: serve: reloaded %zu of %zu programs\n",
                 spec->n_apps - n_failed, spec->n_apps);
-}
-
-static int signals_open(void)
-{
-    sigset_t set;
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGHUP);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    return signalfd(-1, &set, SFD_CLOEXEC);
 }
 
 /* Until every thread has ended: SIGHUP reloads, the first SIGTERM or SIGINT drains, and a second
@@ -249,7 +238,7 @@ int job_serve(struct guest_job *j)
 {
     struct serving s = {.job = j};
     AUTO(cache) cache = job_cache_open(j);
-    autofd signal_fd = signals_open();
+    autofd signal_fd = guest_signals_open(SIGHUP);
     struct err e = ERR_INIT;
     size_t failed;
     int status;
