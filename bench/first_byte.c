@@ -123,28 +123,5 @@ static struct pairs_sample run_once(char **argv)
 
 int main(int argc, char **argv)
 {
-    char **commands[PAIRS_COMMANDS_MAX];
-    size_t rounds = argc > 2 ? strtoul(argv[1], NULL, 10) : 0;
-    int n_commands = argc > 2 ? pairs_split(argv + 2, commands) : 0;
-    if (rounds == 0 || rounds > 10000 || n_commands == 0) {
-        fprintf(stderr, "usage: first_byte N COMMAND... -- COMMAND... [-- ...]\n");
-        return 2;
-    }
-    struct pairs_sample *samples[PAIRS_COMMANDS_MAX];
-    for (int c = 0; c < n_commands; c++) {
-        samples[c] = calloc(rounds, sizeof(*samples[c]));
-        if (!samples[c])
-            return 1;
-        for (int i = 0; i < WARM_UP; i++)
-            run_once(commands[c]);
-    }
-    for (size_t i = 0; i < rounds; i++) {
-        for (int c = 0; c < n_commands; c++)
-            samples[c][i] = run_once(commands[c]);
-    }
-    for (int c = 0; c < n_commands; c++) {
-        pairs_print(c, samples[c], rounds);
-        free(samples[c]);
-    }
-    return 0;
+    return pairs_main(argc, argv, "first_byte", 10000, WARM_UP, run_once);
 }

@@ -26,7 +26,7 @@ struct pairs_sample pairs_sample_make(double wall_us, const struct rusage *used)
     return (struct pairs_sample){wall_us, user_us + timeval_us(used->ru_stime), user_us};
 }
 
-int pairs_split(char **argv, char **commands[PAIRS_COMMANDS_MAX])
+static int split(char **argv, char **commands[PAIRS_COMMANDS_MAX])
 {
     int n = 0;
 
@@ -60,7 +60,7 @@ static void print_quantiles(const char *name, const struct pairs_sample *samples
            scratch[n * 3 / 4]);
 }
 
-void pairs_print(int command, const struct pairs_sample *samples, size_t n)
+static void print(int command, const struct pairs_sample *samples, size_t n)
 {
     double *scratch = calloc(n, sizeof(*scratch));
 
@@ -72,4 +72,36 @@ void pairs_print(int command, const struct pairs_sample *samples, size_t n)
     print_quantiles("user_us", samples, offsetof(struct pairs_sample, user_us), n, scratch);
     printf("\n");
     free(scratch);
+}
+
+int pairs_main(int argc, char **argv, const char *name, size_t rounds_max, int warm_up,
+               struct pairs_sample (*run_once)(char **argv))
+{
+    char **commands[PAIRS_COMMANDS_MAX];
+    struct pairs_sample *samples[PAIRS_COMMANDS_MAX];
+    size_t rounds = argc > 2 ? strtoul(argv[1], NULL, 10) : 0;
+    int n_commands = argc > 2 ? split(argv + 2, commands) : 0;
+
+    if (rounds == 0 || rounds > rounds_max || n_commands == 0) {
+        fprintf(stderr, "usage: %s N COMMAND... -- COMMAND... [-- ...]\n", name);
+        return 2;
+    }
+    for (int c = 0; c < n_commands; c++) {
+        samples[c] = calloc(rounds, sizeof(*samples[c]));
+        if (!samples[c])
+            return 1;
+    }
+    for (int c = 0; c < n_commands; c++) {
+        for (int i = 0; i < warm_up; i++)
+            run_once(commands[c]);
+    }
+    for (size_t i = 0; i < rounds; i++) {
+        for (int c = 0; c < n_commands; c++)
+            samples[c][i] = run_once(commands[c]);
+    }
+    for (int c = 0; c < n_commands; c++) {
+        print(c, samples[c], rounds);
+        free(samples[c]);
+    }
+    return 0;
 }

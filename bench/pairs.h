@@ -20,8 +20,11 @@ double pairs_now_us(void);
 /* The CPU times of a sample from what the kernel accounted. */
 struct pairs_sample pairs_sample_make(double wall_us, const struct rusage *used);
 
-/* Cuts argv at "--" into commands; returns how many, 0 for a mistake. */
-int pairs_split(char **argv, char **commands[PAIRS_COMMANDS_MAX]);
-
-/* One line: the command's number, then minimum and quartiles of each clock. */
-void pairs_print(int command, const struct pairs_sample *samples, size_t n);
+/*
+ * The main function of `NAME N COMMAND... -- COMMAND... [-- ...]`: runs the commands in turn, N
+ * rounds, each after `warm_up` runs that do not count, and prints a line per command: its number,
+ * then minimum and quartiles of each clock. `run_once` runs one, and ends the program when that
+ * fails: figures of a failure mean nothing. Returns the exit status.
+ */
+int pairs_main(int argc, char **argv, const char *name, size_t rounds_max, int warm_up,
+               struct pairs_sample (*run_once)(char **argv));

@@ -20,15 +20,17 @@
 
 #define WARM_UP 1
 
-/* Ends this program when the command cannot run or fails: figures of a failure mean nothing. */
-static struct pairs_sample run_once(char **argv, const posix_spawn_file_actions_t *actions)
+static posix_spawn_file_actions_t actions;
+
+/* Ends this program when the command cannot run or fails. */
+static struct pairs_sample run_once(char **argv)
 {
     struct rusage used;
     int status;
     pid_t pid;
 
     double start_us = pairs_now_us();
-    int error = posix_spawn(&pid, argv[0], actions, NULL, argv, environ);
+    int error = posix_spawn(&pid, argv[0], &actions, NULL, argv, environ);
     if (error != 0) {
         fprintf(stderr, "spawn_pairs: %s: %s\n", argv[0], strerror(error));
         exit(1);
@@ -47,37 +49,8 @@ static struct pairs_sample run_once(char **argv, const posix_spawn_file_actions_
 
 int main(int argc, char **argv)
 {
-    char **commands[PAIRS_COMMANDS_MAX];
-    size_t rounds = argc > 2 ? strtoul(argv[1], NULL, 10) : 0;
-    int n_commands = argc > 2 ? pairs_split(argv + 2, commands) : 0;
-    if (rounds == 0 || rounds > 100000 || n_commands == 0) {
-        fprintf(stderr, "usage: spawn_pairs N COMMAND... -- COMMAND... [-- ...]\n");
-        return 2;
-    }
-    struct pairs_sample *samples[PAIRS_COMMANDS_MAX];
-    for (int c = 0; c < n_commands; c++) {
-        samples[c] = calloc(rounds, sizeof(*samples[c]));
-        if (!samples[c])
-            return 1;
-    }
-
-    posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     for (int fd = 0; fd < 3; fd++)
         posix_spawn_file_actions_addopen(&actions, fd, "/dev/null", O_RDWR, 0);
-    for (int c = 0; c < n_commands; c++) {
-        for (int i = 0; i < WARM_UP; i++)
-            run_once(commands[c], &actions);
-    }
-    for (size_t i = 0; i < rounds; i++) {
-        for (int c = 0; c < n_commands; c++)
-            samples[c][i] = run_once(commands[c], &actions);
-    }
-
-    for (int c = 0; c < n_commands; c++) {
-        pairs_print(c, samples[c], rounds);
-        free(samples[c]);
-    }
-    posix_spawn_file_actions_destroy(&actions);
-    return 0;
+    return pairs_main(argc, argv, "spawn_pairs", 100000, WARM_UP, run_once);
 }
