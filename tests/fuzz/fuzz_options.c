@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Any NUL-separated words as the arguments of `wherry run`, with the grammars inside them. */
-#include <stdint.h>
-
 #include "cli/commands.h"
 #include "cli/run_options.h"
 #include "guest/net_grant.h"
+#include "words.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -35,22 +34,18 @@ static void values_check(const struct run_options *o)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    autofree char *text = xcalloc(size + 1, 1);
-    char *argv[64] = {(char *)"run"};
+    struct words w = words_from("run", data, size);
     struct run_options o = {0};
     autostrv operands = STRV_INIT;
     struct err e = ERR_INIT;
-    int argc = 1;
 
-    memcpy(text, data, size);
-    for (size_t at = 0; at < size && argc < 63; at += strlen(text + at) + 1)
-        argv[argc++] = text + at;
-    if (options_parse(&command_run, argc, argv, &o, &operands, &e) == 0) {
+    if (options_parse(&command_run, w.argc, w.argv, &o, &operands, &e) == 0) {
         BUG_ON(!o.is_help && !operands.n);
         values_check(&o);
     } else {
         BUG_ON(e.code != -EINVAL || !e.msg[0]);
     }
     options_done(&command_run, &o);
+    free(w.text);
     return 0;
 }

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Any NUL-separated words as the arguments of `wherry serve`, with the grammars inside them. */
-#include <stdint.h>
-
 #include "base/json.h"
 #include "cli/commands.h"
 #include "cli/serve_options.h"
+#include "words.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -60,22 +59,18 @@ static void routes_check(const struct serve_options *o, const char *file)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    autofree char *text = xcalloc(size + 1, 1);
-    char *argv[64] = {(char *)"serve"};
+    struct words w = words_from("serve", data, size);
     struct serve_options o = {0};
     autostrv operands = STRV_INIT;
     struct err e = ERR_INIT;
-    int argc = 1;
 
-    memcpy(text, data, size);
-    for (size_t at = 0; at < size && argc < 63; at += strlen(text + at) + 1)
-        argv[argc++] = text + at;
-    if (options_parse(&command_serve, argc, argv, &o, &operands, &e) == 0) {
+    if (options_parse(&command_serve, w.argc, w.argv, &o, &operands, &e) == 0) {
         addresses_check(&o);
         routes_check(&o, operands.n ? operands.v[0] : NULL);
     } else {
         BUG_ON(e.code != -EINVAL || !e.msg[0]);
     }
     options_done(&command_serve, &o);
+    free(w.text);
     return 0;
 }
