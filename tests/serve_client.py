@@ -357,7 +357,7 @@ def load_start(to, path, connections, *options):
 def load_end(process, is_stopped=False):
     if is_stopped:
         process.send_signal(signal.SIGTERM)
-    return json.loads(process.communicate(timeout=600)[0])
+    return json.loads(process.communicate(timeout=PATIENCE_S if is_stopped else 600)[0])
 
 
 def load(to, path, connections, requests, *options):

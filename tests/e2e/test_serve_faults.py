@@ -5,90 +5,45 @@ RFC 9113 (HTTP/2) want, each guest that misbehaves costs its own request only, a
 good requests beside it has no failure. Its p99 with and without the attack is printed.
 
 FULL=1 opens 10,000 connections instead of 1,000."""
-import json
 import os
 import re
-import shutil
-import signal
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.dont_write_bytecode = True
 sys.path[:0] = [os.path.join(HERE, ".."), HERE]
-from worker_client import GUESTS, ROOT, Tap, build_guests  # noqa: E402
 import http_attacks as attacks  # noqa: E402
 from http_attacks import Client, ask, get, post  # noqa: E402
+from serve_client import (  # noqa: E402
+    IS_FULL, PROBE, Server, example, load_end, load_start, tap)
+from worker_client import build_guests  # noqa: E402
 
-WHERRY = os.environ.get("WHERRY", os.path.join(ROOT, "build/wherry"))
-BUILD = os.path.join(ROOT, os.environ.get("WHERRY_BUILD", "build/meson"))
-MANY = 10000 if os.environ.get("FULL") == "1" else 1000
+MANY = 10000 if IS_FULL else 1000
 RATE = 100           # good requests a second
 SHORTEST_S = 2       # for which the good load runs beside an attack: 200 requests
 REQUEST_S = 3        # --timeout of the server
 READ_S = 5           # --read-timeout: the longest that a head may take
 HEAD_BYTES = 1 << 20  # far more than any head may have
-tap = Tap()
-
-
-class Server:
-    """wherry serve on a port of its own."""
-
-    def __init__(self, *args):
-        self.dir = tempfile.mkdtemp(prefix="wherry-serve-test-")
-        self.log = open(os.path.join(self.dir, "log"), "w+b")
-        self.process = subprocess.Popen(
-            [WHERRY, "serve", "--listen", "127.0.0.1:0", *args], stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=self.log)
-        self.pid = self.process.pid
-        end = time.monotonic() + 60
-        while not (found := re.search(r"listening on http://127\.0\.0\.1:(\d+)", self.text())):
-            if self.process.poll() is not None or time.monotonic() > end:
-                self.process.kill()
-                raise RuntimeError("wherry serve does not listen: " + self.text())
-            time.sleep(0.01)
-        self.address = ("127.0.0.1", int(found[1]))
-
-    def text(self):
-        with open(self.log.name, "rb") as f:
-            return f.read().decode("utf-8", "replace")
-
-    def end(self):
-        """The exit status after SIGTERM."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        try:
-            return self.process.wait(60)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            return "none within a minute"
-        finally:
-            self.log.close()
-            shutil.rmtree(self.dir, ignore_errors=True)
 
 
 class GoodLoad:
-    """bench/http_load at a small rate, from start to finish()."""
+    """A load at a small rate, from start to finish()."""
 
-    def __init__(self, address):
+    def __init__(self, server):
         self.start = time.monotonic()
-        self.process = subprocess.Popen(
-            [os.path.join(BUILD, "bench/http_load"), "--json", "--rate", str(RATE),
-             "--connections", "4", "--duration", "300", "--path", "/hello",
-             "%s:%d" % address], stdout=subprocess.PIPE, text=True)
+        self.process = load_start(server, "/hello", 4, "--rate", RATE, "--duration", 300,
+                                  "--timeout", "5s")
 
-    def finish(self):
-        time.sleep(max(0, SHORTEST_S - (time.monotonic() - self.start)))
-        self.process.send_signal(signal.SIGTERM)
-        return json.loads(self.process.communicate(timeout=60)[0])
+    def finish(self, shortest_s=SHORTEST_S):
+        time.sleep(max(0, shortest_s - (time.monotonic() - self.start)))
+        return load_end(self.process, is_stopped=True)
 
 
 def beside(name, server, quiet_us, attack):
     """Runs the attack beside the good load and looks at the load; what the attack returned."""
-    load = GoodLoad(server.address)
+    load = GoodLoad(server)
     try:
         result = attack()
     except OSError as e:
@@ -394,19 +349,12 @@ def hosts(server):
 
 
 def main():
-    subprocess.run(["ninja", "-C", BUILD, "--quiet", "bench/http_load"], check=True,
-                   stdout=subprocess.DEVNULL)
     build_guests("http/probe")
-    hello = os.path.join(ROOT, "examples/http-c")
-    subprocess.run(["make", "-s", "-C", hello], check=True, stdout=subprocess.DEVNULL)
-    server = Server("--threads", "2", "--timeout", f"{REQUEST_S}s", "--cpu-time", "1s",
-                    "--read-timeout", f"{READ_S}s", "--memory", "64Mi",
-                    "--host", f"one.test={hello}/build/hello.component.wasm",
-                    os.path.join(GUESTS, "http/probe.wasm"))
-    try:
-        load = GoodLoad(server.address)
-        time.sleep(2 * SHORTEST_S)
-        quiet = load.finish()
+    hello = example("http-c")
+    with Server("--threads", "2", "--timeout", f"{REQUEST_S}s", "--cpu-time", "1s",
+                "--read-timeout", f"{READ_S}s", "--memory", "64Mi",
+                "--host", f"one.test={hello}", PROBE, access_log=None) as server:
+        quiet = GoodLoad(server).finish(2 * SHORTEST_S)
         tap.equal("a quiet server has no failure", quiet["failures"], 0)
         quiet_us = quiet["latency_us"]["p99"]
         print(f"# a quiet server: p99 {quiet_us / 1e3:.2f} ms")
@@ -414,14 +362,11 @@ def main():
             part(server, quiet_us)
         for part in (well_formed, bodies, hosts):
             part(server)
-        load = GoodLoad(server.address)
-        tap.equal("the server is as well as before", load.finish()["failures"], 0)
+        tap.equal("the server is as well as before", GoodLoad(server).finish()["failures"], 0)
         with Client(server.address) as c:  # an idle connection does not hold the end up
             c.send(NEXT)
             c.read_until(lambda c: attacks.answers_read(c.data, False))
-            tap.equal("at SIGTERM it ends with 0", server.end(), 0)
-    finally:
-        server.end()
+            tap.equal("at SIGTERM it ends with 0", server.stop(), 0)
     tap.finish()
 
 
