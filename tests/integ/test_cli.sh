@@ -80,6 +80,7 @@ run env LISTEN_FDS=x LISTEN_PID=1 "$WHERRY" serve "$dir/missing.wasm"
 check "serve ignores sockets for another process" status_is 127
 
 # Another server, with a port and a socket file, and a second file whose server is gone.
+mkfifo "$dir/port"
 python3 -c '
 import socket, sys, time
 tcp = socket.create_server(("127.0.0.1", 0), reuse_port=True)
@@ -91,8 +92,7 @@ stale.close()
 print(tcp.getsockname()[1], flush=True)
 time.sleep(60)' "$dir" >"$dir/port" &
 server=$!
-while [ ! -s "$dir/port" ]; do sleep 0.05; done
-port=$(cat "$dir/port")
+read -r port <"$dir/port"
 run "$WHERRY" serve --listen "$port" "$dir/x.wasm"
 check "serve on a port that is taken" status_is 125 "cannot listen on 127.0.0.1:$port"
 check "says what to do" err_has "choose another port"
