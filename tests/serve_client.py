@@ -323,6 +323,11 @@ class Http:
             return True
 
 
+def letters(n):
+    """What the probes' `download?N` sends."""
+    return (b"abcdefghijklmnopqrstuvwxyz" * (n // 26 + 1))[:n]
+
+
 def ask(to, method, path, *lines, **how):
     """On a connection of its own."""
     with Http(to) as h:

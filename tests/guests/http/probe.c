@@ -58,14 +58,16 @@ static bool trailers_read(wasi_http_types_own_incoming_body_t body,
     return has_trailers;
 }
 
-/* True when everything was copied, until the end of the request. */
-static bool body_copy(struct exchange *x, wasi_io_streams_own_input_stream_t stream)
+typedef bool (*take_fn)(struct exchange *x, const uint8_t *data, size_t size);
+
+/* True when `take` took everything, until the end of the request. */
+static bool body_read(struct exchange *x, wasi_io_streams_own_input_stream_t stream, take_fn take)
 {
     wasi_io_streams_stream_error_t error;
     guest_list_u8_t list;
-    bool is_written = true;
+    bool is_taken = true;
 
-    while (is_written) {
+    while (is_taken) {
         if (!wasi_io_streams_method_input_stream_blocking_read(
                 wasi_io_streams_borrow_input_stream(stream), block_size, &list, &error)) {
             bool is_end = error.tag == WASI_IO_STREAMS_STREAM_ERROR_CLOSED;
@@ -73,10 +75,59 @@ static bool body_copy(struct exchange *x, wasi_io_streams_own_input_stream_t str
             wasi_io_streams_stream_error_free(&error);
             return is_end;
         }
-        is_written = answer_write(x, list.ptr, list.len) && answer_flush(x);
+        is_taken = take(x, list.ptr, list.len);
         guest_list_u8_free(&list);
     }
     return false;
+}
+
+static bool write_through(struct exchange *x, const uint8_t *data, size_t size)
+{
+    return answer_write(x, data, size) && answer_flush(x);
+}
+
+static struct adler32 {
+    size_t size;
+    uint32_t a, b;
+} sum;
+
+/* RFC 1950, section 8. */
+static bool sum_up(struct exchange *x, const uint8_t *data, size_t size)
+{
+    size_t i;
+
+    (void)x;
+    for (i = 0; i < size; i++) {
+        sum.a = (sum.a + data[i]) % 65521;
+        sum.b = (sum.b + sum.a) % 65521;
+    }
+    sum.size += size;
+    return true;
+}
+
+static void body_open(struct exchange *x, wasi_http_types_own_incoming_body_t *ret_body,
+                      wasi_io_streams_own_input_stream_t *ret_stream)
+{
+    if (!wasi_http_types_method_incoming_request_consume(
+            wasi_http_types_borrow_incoming_request(x->request), ret_body) ||
+        !wasi_http_types_method_incoming_body_stream(
+            wasi_http_types_borrow_incoming_body(*ret_body), ret_stream))
+        abort();
+}
+
+/* Answers when it has read all. */
+static void upload(struct exchange *x)
+{
+    wasi_http_types_own_incoming_body_t body;
+    wasi_io_streams_own_input_stream_t stream;
+    bool is_whole;
+
+    body_open(x, &body, &stream);
+    sum = (struct adler32){.a = 1};
+    is_whole = body_read(x, stream, sum_up);
+    wasi_io_streams_input_stream_drop_own(stream);
+    wasi_http_types_incoming_body_drop_own(body);
+    answer_text(x, is_whole ? 200 : 400, "%zu bytes, %u\n", sum.size, sum.b << 16 | sum.a);
 }
 
 static void echo(struct exchange *x)
@@ -92,13 +143,11 @@ static void echo(struct exchange *x)
     headers_copy(headers, received, "content-type");
     headers_copy(headers, received, "trailer"); /* HTTP/1.1 servers send only what is named there */
     wasi_http_types_fields_drop_own(received);
-    if (!wasi_http_types_method_incoming_request_consume(request, &body) ||
-        !wasi_http_types_method_incoming_body_stream(wasi_http_types_borrow_incoming_body(body),
-                                                     &stream) ||
-        !answer_start(x, 200, headers))
+    body_open(x, &body, &stream);
+    if (!answer_start(x, 200, headers))
         abort();
 
-    is_whole = body_copy(x, stream);
+    is_whole = body_read(x, stream, write_through);
     wasi_io_streams_input_stream_drop_own(stream);
     if (!is_whole) {
         wasi_http_types_incoming_body_drop_own(body);
@@ -352,6 +401,7 @@ static const struct {
 } paths[] = {
     {"hello",        hello            },
     {"echo",         echo             },
+    {"upload",       upload           },
     {"headers",      headers          },
     {"counter",      counter          },
     {"secret-plant", secret_plant_path},
