@@ -6,6 +6,7 @@ mod code;
 mod err;
 mod ffi;
 mod guest;
+mod heap;
 mod inspect;
 mod invoke;
 mod linkers;

@@ -7,15 +7,15 @@ use crate::network;
 use crate::state::State;
 use wasmtime::component::{HasData, Linker as ComponentLinker, ResourceTable};
 use wasmtime::{Engine, Linker, Result};
+use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::cli::{WasiCli, WasiCliView};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
 use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
 use wasmtime_wasi::random::{WasiRandom, WasiRandomView};
 use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView};
-use wasmtime_wasi::{I32Exit, WasiView};
 
 fn table(s: &mut State) -> &mut ResourceTable {
-    s.wasi.ctx().table
+    s.table()
 }
 
 struct HasTable;
@@ -26,7 +26,7 @@ impl HasData for HasTable {
 
 pub fn for_modules(engine: &Engine) -> Result<Linker<State>> {
     let mut l = Linker::new(engine);
-    wasmtime_wasi::p1::add_to_linker_async(&mut l, |s: &mut State| &mut s.wasi)?;
+    wasmtime_wasi::p1::add_to_linker_async(&mut l, State::p1)?;
     // The stock function turns exit codes from 126 up into traps.
     l.allow_shadowing(true);
     l.func_wrap("wasi_snapshot_preview1", "proc_exit", |code: i32| -> Result<()> {

@@ -13,7 +13,6 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 use wasmtime::component::{Accessor, HasData, Linker, Resource, ResourceType};
 use wasmtime::{Result, StoreContextMut};
-use wasmtime_wasi::WasiView;
 use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, IpAddress};
 use wasmtime_wasi::p2::{DynPollable, Network, Pollable, subscribe};
 use wasmtime_wasi::p3::bindings::sockets::ip_name_lookup as p3_lookup;
@@ -259,7 +258,7 @@ pub fn add_p2_name_lookup(l: &mut Linker<State>) -> Result<()> {
         "resolve-address-stream",
         ResourceType::host::<AddressStream>(),
         |mut store, rep| {
-            store.data_mut().wasi.ctx().table.delete(Stream::new_own(rep))?;
+            store.data_mut().table().delete(Stream::new_own(rep))?;
             Ok(())
         },
     )?;
@@ -267,19 +266,19 @@ pub fn add_p2_name_lookup(l: &mut Linker<State>) -> Result<()> {
         "resolve-addresses",
         |mut store: StoreContextMut<'_, State>, (network, name): (Resource<Network>, String)| {
             let state = store.data_mut();
-            state.wasi.ctx().table.get(&network)?;
+            state.table().get(&network)?;
             let lookup = state.names.start(&name);
             if let Lookup::Done(Err(code)) = &lookup {
                 return Ok((Err(*code),));
             }
-            let stream = state.wasi.ctx().table.push(AddressStream { lookup, given: 0 })?;
+            let stream = state.table().push(AddressStream { lookup, given: 0 })?;
             Ok((Ok::<Stream, ErrorCode>(stream),))
         },
     )?;
     i.func_wrap(
         "[method]resolve-address-stream.resolve-next-address",
         |mut store: StoreContextMut<'_, State>, (this,): (Stream,)| {
-            let stream = store.data_mut().wasi.ctx().table.get_mut(&this)?;
+            let stream = store.data_mut().table().get_mut(&this)?;
             let next: NextAddress = match &stream.lookup {
                 Lookup::Running(_) => Err(ErrorCode::WouldBlock),
                 Lookup::Done(Err(code)) => Err(*code),
@@ -295,7 +294,7 @@ pub fn add_p2_name_lookup(l: &mut Linker<State>) -> Result<()> {
     i.func_wrap(
         "[method]resolve-address-stream.subscribe",
         |mut store: StoreContextMut<'_, State>, (this,): (Stream,)| {
-            let table = store.data_mut().wasi.ctx().table;
+            let table = store.data_mut().table();
             let pollable: Resource<DynPollable> = subscribe(table, this)?;
             Ok((pollable,))
         },

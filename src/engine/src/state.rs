@@ -12,6 +12,7 @@ use std::ffi::{c_char, c_int};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use wasmtime::ResourceLimiter;
+use wasmtime::component::ResourceTable;
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
@@ -62,8 +63,36 @@ pub struct Gauge {
     pub memory_peak: AtomicU64,
 }
 
+/// The WASI context of a guest.
+enum Wasi {
+    Made(WasiP1Ctx),
+    /// Many guests that answer a request need no more of WASI than the resource table.
+    Unmade(ResourceTable, Arc<Grants>),
+}
+
+impl Wasi {
+    fn table(&mut self) -> &mut ResourceTable {
+        match self {
+            Self::Made(wasi) => wasi.ctx().table,
+            Self::Unmade(table, _) => table,
+        }
+    }
+
+    fn made(&mut self) -> &mut WasiP1Ctx {
+        if let Self::Unmade(table, grants) = self {
+            let mut wasi = grants.builder_without_dirs().build_p1();
+            *wasi.ctx().table = std::mem::take(table);
+            *self = Self::Made(wasi);
+        }
+        match self {
+            Self::Made(wasi) => wasi,
+            Self::Unmade(..) => unreachable!("it was just made"),
+        }
+    }
+}
+
 pub struct State {
-    pub wasi: WasiP1Ctx,
+    wasi: Wasi,
     pub names: Names,
     pub http: WasiHttpCtx,
     pub hooks: Hooks,
@@ -74,25 +103,29 @@ pub struct State {
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        self.wasi.ctx()
+        self.wasi.made().ctx()
     }
 }
 
 impl WasiHttpView for State {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView {
-            hooks: &mut self.hooks,
-            table: self.wasi.ctx().table,
-            ctx: &mut self.http,
-        }
+        WasiHttpCtxView { hooks: &mut self.hooks, table: self.wasi.table(), ctx: &mut self.http }
     }
 }
 
 impl State {
     /// The state of a new guest; `gauge` is told of its memory.
     pub fn new(grants: &Grants, wasi: WasiP1Ctx, hooks: Hooks, gauge: Arc<Gauge>) -> Self {
-        let mut wasi = wasi;
-        wasi.ctx().table.set_max_capacity(saturated(grants.limits.descriptors));
+        Self::with(Wasi::Made(wasi), grants, hooks, gauge)
+    }
+
+    /// The same, with a WASI context that is made when the guest first needs it.
+    pub fn without_context(grants: &Arc<Grants>, hooks: Hooks, gauge: Arc<Gauge>) -> Self {
+        Self::with(Wasi::Unmade(ResourceTable::new(), grants.clone()), grants, hooks, gauge)
+    }
+
+    fn with(mut wasi: Wasi, grants: &Grants, hooks: Hooks, gauge: Arc<Gauge>) -> Self {
+        wasi.table().set_max_capacity(saturated(grants.limits.descriptors));
         Self {
             wasi,
             names: Names::new(grants.network),
@@ -102,11 +135,28 @@ impl State {
             slice: None,
         }
     }
+
+    pub fn p1(&mut self) -> &mut WasiP1Ctx {
+        self.wasi.made()
+    }
+
+    pub fn table(&mut self) -> &mut ResourceTable {
+        self.wasi.table()
+    }
 }
 
 impl Grants {
     /// A WASI context with all of this; more may be added to it.
     pub fn builder(&self) -> Result<WasiCtxBuilder> {
+        let mut b = self.builder_without_dirs();
+        for dir in &self.dirs {
+            add_dir(&mut b, dir)?;
+        }
+        Ok(b)
+    }
+
+    /// What cannot fail.
+    fn builder_without_dirs(&self) -> WasiCtxBuilder {
         let mut b = WasiCtxBuilder::new();
         b.allow_blocking_current_thread(self.blocks_thread);
         // The stock streams are what a stream that goes nowhere has to be.
@@ -122,16 +172,13 @@ impl Grants {
         }
         b.args(&self.args);
         b.envs(&self.env);
-        for dir in &self.dirs {
-            add_dir(&mut b, dir)?;
-        }
         let network = self.network;
         b.socket_addr_check(move |addr, reason| {
             let allowed = network.may_use(addr, reason);
             Box::pin(std::future::ready(allowed))
         });
         b.allow_tcp(true).allow_udp(true).allow_ip_name_lookup(true);
-        Ok(b)
+        b
     }
 }
 

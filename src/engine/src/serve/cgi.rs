@@ -50,7 +50,7 @@ pub async fn run(task: Task, pre: InstancePre<crate::state::State>) -> Finish {
     let Task { thread, service, shared, request, cgi_env, .. } = task;
     let (output, reader) = duplex(OUTPUT_BYTES);
     let input = Input { body: Mutex::new(request.into_body()), rest: Bytes::new() };
-    let store = service.store(&thread, |b| {
+    let store = service.store_with(&thread, |b| {
         b.arg(&service.name).envs(&cgi_env);
         b.stdin(AsyncStdinStream::new(input));
         b.stdout(AsyncStdoutStream::new(OUTPUT_BYTES, output));

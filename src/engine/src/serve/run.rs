@@ -102,7 +102,7 @@ async fn component(task: Task) -> Finish {
     let shared = task.shared.clone();
     let (mut store, proxy, answered) = match service.take_kept(&thread) {
         Some(Kept { store, proxy, answered, .. }) => (store, Some(proxy), answered),
-        None => match service.store(&thread, |_| ()) {
+        None => match service.store(&thread) {
             Ok(store) => (store, None, 0),
             Err(e) => return Finish { error: Some(e), ..Finish::default() },
         },

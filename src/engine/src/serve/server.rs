@@ -7,6 +7,7 @@ use super::stream::Stream;
 use super::ticker::{Lane, Ticker};
 use crate::err::{Failure, Result};
 use crate::ffi::{list, saturated};
+use crate::heap::Keeper;
 use crate::state::Gauge;
 use crate::sync::lock;
 use bytes::Bytes;
@@ -225,6 +226,7 @@ impl Server {
             .get(index)
             .cloned()
             .ok_or_else(|| Failure::argument("there are not that many threads"))?;
+        let _keeper = Keeper::new();
         let thread = Arc::new(Thread {
             server: self.clone(),
             index,

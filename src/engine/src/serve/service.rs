@@ -10,7 +10,7 @@ use crate::ffi::{list, text, variables};
 use crate::network::CNetwork;
 use crate::outgoing::{Client, Hooks};
 use crate::settings::Engine;
-use crate::state::{CDir, CLimits, Gauge, Grants, State};
+use crate::state::{CDir, CLimits, Grants, State};
 use crate::stdio::CStream;
 use crate::sync::lock;
 use std::ffi::{c_char, c_int};
@@ -89,7 +89,7 @@ struct Local {
 pub struct Service {
     pub name: String,
     pub target: Target,
-    pub grants: Grants,
+    pub grants: Arc<Grants>,
     pub reuse: u32,
     engine: wasmtime::Engine,
     cpu_ns: u64,
@@ -114,7 +114,7 @@ impl Service {
             (CGI, Code::Module(pre)) => Target::Cgi(pre.clone()),
             _ => return Err(Failure::argument("the program is not of the kind that was said")),
         };
-        let grants = Grants {
+        let grants = Arc::new(Grants {
             args: Vec::new(),
             env: unsafe { variables(o.env) }?,
             // SAFETY: serve.h demands `n_dirs` of them.
@@ -123,7 +123,7 @@ impl Service {
             network: o.network,
             limits: o.limits,
             blocks_thread: false,
-        };
+        });
         grants.builder()?;
         let engine = engine.wasmtime.clone();
         let locals = OnceLock::new();
@@ -142,21 +142,33 @@ impl Service {
         &locals[thread.index]
     }
 
-    /// A store for one instance; `adjust` adds what only this request has.
-    pub fn store(
+    /// A store for one instance.
+    pub fn store(&self, thread: &Thread) -> wasmtime::Result<Store<State>> {
+        if !self.grants.dirs.is_empty() {
+            return self.store_with(thread, |_| ());
+        }
+        let (hooks, gauge) = (self.hooks(thread), thread.gauge.clone());
+        Ok(self.store_of(State::without_context(&self.grants, hooks, gauge)))
+    }
+
+    /// The same; `adjust` adds what only this request has.
+    pub fn store_with(
         &self,
         thread: &Thread,
         adjust: impl FnOnce(&mut wasmtime_wasi::WasiCtxBuilder),
     ) -> wasmtime::Result<Store<State>> {
         let mut builder = self.grants.builder().map_err(|f| wasmtime::format_err!("{}", f.text))?;
         adjust(&mut builder);
-        let gauge: Arc<Gauge> = thread.gauge.clone();
-        let state = State::new(&self.grants, builder.build_p1(), self.hooks(thread), gauge);
+        let (hooks, gauge) = (self.hooks(thread), thread.gauge.clone());
+        Ok(self.store_of(State::new(&self.grants, builder.build_p1(), hooks, gauge)))
+    }
+
+    fn store_of(&self, state: State) -> Store<State> {
         let mut store = Store::new(&self.engine, state);
         store.limiter(|s| &mut s.limiter);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(on_epoch);
-        Ok(store)
+        store
     }
 
     fn hooks(&self, thread: &Thread) -> Hooks {
