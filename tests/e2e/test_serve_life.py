@@ -18,8 +18,8 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from serve_client import (  # noqa: E402
-    BOX, CGI, IS_FULL, PROBE, PROBE3, WHERRY, Cut, Http, Server, chunk, example, get, head, load,
-    load_end, load_start, run, tap, threads, wait_until)
+    BOX, CGI, IS_FULL, PATIENCE_S, PROBE, PROBE3, WHERRY, Cut, Http, Server, chunk, example, get,
+    head, load, load_end, load_start, run, tap, threads, wait_until)
 
 
 def is_refused(address):
@@ -158,6 +158,76 @@ def switches():
         report = load_end(steady, is_stopped=True)
         tap.ok(f"no request of a steady load was lost ({report['requests']})",
                report["failures"] == 0 and report["requests"] > 3500, report)
+
+
+def leb128(n):
+    out = b""
+    while n > 127:
+        out, n = out + bytes([n & 127 | 128]), n >> 7
+    return out + bytes([n])
+
+
+def section(number, *parts):
+    content = leb128(len(parts)) + b"".join(parts)
+    return bytes([number]) + leb128(len(content)) + content
+
+
+def uncompiled(path):
+    """Puts a CGI program there that no cache has, and that takes seconds to compile."""
+    step = b"\x20\0\x41" + bytes([os.urandom(1)[0] & 63]) + b"\x6c\x22\0"  # local 0 *= N
+    body = b"\1\1\x7f" + step + (b"\x20\0\x6a\x22\0" * 400) + b"\x1a\x0b"
+    n = 12000
+    with open(path + ".new", "wb") as f:
+        f.write(b"\0asm\1\0\0\0" + section(1, b"\x60\0\0") + section(3, *[b"\0"] * n)
+                + section(5, b"\0\1") + section(7, b"\6_start\0\0", b"\6memory\2\0")
+                + section(10, *[leb128(len(body)) + body] * n)
+                + b"\0\x11\0" + os.urandom(16))  # a custom section
+    os.rename(path + ".new", path)
+
+
+def compiler(server):
+    """The process that compiles for it, once it does."""
+    def found():
+        done = subprocess.run(["pgrep", "-P", str(server.pid), "-f", "--", "--compile"],
+                              capture_output=True)
+        return done.stdout.strip()
+
+    wait_until(found, "the program is compiled")
+    return int(found())
+
+
+def is_running(pid):
+    return os.path.exists(f"/proc/{pid}")
+
+
+def compiling():
+    path = os.path.join(BOX, "compiled.wasm")
+    uncompiled(path)
+    for number, status in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
+        with Server(path, is_awaited=False) as server:
+            pid = compiler(server)
+            server.signal(number)
+            tap.equal(f"{signal.Signals(number).name} ends a start that compiles, and the compiler",
+                      (server.process.wait(PATIENCE_S), is_running(pid)), (status, False))
+
+    program_put(PROBE, path)
+    with Server(path) as server:
+        uncompiled(path)
+        server.signal(signal.SIGHUP)
+        compiler(server)
+        tap.equal("requests are answered while a new program is compiled",
+                  get(server, "/hello").body, b"hello\n")
+        program_put(example("http-c"), path)
+        server.signal(signal.SIGHUP)
+        wait_until(lambda: server.log().count(": reloaded ") == 2, "both reloads are done")
+        tap.equal("SIGHUP while a program is compiled: it is read once more",
+                  get(server, "/hello").body, b"Hello from C!\n")
+        uncompiled(path)
+        server.signal(signal.SIGHUP)
+        pid = compiler(server)
+        tap.equal("SIGTERM does not wait for a reload, which is given up",
+                  (server.stop(), server.log().count(": reloaded "), is_running(pid)),
+                  (0, 2, False))
 
 
 # ---- Sockets, threads, routes ----------------------------------------------------------------
@@ -361,5 +431,5 @@ def marks():
         tap.ok("without a trace none is made", b"traceparent" not in a.body, a.body)
 
 
-run(drain, start_failures, switches, socket_activation, all_threads, routes, fresh, reuse,
-    access_logs, stalled_log, marks)
+run(drain, start_failures, switches, compiling, socket_activation, all_threads, routes, fresh,
+    reuse, access_logs, stalled_log, marks)

@@ -42,7 +42,7 @@ static void world_open(struct world *w, const char *access_log)
         serve_spec_app_add(&w->job.serve, fd, "/nowhere/a.wasm", i ? "shop.wasm" : "root.wasm",
                            NULL, i ? "/shop" : "/");
     }
-    assert_ok(apps_new(&w->job, w->cache, &w->apps, &failed, &e));
+    assert_ok(apps_new(&w->job, w->cache, -1, &w->apps, &failed, &e));
     assert_ok(gateway_new(&w->job, w->apps, &w->gateway, &e));
     gateway_attach(w->gateway, &w->options);
 }

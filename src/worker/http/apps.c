@@ -118,13 +118,13 @@ static int service_load(struct apps *a, const char *name, const struct app *app,
 
 /* From the program's file to machine code that the engine takes; it is loaded once, so that what
  * cannot answer is known now. */
-static int app_open(struct apps *a, const struct serve_app *spec, int fd, struct app *ret,
-                    struct err *e)
+static int app_open(struct apps *a, const struct serve_app *spec, int fd, int stop_fd,
+                    struct app *ret, struct err *e)
 {
     struct code_options o = {.cache = a->cache,
                              .is_interruptible = true,
                              .has_progress = !a->job->is_quiet && isatty(STDERR_FILENO),
-                             .stop_fd = -1};
+                             .stop_fd = stop_fd};
     struct app made = {.code_fd = -EBADF};
     struct engine_code *code = NULL;
     struct program program;
@@ -210,8 +210,8 @@ static int shared_open(struct apps *a, struct err *e)
     return 0;
 }
 
-int apps_new(const struct guest_job *j, struct cache *cache, struct apps **ret, size_t *ret_failed,
-             struct err *e)
+int apps_new(const struct guest_job *j, struct cache *cache, int stop_fd, struct apps **ret,
+             size_t *ret_failed, struct err *e)
 {
     AUTO(apps) a = xcalloc(1, sizeof(*a));
 
@@ -226,7 +226,7 @@ int apps_new(const struct guest_job *j, struct cache *cache, struct apps **ret, 
     for (size_t i = 0; i < j->serve.n_apps; i++) {
         const struct serve_app *spec = &j->serve.apps[i];
         struct app made;
-        int r = app_open(a, spec, (int)spec->fd, &made, e);
+        int r = app_open(a, spec, (int)spec->fd, stop_fd, &made, e);
 
         close((int)spec->fd);
         if (r < 0) {
@@ -292,7 +292,7 @@ int apps_service(struct apps *a, size_t place, struct engine_service **ret, stru
     return 0;
 }
 
-int apps_reload(struct apps *a, size_t place, struct err *e)
+int apps_reload(struct apps *a, size_t place, int stop_fd, struct err *e)
 {
     const struct serve_app *spec = &a->job->serve.apps[place];
     autofd fd = open(spec->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -300,7 +300,7 @@ int apps_reload(struct apps *a, size_t place, struct err *e)
 
     if (fd < 0)
         return err_errno(e, -errno, "NotFound", "cannot open '%s'", spec->path);
-    TRY(app_open(a, spec, fd, &made, e));
+    TRY(app_open(a, spec, fd, stop_fd, &made, e));
     app_set(a, place, &made);
     return 0;
 }

@@ -11,11 +11,11 @@
  */
 struct apps;
 
-/* Loads all programs. The job must outlive the apps;
- * `cache` may be NULL. "BadSpec", and what program_open() and code_obtain() fail with; *ret_failed
- * is then the place of the program, if it was one. */
-int apps_new(const struct guest_job *j, struct cache *cache, struct apps **ret, size_t *ret_failed,
-             struct err *e);
+/* Loads all programs. The job must outlive the apps; `cache` may be NULL; when `stop_fd` becomes
+ * readable, compiling ends (code.h). "BadSpec", and what program_open() and code_obtain() fail
+ * with; *ret_failed is then the place of the program, if it was one. */
+int apps_new(const struct guest_job *j, struct cache *cache, int stop_fd, struct apps **ret,
+             size_t *ret_failed, struct err *e);
 
 /* After the server was freed. */
 void apps_free(struct apps *a);
@@ -25,5 +25,6 @@ DEFINE_AUTO(apps);
  * thread. Fails only where its machine code could not be mapped again. */
 int apps_service(struct apps *a, size_t place, struct engine_service **ret, struct err *e);
 
-/* Opens the program at that place by its path again; on failure it stays what it was. */
-int apps_reload(struct apps *a, size_t place, struct err *e);
+/* Opens the program at that place by its path again; on failure it stays what it was. One thread
+ * at a time. */
+int apps_reload(struct apps *a, size_t place, int stop_fd, struct err *e);

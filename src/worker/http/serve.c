@@ -21,6 +21,7 @@
 #define PEM_LIMIT_BYTES (1u << 20)
 /* Guests run on stacks of the engine's own; this is for the server and the host functions. */
 #define THREAD_STACK_BYTES (2u << 20)
+#define RELOAD_END_MS      1000
 
 struct serving {
     const struct guest_job *job;
@@ -31,7 +32,20 @@ struct serving {
     unsigned n_threads;
     int ended_fd; /* eventfd, counted up by each thread that has ended */
     _Atomic int failed;
+    /* A reload may have to compile, so it has a thread of its own. */
+    pthread_t reloader;
+    bool is_reloading, reload_again;
+    int reloaded_fd;    /* eventfd, readable when the reload is done */
+    int stop_reload_fd; /* eventfd, readable when no reload is wanted any more */
 };
+
+static void event(int fd)
+{
+    uint64_t one = 1;
+
+    if (write(fd, &one, sizeof(one)) < 0)
+        BUG_ON(errno != EAGAIN);
+}
 
 struct thread_start {
     struct serving *s;
@@ -43,7 +57,6 @@ static void *thread_main(void *arg)
     struct thread_start start = *(struct thread_start *)arg;
     struct serving *s = start.s;
     struct err e = ERR_INIT;
-    uint64_t one = 1;
 
     free(arg);
     if (engine_server_run(s->server, start.index, &e) < 0) {
@@ -51,8 +64,7 @@ static void *thread_main(void *arg)
         atomic_store(&s->failed, 1);
         engine_server_stop(s->server);
     }
-    if (write(s->ended_fd, &one, sizeof(one)) < 0)
-        BUG_ON(errno != EAGAIN);
+    event(s->ended_fd);
     return NULL;
 }
 
@@ -94,37 +106,79 @@ static int tls_load(struct serving *s, struct err *e)
     return 0;
 }
 
-/* ---- Signals ---- */
+/* ---- Reload ---- */
 
 /* What cannot be opened anew stays as it was; requests that run keep what they began with. */
-static void reload(struct serving *s)
+static void *reload_main(void *arg)
 {
+    struct serving *s = arg;
     const struct serve_spec *spec = &s->job->serve;
     size_t n_failed = 0;
     struct err e = ERR_INIT;
+    int r = 0;
 
-    for (size_t i = 0; i < spec->n_apps; i++) {
+    for (size_t i = 0; i < spec->n_apps && r != -ECANCELED; i++) {
         e = ERR_INIT;
-        if (apps_reload(s->apps, i, &e) >= 0)
+        r = apps_reload(s->apps, i, s->stop_reload_fd, &e);
+        if (r >= 0 || r == -ECANCELED)
             continue;
         n_failed++;
         log_error("serve: %s: %s; the program from before goes on", spec->apps[i].name, e.msg);
     }
-    e = ERR_INIT;
-    if (tls_load(s, &e) < 0)
-        log_error("serve: %s; the certificate from before goes on", e.msg);
-    if (!s->job->is_quiet)
-        dprintf(STDERR_FILENO, "wherry: serve: reloaded %zu of %zu programs\n",
-                spec->n_apps - n_failed, spec->n_apps);
+    if (r != -ECANCELED) {
+        e = ERR_INIT;
+        if (tls_load(s, &e) < 0)
+            log_error("serve: %s; the certificate from before goes on", e.msg);
+        if (!s->job->is_quiet)
+            dprintf(STDERR_FILENO, "wherry: serve: reloaded %zu of %zu programs\n",
+                    spec->n_apps - n_failed, spec->n_apps);
+    }
+    event(s->reloaded_fd);
+    return NULL;
 }
+
+/* Once more when the one that runs is done: the files may have changed since it read them. */
+static void reload(struct serving *s)
+{
+    int r;
+
+    s->reload_again = s->is_reloading;
+    if (s->is_reloading)
+        return;
+    r = pthread_create(&s->reloader, NULL, reload_main, s);
+    if (r)
+        log_error("serve: nothing is reloaded: cannot start a thread: %s", strerror(r));
+    s->is_reloading = !r;
+}
+
+static void reload_done(struct serving *s)
+{
+    uint64_t n;
+
+    if (read(s->reloaded_fd, &n, sizeof(n)) < 0)
+        return;
+    pthread_join(s->reloader, NULL);
+    s->is_reloading = false;
+    if (s->reload_again)
+        reload(s);
+}
+
+static void reload_stop(struct serving *s)
+{
+    s->reload_again = false;
+    event(s->stop_reload_fd);
+}
+
+/* ---- Signals ---- */
 
 /* Until every thread has ended: SIGHUP reloads, the first SIGTERM or SIGINT drains, and a second
  * one, or the end of the time for it, stops. */
 static void supervise(struct serving *s, int signal_fd)
 {
-    struct pollfd p[2] = {
-        {.fd = signal_fd,   .events = POLLIN},
-        {.fd = s->ended_fd, .events = POLLIN}
+    struct pollfd p[3] = {
+        {.fd = signal_fd,      .events = POLLIN},
+        {.fd = s->ended_fd,    .events = POLLIN},
+        {.fd = s->reloaded_fd, .events = POLLIN}
     };
     uint64_t deadline = 0, n_ended = 0;
     bool is_draining = false;
@@ -133,9 +187,11 @@ static void supervise(struct serving *s, int signal_fd)
         struct signalfd_siginfo info;
         uint64_t more;
 
-        poll(p, 2, clock_wait_ms(deadline));
+        poll(p, 3, clock_wait_ms(deadline));
         if (p[1].revents && read(s->ended_fd, &more, sizeof(more)) == sizeof(more))
             n_ended += more;
+        if (p[2].revents)
+            reload_done(s);
         if (deadline && clock_monotonic_ns() >= deadline) {
             log_warn("serve: requests that did not end within the drain time are dropped");
             engine_server_stop(s->server);
@@ -146,7 +202,10 @@ static void supervise(struct serving *s, int signal_fd)
         if (info.ssi_signo == SIGHUP) {
             if (!is_draining)
                 reload(s);
-        } else if (!is_draining && s->job->serve.limits.drain_ms) {
+            continue;
+        }
+        reload_stop(s);
+        if (!is_draining && s->job->serve.limits.drain_ms) {
             is_draining = true;
             log_info("serve: no more connections are accepted");
             engine_server_drain(s->server);
@@ -155,6 +214,7 @@ static void supervise(struct serving *s, int signal_fd)
             engine_server_stop(s->server);
         }
     }
+    reload_stop(s);
 }
 
 /* ---- The job ---- */
@@ -209,11 +269,24 @@ static int server_open(struct serving *s, struct err *e)
     return tls_load(s, e);
 }
 
+/* False when the reload that was stopped does not end: it waits for another process, which
+ * compiles the same. */
+static bool reload_has_ended(struct serving *s)
+{
+    struct pollfd p = {.fd = s->reloaded_fd, .events = POLLIN};
+
+    if (s->is_reloading && poll(&p, 1, RELOAD_END_MS) > 0)
+        reload_done(s);
+    return !s->is_reloading;
+}
+
 static int serve(struct serving *s, int signal_fd)
 {
     struct err e = ERR_INIT;
 
     s->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    s->reloaded_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    s->stop_reload_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (gateway_new(s->job, s->apps, &s->gateway, &e) < 0 || server_open(s, &e) < 0 ||
         threads_start(s, &e) < 0) {
         log_error("serve: %s", e.msg);
@@ -226,11 +299,15 @@ static int serve(struct serving *s, int signal_fd)
     supervise(s, signal_fd);
     for (unsigned i = 0; i < s->n_threads; i++)
         pthread_join(s->threads[i], NULL);
+    if (!reload_has_ended(s))
+        exit(atomic_load(&s->failed) ? GUEST_EXIT_WHERRY : 0);
     engine_server_free(s->server);
     if (s->gateway)
         gateway_free(s->gateway);
     free(s->threads);
     close(s->ended_fd);
+    close(s->reloaded_fd);
+    close(s->stop_reload_fd);
     return atomic_load(&s->failed) ? GUEST_EXIT_WHERRY : 0;
 }
 
@@ -238,17 +315,21 @@ int job_serve(struct guest_job *j)
 {
     struct serving s = {.job = j};
     AUTO(cache) cache = job_cache_open(j);
-    autofd signal_fd = guest_signals_open(SIGHUP);
+    autofd signal_fd = guest_signals_open(SIGHUP), stop_fd = guest_signals_open(0);
+    struct signalfd_siginfo info;
     struct err e = ERR_INIT;
     size_t failed;
-    int status;
+    int r, status;
 
-    if (signal_fd < 0) {
+    if (signal_fd < 0 || stop_fd < 0) {
         err_errno(&e, -errno, "StartFailed", "cannot wait for signals");
         return job_fail(j, "signalfd", &e);
     }
     fds_make_room((unsigned)j->serve.limits.connections + 256);
-    if (apps_new(j, cache, &s.apps, &failed, &e) < 0)
+    r = apps_new(j, cache, stop_fd, &s.apps, &failed, &e);
+    if (r == -ECANCELED && read(stop_fd, &info, sizeof(info)) == sizeof(info))
+        return info.ssi_signo == SIGINT ? GUEST_EXIT_SIGINT : GUEST_EXIT_SIGTERM;
+    if (r < 0)
         return job_fail(j, failed < j->serve.n_apps ? j->serve.apps[failed].name : "programs", &e);
     status = serve(&s, signal_fd);
     apps_free(s.apps);

@@ -32,7 +32,7 @@ const EAGER_BYTES: usize = 64 << 10;
 pub async fn respond_with(
     response: Response<WasiBody>,
     run: Option<Run>,
-    mut ledger: Ledger,
+    mut ledger: Box<Ledger>,
 ) -> Response<Answer> {
     let (head, body) = response.into_parts();
     let going = Going::Here(run);
@@ -76,14 +76,14 @@ fn mark(response: &mut Response<Answer>) {
 }
 
 /// Ends a request without its guest's answer; `detail` is for the log.
-pub fn refuse(mut ledger: Ledger, end: End, detail: impl Into<String>) -> Response<Answer> {
+pub fn refuse(mut ledger: Box<Ledger>, end: End, detail: impl Into<String>) -> Response<Answer> {
     ledger.end = end;
     ledger.detail = detail.into();
     answer_for(ledger)
 }
 
 /// What a client is told of how its request ended.
-pub fn answer_for(mut ledger: Ledger) -> Response<Answer> {
+pub fn answer_for(mut ledger: Box<Ledger>) -> Response<Answer> {
     let (status, reason, is_retryable) = match ledger.end {
         End::Dispatched => (ledger.dispatch.status, ledger.dispatch.reason, false),
         _ => {
@@ -123,7 +123,7 @@ pub fn answer_for(mut ledger: Ledger) -> Response<Answer> {
 /// The body of a response, and with it what still has to do with the request.
 pub struct Answer {
     kind: Kind,
-    ledger: Ledger,
+    ledger: Box<Ledger>,
     _expiry: Option<Expiry>,
 }
 
@@ -270,7 +270,7 @@ impl Stream {
         if ledger.end == End::Answered { Poll::Ready(None) } else { broken() }
     }
 
-    fn into_answer(mut self, ledger: Ledger) -> Answer {
+    fn into_answer(mut self, ledger: Box<Ledger>) -> Answer {
         let is_plain = self.ready.iter().all(Frame::is_data) && self.ready.len() <= 1;
         let is_http2 = ledger.connection.as_ref().is_some_and(|c| c.is_http2());
         if !self.is_over || !is_plain {
@@ -374,9 +374,9 @@ impl Body for Answer {
 }
 
 impl Drop for Answer {
-    /// A response without a body to send, as to HEAD, is complete when it is dropped.
+    /// A response whose body is empty is complete without being asked for it.
     fn drop(&mut self) {
-        if matches!(&self.kind, Kind::Whole(_)) {
+        if matches!(&self.kind, Kind::Whole(None)) {
             self.ledger.is_complete = true;
         }
     }

@@ -46,8 +46,8 @@ impl AsyncRead for Input {
     }
 }
 
-pub async fn run(task: Task, pre: InstancePre<crate::state::State>) -> Finish {
-    let Task { thread, service, shared, request, cgi_env, .. } = task;
+pub async fn run(task: Box<Task>, pre: InstancePre<crate::state::State>) -> Finish {
+    let Task { thread, service, shared, request, cgi_env, .. } = *task;
     let (output, reader) = duplex(OUTPUT_BYTES);
     let input = Input { body: Mutex::new(request.into_body()), rest: Bytes::new() };
     let store = service.store_with(&thread, |b| {

@@ -38,8 +38,8 @@ impl Ledger {
         dispatch: CDispatch,
         service: Option<Arc<Service>>,
         is_head: bool,
-    ) -> Self {
-        Self {
+    ) -> Box<Self> {
+        Box::new(Self {
             thread: thread.clone(),
             connection: Some(connection.clone()),
             shared: shared.clone(),
@@ -53,7 +53,7 @@ impl Ledger {
             service,
             finish: Finish::default(),
             detail: String::new(),
-        }
+        })
     }
 
     pub fn reply(&self) -> &CAnswer {
@@ -109,7 +109,8 @@ impl Drop for Ledger {
             }
             _ => (String::new(), std::mem::take(&mut self.detail)),
         };
-        let (name, detail) = (c_string(&name), c_string(&detail));
+        let texts = [name, detail].map(|t| (!t.is_empty()).then(|| c_string(&t)));
+        let [name, detail] = texts.each_ref().map(|t| t.as_deref().unwrap_or(c"").as_ptr());
         let reason = match self.end {
             End::Answered => std::ptr::null(),
             End::Dispatched => self.dispatch.reason,
@@ -125,8 +126,8 @@ impl Drop for Ledger {
             duration_ns: self.shared.age_ns(),
             busy_ns: self.shared.busy_ns.load(Relaxed),
             memory_peak_bytes: self.finish.memory_peak,
-            trap: name.as_ptr(),
-            detail: detail.as_ptr(),
+            trap: name,
+            detail,
         };
         self.thread.server.callbacks.ended(self.thread.index, &self.dispatch, &record);
     }

@@ -130,7 +130,7 @@ pub async fn answer(
         RequestBody { incoming, connection, shared, limit }.boxed_unsync()
     });
     let is_tls = connection.is_tls;
-    let task = Task { thread, service, shared, request, is_tls, traceparent, cgi_env };
+    let task = Box::new(Task { thread, service, shared, request, is_tls, traceparent, cgi_env });
     Ok(respond(Run::new(task, deadline, permit), ledger).await)
 }
 
@@ -199,7 +199,7 @@ async fn admit(
 }
 
 /// Runs the guest until it has answered, or will not.
-async fn respond(mut run: Run, mut ledger: Ledger) -> Response<Answer> {
+async fn respond(mut run: Run, mut ledger: Box<Ledger>) -> Response<Answer> {
     let shared = ledger.shared.clone();
     let mut finish = None;
     let answer = poll_fn(|cx| {

@@ -52,7 +52,7 @@ pub struct Task {
 }
 
 impl Run {
-    pub fn new(task: Task, deadline: Option<Instant>, permit: OwnedSemaphorePermit) -> Self {
+    pub fn new(task: Box<Task>, deadline: Option<Instant>, permit: OwnedSemaphorePermit) -> Self {
         let (shared, lane) = (task.shared.clone(), task.thread.lane.clone());
         let future = Box::pin(run(task));
         Self { future, shared, lane, deadline, timer: None, _permit: permit }
@@ -78,7 +78,7 @@ impl Run {
     }
 }
 
-async fn run(task: Task) -> Finish {
+async fn run(task: Box<Task>) -> Finish {
     match &task.service.target {
         Target::P2(_) | Target::P3(_) => component(task).await,
         Target::Cgi(pre) => {
@@ -96,7 +96,7 @@ pub fn finish(store: &Store<State>, shared: &Shared, result: Result<(), Error>) 
     Finish { error, end, memory_refused: limiter.memory_refused, memory_peak: limiter.memory_peak }
 }
 
-async fn component(task: Task) -> Finish {
+async fn component(task: Box<Task>) -> Finish {
     let service = task.service.clone();
     let thread = task.thread.clone();
     let shared = task.shared.clone();
@@ -141,9 +141,9 @@ async fn instantiate(service: &Service, store: &mut Store<State>) -> Result<Prox
 async fn answer_p2(
     store: &mut Store<State>,
     proxy: &wasmtime_wasi_http::p2::bindings::Proxy,
-    task: Task,
+    task: Box<Task>,
 ) -> Result<(), Error> {
-    let Task { shared, request, is_tls, .. } = task;
+    let Task { shared, request, is_tls, .. } = *task;
     let scheme = if is_tls { Scheme::Https } else { Scheme::Http };
     let mut http = store.data_mut().http();
     let request = http.new_incoming_request(scheme, request)?;
@@ -170,9 +170,9 @@ fn complete_uri(request: &mut http::Request<WasiBody>, is_tls: bool) {
 async fn answer_p3(
     store: &mut Store<State>,
     proxy: &p3::bindings::Service,
-    task: Task,
+    task: Box<Task>,
 ) -> Result<(), Error> {
-    let Task { shared, mut request, is_tls, .. } = task;
+    let Task { shared, mut request, is_tls, .. } = *task;
     complete_uri(&mut request, is_tls);
     let hooks = &mut store.data_mut().hooks;
     let (request, sent) = p3::Request::from_http(hooks, request);
