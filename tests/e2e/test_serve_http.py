@@ -13,8 +13,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, ".."), HERE]
 import http_attacks  # noqa: E402
 from serve_client import (  # noqa: E402
-    BOX, CGI, PROBE, PROBE3, Http, Server, ask, chunk, cpu_ticks, example, get, head, letters, output,
-    private_kb, run, tap, wait_settled)
+    BOX, CGI, PROBE, PROBE3, Http, Server, ask, chunk, cpu_ticks, example, get, head, letters,
+    output, private_kb, run, tap, wait_settled)
 
 MB = 1 << 20
 

@@ -19,7 +19,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from serve_client import (  # noqa: E402
     BOX, CGI, IS_FULL, PATIENCE_S, PROBE, PROBE3, WHERRY, Cut, Http, Server, chunk, example, get,
-    head, load, load_end, load_start, run, tap, threads, wait_until)
+    head, load, load_end, load_start, output, run, tap, threads, wait_until)
 
 
 def is_refused(address):
@@ -196,8 +196,17 @@ def compiler(server):
     return int(found())
 
 
-def is_running(pid):
-    return os.path.exists(f"/proc/{pid}")
+def is_gone(pid):
+    """Waits for it; who has ended and was not waited for is gone."""
+    def look():
+        try:
+            with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+                return f.read().rpartition(")")[2].split()[0] == "Z"
+        except FileNotFoundError:
+            return True
+
+    wait_until(look, f"process {pid} is gone")
+    return True
 
 
 def compiling():
@@ -208,7 +217,7 @@ def compiling():
             pid = compiler(server)
             server.signal(number)
             tap.equal(f"{signal.Signals(number).name} ends a start that compiles, and the compiler",
-                      (server.process.wait(PATIENCE_S), is_running(pid)), (status, False))
+                      (server.process.wait(PATIENCE_S), is_gone(pid)), (status, True))
 
     program_put(PROBE, path)
     with Server(path) as server:
@@ -226,8 +235,8 @@ def compiling():
         server.signal(signal.SIGHUP)
         pid = compiler(server)
         tap.equal("SIGTERM does not wait for a reload, which is given up",
-                  (server.stop(), server.log().count(": reloaded "), is_running(pid)),
-                  (0, 2, False))
+                  (server.stop(), server.log().count(": reloaded "), is_gone(pid)),
+                  (0, 2, True))
 
 
 # ---- Sockets, threads, routes ----------------------------------------------------------------
@@ -374,6 +383,24 @@ def access_logs():
                   match and match.group(6, 7), ("\\x5C\\x09x", "a\\x22 200 1 \\x22b"))
 
 
+def completeness():
+    with Server(PROBE) as server:
+        for version in ("--http1.1", "--http2-prior-knowledge"):
+            for path, size in (("nothing", 0), ("sized?0", 0), ("sized?10", 10),
+                               ("sized?5000000", 5000000), ("download?5000000", 5000000),
+                               ("status?204", 0), ("status?304", 0)):
+                path = f"/{version}/{path}"
+                status, out, said = output("curl", "-sS", version, server.url(path))
+                r = server.record(path)
+                tap.equal(f"{path}: complete for the client and in the log",
+                          (status, len(out), r["body_out_bytes"], r.get("reason")),
+                          (0, size, size, None))
+            path = f"/{version}/sized?10#HEAD"
+            status, out, said = output("curl", "-sSI", version, server.url(path))
+            tap.ok(f"{path}: complete", status == 0 and b"content-length: 10\r\n" in out, out)
+        tap.equal("no failure is counted", server.metric("wherry_http_failures_total"), 0)
+
+
 def stalled_log():
     reader, writer = os.pipe()
     with Server(PROBE, stdout=writer) as server:
@@ -432,4 +459,4 @@ def marks():
 
 
 run(drain, start_failures, switches, compiling, socket_activation, all_threads, routes, fresh,
-    reuse, access_logs, stalled_log, marks)
+    reuse, access_logs, completeness, stalled_log, marks)

@@ -12,8 +12,9 @@
 struct apps;
 
 /* Loads all programs. The job must outlive the apps; `cache` may be NULL; when `stop_fd` becomes
- * readable, compiling ends (code.h). "BadSpec", and what program_open() and code_obtain() fail
- * with; *ret_failed is then the place of the program, if it was one. */
+ * readable, compiling ends (code.h), but not a wait for another process that compiles the same.
+ * "BadSpec", and what program_open() and code_obtain() fail with; *ret_failed is then the place of
+ * the program, if it was one. */
 int apps_new(const struct guest_job *j, struct cache *cache, int stop_fd, struct apps **ret,
              size_t *ret_failed, struct err *e);
 

@@ -113,13 +113,14 @@ static void *reload_main(void *arg)
 {
     struct serving *s = arg;
     const struct serve_spec *spec = &s->job->serve;
+    struct pollfd stop = {.fd = s->stop_reload_fd, .events = POLLIN};
     size_t n_failed = 0;
     struct err e = ERR_INIT;
     int r = 0;
 
     for (size_t i = 0; i < spec->n_apps && r != -ECANCELED; i++) {
         e = ERR_INIT;
-        r = apps_reload(s->apps, i, s->stop_reload_fd, &e);
+        r = poll(&stop, 1, 0) > 0 ? -ECANCELED : apps_reload(s->apps, i, s->stop_reload_fd, &e);
         if (r >= 0 || r == -ECANCELED)
             continue;
         n_failed++;
@@ -300,7 +301,7 @@ static int serve(struct serving *s, int signal_fd)
     for (unsigned i = 0; i < s->n_threads; i++)
         pthread_join(s->threads[i], NULL);
     if (!reload_has_ended(s))
-        exit(atomic_load(&s->failed) ? GUEST_EXIT_WHERRY : 0);
+        _exit(atomic_load(&s->failed) ? GUEST_EXIT_WHERRY : 0);
     engine_server_free(s->server);
     if (s->gateway)
         gateway_free(s->gateway);

@@ -243,15 +243,16 @@ static void secret_both_path(struct exchange *x)
     answer_text(x, 200, "%zu\n", secret_look());
 }
 
-/* Sends a head and the alphabet, over and over, so that a reader can tell what is missing. */
-static bool letters_send(struct exchange *x, size_t size)
+/* Sends a head with this header and the alphabet, over and over, so that a reader can tell what is
+ * missing. */
+static bool letters_send(struct exchange *x, const char *name, const char *value, size_t size)
 {
     enum { period = 26 };
     static char letters[block_size + period];
 
     for (size_t i = 0; i < sizeof(letters); i++)
         letters[i] = (char)('a' + i % period);
-    if (!answer_start(x, 200, headers_new("content-type", "text/plain")))
+    if (!answer_start(x, 200, headers_new(name, value)))
         abort();
     for (size_t pos = 0; pos < size; pos += block_size) {
         size_t n_left = size - pos;
@@ -262,12 +263,35 @@ static bool letters_send(struct exchange *x, size_t size)
     return answer_flush(x);
 }
 
-static void download(struct exchange *x)
+static void letters_answer(struct exchange *x, const char *name, const char *value)
 {
-    if (letters_send(x, query_number(x)))
+    if (letters_send(x, name, value, query_number(x)))
         answer_end(x, NULL);
     else
         answer_cut_off(x);
+}
+
+static void download(struct exchange *x)
+{
+    letters_answer(x, "content-type", "text/plain");
+}
+
+static void sized(struct exchange *x)
+{
+    letters_answer(x, "content-length", x->query);
+}
+
+/* A body of one write without bytes. */
+static void nothing(struct exchange *x)
+{
+    wasi_io_streams_stream_error_t error;
+    guest_list_u8_t list = {(uint8_t *)"", 0};
+
+    if (!answer_start(x, 200, headers_new(NULL, NULL)) ||
+        !wasi_io_streams_method_output_stream_blocking_write_and_flush(
+            wasi_io_streams_borrow_output_stream(x->stream), &list, &error))
+        abort();
+    answer_end(x, NULL);
 }
 
 static void trap(struct exchange *x)
@@ -278,13 +302,13 @@ static void trap(struct exchange *x)
 
 static void trap_late(struct exchange *x)
 {
-    letters_send(x, query_number(x));
+    letters_send(x, "content-type", "text/plain", query_number(x));
     __builtin_trap();
 }
 
 static void unfinished(struct exchange *x)
 {
-    letters_send(x, query_number(x));
+    letters_send(x, "content-type", "text/plain", query_number(x));
     answer_cut_off(x);
 }
 
@@ -408,6 +432,8 @@ static const struct {
     {"secret-look",  secret_look_path },
     {"secret-both",  secret_both_path },
     {"download",     download         },
+    {"sized",        sized            },
+    {"nothing",      nothing          },
     {"trap",         trap             },
     {"trap-late",    trap_late        },
     {"unfinished",   unfinished       },

@@ -49,6 +49,7 @@ pub async fn respond_with(
         return refuse(ledger, End::GuestError, detail);
     }
     ledger.status = head.status.as_u16();
+    ledger.promised_bytes = content_length(&head.headers);
     let mut response = Response::from_parts(head, stream.into_answer(ledger));
     mark(&mut response);
     response
@@ -67,7 +68,10 @@ fn mark(response: &mut Response<Answer>) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
     let status = response.status();
-    if is_head || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED {
+    let is_bodiless = status.is_informational()
+        || status == StatusCode::NO_CONTENT
+        || status == StatusCode::NOT_MODIFIED;
+    if is_head || is_bodiless {
         let length = response.body_mut().empty();
         if let (true, Some(n)) = (is_head, length) {
             response.headers_mut().entry(CONTENT_LENGTH).or_insert(n.into());
@@ -281,6 +285,7 @@ impl Stream {
         }
         self.leave(&ledger);
         let data = self.ready.pop_front().and_then(|f| f.into_data().ok());
+        let data = data.filter(|d| !d.is_empty());
         // By HTTP/1 a client that takes nothing is noticed by what waits to be written.
         let expiry = if is_http2 { watch_time(&ledger, None) } else { None };
         Answer { kind: Kind::Whole(data), ledger, _expiry: expiry }
@@ -346,7 +351,9 @@ impl Body for Answer {
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
                 ledger.response_bytes += frame.data_ref().map_or(0, |d| d.len() as u64);
-                if matches!(kind, Kind::Whole(_)) {
+                // HTTP/1.1 does not ask for more than was promised.
+                let is_all = ledger.promised_bytes.is_some_and(|n| ledger.response_bytes >= n);
+                if is_all || matches!(kind, Kind::Whole(_)) {
                     self.complete();
                 }
             }

@@ -25,6 +25,7 @@ pub struct Ledger {
     pub is_complete: bool,
     pub is_head: bool,
     pub response_bytes: u64,
+    pub promised_bytes: Option<u64>, // by the guest's Content-Length
     pub service: Option<Arc<Service>>,
     pub finish: Finish,
     pub detail: String,
@@ -50,6 +51,7 @@ impl Ledger {
             is_complete: false,
             is_head,
             response_bytes: 0,
+            promised_bytes: None,
             service,
             finish: Finish::default(),
             detail: String::new(),
