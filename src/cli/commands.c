@@ -90,12 +90,12 @@ static const struct option_spec run_table[] = {
 
 static const struct option_positional run_positionals[] = {
     {.name = "FILE",
-     .help = "A WebAssembly command: a WASI preview 1 module, or a component for WASI 0.2 or 0.3",
-     .complete = COMPLETE_FILE},
+     .help = "A WebAssembly command: a WASI preview 1 module, or a component for WASI 0.2 or 0.3; "
+             "or an image of an OCI image layout: oci:DIR[:TAG][@sha256:HEX]", .complete = COMPLETE_FILE},
     {.name = "[ARG...]",
      .help = "Arguments of the guest; options behind FILE are the guest's too",
      .complete = COMPLETE_FILE},
-    {0       },
+    {0        },
 };
 
 static const char *const run_description[] = {
@@ -111,7 +111,7 @@ static const struct option_exit_status run_statuses[] = {
     {"124",                                                                                   "The guest was stopped at its deadline (--timeout)"},
     {"125","wherry itself failed: bad options, a folder that cannot be opened, no memory"},
     {"126",                                                                               "FILE is there but cannot be run: no WebAssembly, unknown imports, no entry point"},
-    {"127",                                                                                   "FILE was not found"},
+    {"127",                                                                                   "FILE, or the image in it, was not found"},
     {"130, 143","The guest was stopped by SIGINT or SIGTERM"},
     {"134",                                                                               "The guest trapped: unreachable code, a memory access out of bounds, a stack overflow"},
     {"137",                                                                                   "The guest trapped after the memory limit (--memory) had refused it memory"},
@@ -161,7 +161,9 @@ static const struct option_spec compile_table[] = {
 };
 
 static const struct option_positional compile_positionals[] = {
-    {.name = "FILE...",          .help = "WebAssembly modules or components", .complete = COMPLETE_FILE},
+    {.name = "FILE...",
+     .help = "WebAssembly modules or components, or images: oci:DIR[:TAG][@sha256:HEX]",
+     .complete = COMPLETE_FILE},
     {0},
 };
 
@@ -217,7 +219,9 @@ static const struct option_spec inspect_table[] = {
 };
 
 static const struct option_positional inspect_positionals[] = {
-    {.name = "FILE",             .help = "A WebAssembly module or component", .complete = COMPLETE_FILE},
+    {.name = "FILE",
+     .help = "A WebAssembly module or component, or an image: oci:DIR[:TAG][@sha256:HEX]",
+     .complete = COMPLETE_FILE},
     {0},
 };
 

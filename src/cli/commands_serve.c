@@ -187,7 +187,9 @@ static const struct option_positional serve_positionals[] = {
     {.name = "[FILE]",
      .complete = COMPLETE_FILE,
      .help = "The program for every request that no --route and no --host claims: a component with "
-             "wasi:http of WASI 0.2 or 0.3, or a WASI preview 1 command in the manner of CGI"},
+             "wasi:http of WASI 0.2 or 0.3, or a WASI preview 1 command in the manner of CGI. Here "
+             "and in --route and --host FILE may be an image of an OCI image layout: "
+             "oci:DIR[:TAG][@sha256:HEX]"},
     {0},
 };
 
@@ -207,7 +209,7 @@ static const struct option_exit_status serve_statuses[] = {
     {"0",                                                                            "Stopped by SIGTERM or SIGINT, after the requests in flight"},
     {"125",                                                                              "wherry itself failed: bad options, an address that is taken, no certificate"},
     {"126","FILE is there but cannot be served: no WebAssembly, unknown imports, no entry point"},
-    {"127",                                                                          "FILE was not found"},
+    {"127",                                                                          "FILE, or the image in it, was not found"},
     {0                                                                             },
 };
 

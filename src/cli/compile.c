@@ -24,7 +24,7 @@ int cli_compile(int argc, char *const *argv)
         return status;
     if (job_fill(&o, &operands, &job, &e) >= 0)
         launch_job(&job, &e); /* returns only on failure */
-    status = cli_fail("compile", &e, launch_status(&e));
+    status = cli_fail("compile", &e, guest_exit_for(&e));
     guest_job_done(&job);
     options_done(&command_compile, &o);
     return status;

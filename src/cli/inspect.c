@@ -16,7 +16,7 @@ int cli_inspect(int argc, char *const *argv)
     job.is_json = o.output && str_eq(o.output, "json");
     if (launch_files_add(&operands, &job, &e) >= 0)
         launch_job(&job, &e); /* returns only on failure */
-    status = cli_fail("inspect", &e, launch_status(&e));
+    status = cli_fail("inspect", &e, guest_exit_for(&e));
     guest_job_done(&job);
     options_done(&command_inspect, &o);
     return status;

@@ -12,7 +12,35 @@
 
 #define RESOLVER_FILE_LIMIT (256u << 10)
 
-int launch_file_open(const char *path, int *ret_fd, struct err *e)
+void program_name_parse(const char *text, struct program_name *ret)
+{
+    static const char oci[] = "oci:";
+    const char *dir = text + strlen(oci), *digest, *end;
+
+    if (!str_starts(text, oci)) {
+        *ret = (struct program_name){.path = xstrdup(text)};
+        return;
+    }
+    digest = strstr(dir, "@sha256:");
+    end = dir + strcspn(dir, ":");
+    if (digest && digest < end)
+        end = digest;
+    ret->path = xstrndup(dir, (size_t)(end - dir));
+    ret->image = digest ? digest : *end ? end + 1 : end;
+}
+
+static int folder_open(const char *path, int *ret_fd, struct err *e)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0)
+        return err_errno(e, -errno, errno == ENOENT ? "NotFound" : "NotRunnable",
+                         "cannot open the folder '%s'", path);
+    *ret_fd = fd;
+    return 0;
+}
+
+static int file_open(const char *path, int *ret_fd, struct err *e)
 {
     /* O_NONBLOCK, so that a FIFO is refused below instead of waited for here. */
     autofd fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -33,6 +61,11 @@ int launch_file_open(const char *path, int *ret_fd, struct err *e)
         return err_set(e, -ENOEXEC, "NotRunnable", "'%s' is empty", path);
     *ret_fd = take_fd(&fd);
     return 0;
+}
+
+int launch_program_open(const struct program_name *p, int *ret_fd, struct err *e)
+{
+    return p->image ? folder_open(p->path, ret_fd, e) : file_open(p->path, ret_fd, e);
 }
 
 int launch_dir_open(const struct dir_grant *d, int *ret_fd, struct err *e)
@@ -171,21 +204,19 @@ int launch_network_add(const struct strv *grants, const char *ca, struct guest_s
     return fd < 0 ? 0 : launch_inherit(fd, e);
 }
 
-int launch_status(const struct err *e)
-{
-    if (str_eq(e->reason, "NotFound"))
-        return GUEST_EXIT_NOT_FOUND;
-    return str_eq(e->reason, "NotRunnable") ? GUEST_EXIT_NOT_RUNNABLE : GUEST_EXIT_WHERRY;
-}
-
 int launch_files_add(const struct strv *paths, struct guest_job *j, struct err *e)
 {
     j->files = xcalloc(paths->n, sizeof(*j->files));
     for (size_t i = 0; i < paths->n; i++) {
-        int fd = -EBADF;
+        struct program_name p;
+        int fd = -EBADF, r;
 
-        TRY(launch_file_open(paths->v[i], &fd, e));
-        j->files[i] = (struct guest_file){.fd = fd, .name = xstrdup(paths->v[i])};
+        program_name_parse(paths->v[i], &p);
+        r = launch_program_open(&p, &fd, e);
+        free(p.path);
+        TRY(r);
+        j->files[i] = (struct guest_file){
+            .fd = fd, .image = p.image ? xstrdup(p.image) : NULL, .name = xstrdup(paths->v[i])};
         j->n_files++;
         TRY(launch_inherit(fd, e));
     }

@@ -11,9 +11,17 @@
  * by the worker, which needs no path of the host any more.
  */
 
-/* Opens the program FILE for reading (close-on-exec). "NotFound", or "NotRunnable" for what is
- * there and is no readable regular file. */
-int launch_file_open(const char *path, int *ret_fd, struct err *e);
+/* A program as people name it: a path, or "oci:DIR[:TAG][@sha256:HEX]", an image in the OCI image
+ * layout DIR (containers-transports(5)). */
+struct program_name {
+    char *path;        /* of the file or of the folder; heap */
+    const char *image; /* which one (guest/spec.h), in the text; NULL: `path` is the program */
+};
+void program_name_parse(const char *text, struct program_name *ret);
+
+/* Opens the program for reading, or the folder that its image is in (close-on-exec). "NotFound", or
+ * "NotRunnable" for what is there and is no readable regular file (or folder). */
+int launch_program_open(const struct program_name *p, int *ret_fd, struct err *e);
 
 /* Opens the host folder of a --dir (close-on-exec). */
 int launch_dir_open(const struct dir_grant *d, int *ret_fd, struct err *e);
@@ -29,10 +37,6 @@ int launch_network_add(const struct strv *grants, const char *ca, struct guest_s
 /* Opens the PEM file of an option (close-on-exec): "TlsFailed" for what is no readable regular
  * file. */
 int launch_pem_open(const char *option, const char *path, int *ret_fd, struct err *e);
-
-/* The exit status for an error: 127 for "NotFound" of a program, 126 for "NotRunnable", else 125.
- */
-int launch_status(const struct err *e);
 
 /* Opens every operand for the worker, with its name as it was typed. */
 int launch_files_add(const struct strv *paths, struct guest_job *j, struct err *e);

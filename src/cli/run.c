@@ -29,10 +29,16 @@ static int spec_fill(const struct run_options *o, const struct strv *operands, s
                      struct err *e)
 {
     const char *file = operands->v[0];
+    struct program_name program;
     autofd fd = -EBADF;
+    int r;
 
-    TRY(launch_file_open(file, &fd, e));
+    program_name_parse(file, &program);
+    r = launch_program_open(&program, &fd, e);
+    free(program.path);
+    TRY(r);
     TRY(launch_inherit(fd, e));
+    s->image = program.image ? xstrdup(program.image) : NULL;
     s->id = xstrdup("run");
     s->name = xstrdup(o->name ? o->name : path_base(file));
     if (!o->invoke)
@@ -99,7 +105,7 @@ int cli_run(int argc, char *const *argv)
         return status;
     if (job_fill(&o, &operands, &job, &e) >= 0)
         launch_job(&job, &e); /* returns only on failure */
-    status = cli_fail("run", &e, launch_status(&e));
+    status = cli_fail("run", &e, guest_exit_for(&e));
     if (job.status_file)
         status_file_write(job.status_file, &e, status);
     guest_job_done(&job);

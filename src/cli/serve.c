@@ -127,12 +127,19 @@ static int apps_add(const struct serve_routes *r, const char *name, struct serve
     for (size_t i = 0; i < r->n; i++) {
         const struct serve_route *route = &r->items[i];
         autofree char *path = NULL;
+        struct program_name program;
         autofd fd = -EBADF;
+        int result;
 
-        TRY(launch_file_open(route->file, &fd, e));
+        program_name_parse(route->file, &program);
+        result = launch_program_open(&program, &fd, e);
+        if (result >= 0)
+            result = launch_path_absolute(program.path, &path, e);
+        free(program.path);
+        TRY(result);
         TRY(launch_inherit(fd, e));
-        TRY(launch_path_absolute(route->file, &path, e));
-        serve_spec_app_add(s, take_fd(&fd), path, name ? name : names[i], route->host, route->path);
+        serve_spec_app_add(s, take_fd(&fd), program.image, path, name ? name : names[i],
+                           route->host, route->path);
     }
     return 0;
 }
@@ -284,7 +291,7 @@ int cli_serve(int argc, char *const *argv)
         return status;
     if (wanted_fill(&o, &operands, &wanted, &e) >= 0 && job_fill(&o, &wanted, &job, &e) >= 0)
         launch_job(&job, &e); /* returns only on failure */
-    status = cli_fail("serve", &e, launch_status(&e));
+    status = cli_fail("serve", &e, guest_exit_for(&e));
     guest_job_done(&job);
     wanted_done(&wanted);
     options_done(&command_serve, &o);

@@ -9,6 +9,7 @@ static const struct json_field file_fields[] = {
      .offset = offsetof(struct guest_file, fd),
      .is_required = true,
      .max = INT_MAX},
+    JSON_FIELD("image", FIELD_STRING, struct guest_file, image),
     JSON_REQUIRED("name", FIELD_STRING, struct guest_file, name),
     {0},
 };
@@ -67,6 +68,7 @@ void guest_job_encode(const struct guest_job *j, struct json_writer *w)
     for (size_t i = 0; i < j->n_files; i++) {
         json_begin_object(w);
         json_key_int(w, "fd", j->files[i].fd);
+        json_key_str(w, "image", j->files[i].image);
         json_key_str(w, "name", j->files[i].name);
         json_end_object(w);
     }

@@ -13,7 +13,8 @@
 
 struct guest_file {
     int64_t fd;
-    char *name; /* for messages */
+    char *image; /* as in guest/spec.h */
+    char *name;  /* for messages */
 };
 
 struct guest_job {

@@ -40,6 +40,10 @@ static const struct json_field spec_fields[] = {
      .limit = GUEST_ID_LIMIT},
     TEXT("name", name),
     FD("module_fd", module_fd),
+    {.name = "image",
+     .type = FIELD_STRING,
+     .offset = offsetof(struct guest_spec, image),
+     .limit = GUEST_IMAGE_LIMIT},
     JSON_FIELD("args", FIELD_STRINGS, struct guest_spec, args),
     JSON_FIELD("env", FIELD_STRINGS, struct guest_spec, env),
     {.name = "dirs",
@@ -71,7 +75,7 @@ static const struct json_field spec_fields[] = {
     COUNT("memories", memories),
     COUNT("instances", instances),
     COUNT("descriptors", descriptors),
-    {0                                   },
+    {0                },
 };
 
 void guest_spec_init(struct guest_spec *s)
@@ -112,6 +116,7 @@ void guest_spec_encode(const struct guest_spec *s, struct json_writer *w)
     json_key_str(w, "id", s->id);
     json_key_str(w, "name", s->name);
     json_key_int(w, "module_fd", s->module_fd);
+    json_key_str(w, "image", s->image);
     json_key_strings(w, "args", &s->args);
     json_key_strings(w, "env", &s->env);
     json_key(w, "dirs");

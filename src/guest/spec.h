@@ -17,6 +17,7 @@
 #define GUEST_SPEC_LIMIT_BYTES (4u << 20)
 #define GUEST_DIR_LIMIT        128
 #define GUEST_ID_LIMIT         253
+#define GUEST_IMAGE_LIMIT      512
 
 /* Descriptors are numbers of this process once guest_spec_attach() was called; before that they are
  * what the transport defines (guest/message.h: the place in the message's list). */
@@ -30,6 +31,8 @@ struct guest_spec {
     char *id;          /* unique in the worker; at most GUEST_ID_LIMIT characters of A-Za-z0-9._- */
     char *name;        /* for people: the program's file name */
     int64_t module_fd; /* -1: the programs are named elsewhere (guest/serve_spec.h) */
+    char *image;       /* NULL: `module_fd` is the program; else it is the folder of an OCI image
+                        * layout, and this the image in it: store/layout.h */
     struct strv args;  /* argv; with `invoke` the arguments of the export */
     struct strv env;   /* NAME=VALUE */
     struct guest_dir *dirs;

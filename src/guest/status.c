@@ -22,6 +22,16 @@ static const struct json_field fields[] = {
     {0},
 };
 
+int guest_exit_for(const struct err *e)
+{
+    if (str_eq(e->reason, "NotFound"))
+        return GUEST_EXIT_NOT_FOUND;
+    if (e->code == -ENOEXEC || str_eq(e->reason, "NotRunnable") ||
+        str_eq(e->reason, "NoSuchExport"))
+        return GUEST_EXIT_NOT_RUNNABLE;
+    return GUEST_EXIT_WHERRY;
+}
+
 void guest_status_done(struct guest_status *s)
 {
     json_fields_done(fields, s);

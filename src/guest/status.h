@@ -22,6 +22,10 @@ enum guest_exit {
     GUEST_EXIT_SIGTERM = 143,
 };
 
+/* The exit status for an error of wherry's: 127 for "NotFound" of a program, 126 for what is there
+ * but cannot be run, else 125. */
+int guest_exit_for(const struct err *e);
+
 struct guest_status {
     char *id;
     /*

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "engine/engine.h"
+#include "store/layout.h"
 #include "worker/compiler.h"
 
 static void visit_import(void *ctx, const char *space, const char *name, const char *kind,
@@ -18,6 +19,14 @@ static void visit_import(void *ctx, const char *space, const char *name, const c
 static void visit_export(void *ctx, const char *name, const char *kind, const char *type)
 {
     artifact_export_add(ctx, name, kind, type);
+}
+
+int program_file(int64_t fd, const char *image, int *ret_opened, struct err *e)
+{
+    if (!image)
+        return (int)fd;
+    TRY(layout_program_open((int)fd, image, ret_opened, e));
+    return *ret_opened;
 }
 
 int program_open(int fd, bool validate, struct program *ret, struct err *e)

@@ -20,6 +20,13 @@ struct program {
 };
 
 /*
+ * The file of a program: `fd` itself, or of the image in the OCI image layout behind `fd`
+ * (guest/spec.h), which is then opened: *ret_opened is what the caller has to close. The
+ * descriptor, or what layout_program_open() fails with.
+ */
+int program_file(int64_t fd, const char *image, int *ret_opened, struct err *e);
+
+/*
  * Maps the file and recognises it. With `validate` all of it is validated. On failure nothing is
  * held. Errors: -ENOEXEC "NotWasm", "InvalidWasm", "UnknownWasmVersion".
  */

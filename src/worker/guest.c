@@ -186,9 +186,7 @@ static void status_failed(const struct guest *g, const struct err *e, struct gue
         s->exit_code = stop_endings[cause].exit_code;
     } else {
         s->reason = xstrdup(e->reason);
-        s->exit_code = e->code == -ENOEXEC || str_eq(e->reason, "NoSuchExport")
-                           ? GUEST_EXIT_NOT_RUNNABLE
-                           : GUEST_EXIT_WHERRY;
+        s->exit_code = guest_exit_for(e);
     }
     s->message = xstrdup(e->msg);
 }
@@ -331,14 +329,16 @@ static int run(struct guest *g, struct engine_outcome *outcome, struct err *e)
     struct program program = {0};
     struct engine *engine;
     struct engine_code *code = NULL;
-    int r;
+    autofd opened = -EBADF;
+    int file = program_file(g->spec.module_fd, g->spec.image, &opened, e), r;
 
-    TRY(program_open((int)g->spec.module_fd, false, &program, e));
+    TRY(file);
+    TRY(program_open(file, false, &program, e));
     r = program_check_runnable(&program, g->spec.invoke, e);
     if (r >= 0)
         r = engine_get(g->host->is_interruptible, program_is_concurrent(&program), &engine, e);
     if (r >= 0)
-        r = code_open(&program, (int)g->spec.module_fd, shown_name(g), &o, engine, NULL, &code, e);
+        r = code_open(&program, file, shown_name(g), &o, engine, NULL, &code, e);
     program_done(&program);
     if (r >= 0)
         r = run_code(g, engine, code, outcome, e);

@@ -96,11 +96,13 @@ int job_inspect(const struct guest_job *j)
     for (size_t i = 0; i < j->n_files; i++) {
         const struct guest_file *f = &j->files[i];
         char digest[DIGEST_TEXT_SIZE];
+        autofd opened = -EBADF;
         struct json_writer w;
         struct program p;
         struct digest d;
+        int file = program_file(f->fd, f->image, &opened, &e);
 
-        if (program_open((int)f->fd, true, &p, &e) < 0) {
+        if (file < 0 || program_open(file, true, &p, &e) < 0) {
             status = job_fail(j, f->name, &e);
             continue;
         }

@@ -27,7 +27,7 @@ struct cache *job_cache_open(const struct guest_job *j)
 int job_fail(const struct guest_job *j, const char *name, const struct err *e)
 {
     log_error("%s: %s: %s", j->command, name, e->msg);
-    return e->code == -ENOEXEC ? GUEST_EXIT_NOT_RUNNABLE : GUEST_EXIT_WHERRY;
+    return guest_exit_for(e);
 }
 
 /* ---- run ---- */
@@ -172,12 +172,13 @@ static int compile_one(const struct guest_job *j, const struct guest_file *f, st
                              .stop_fd = -1};
     struct program program;
     struct err e = ERR_INIT;
-    autofd code = -EBADF;
+    autofd code = -EBADF, opened = -EBADF;
     bool was_cached;
-    int r = program_open((int)f->fd, false, &program, &e);
+    int file = program_file(f->fd, f->image, &opened, &e);
+    int r = file < 0 ? file : program_open(file, false, &program, &e);
 
     if (r >= 0) {
-        r = code_obtain(&program, (int)f->fd, f->name, &o, &code, &was_cached, &e);
+        r = code_obtain(&program, file, f->name, &o, &code, &was_cached, &e);
         program_done(&program);
     }
     if (r < 0)

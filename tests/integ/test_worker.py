@@ -12,6 +12,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from image_layout import Layout  # noqa: E402
 from slow_module import slow_module  # noqa: E402
 from worker_client import (GUESTS, PROGRAM, Closed, Connection, Tap, Worker,  # noqa: E402
                            build_guests, wait_until)
@@ -154,6 +155,19 @@ def test_stops(w, c):
     tap.equal("a second stop is harmless", c.list(), {})
     for fd in (idle_read, idle_write, full_read):
         os.close(fd)
+
+
+def test_images(w, c):
+    with tempfile.TemporaryDirectory(prefix="wherry-layout-") as path:
+        layout = Layout(os.path.join(path, "layout"))
+        layout.tag("v1", layout.artifact(guest("exitcode")))
+        tap.equal("a guest from an image layout", how(c.run("image", layout.dir, "7", image="v1")),
+                  ("Error", 7, True))
+        status = c.run("image", layout.dir, image="v2")
+        tap.ok("an image that is not there", how(status) == ("NotFound", 127, False)
+               and "it has: v1" in status["message"], status)
+        tap.equal("a folder without the name of an image",
+                  how(c.run("image", layout.dir))[1:], (125, False))
 
 
 def test_refusals(w, c):
@@ -366,8 +380,8 @@ def main():
     try:
         with Worker(cache) as w:
             c = w.connect()
-            for test in (test_start_and_end, test_logs, test_limits, test_stops, test_refusals,
-                         test_supervisor_dies, test_leaves_no_descriptors):
+            for test in (test_start_and_end, test_logs, test_limits, test_stops, test_images,
+                         test_refusals, test_supervisor_dies, test_leaves_no_descriptors):
                 test(w, c)
             c.close()
         test_ends_of_the_worker(cache)

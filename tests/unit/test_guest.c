@@ -15,6 +15,7 @@ static void spec_fill(struct guest_spec *s)
     s->id = xstrdup("guest-1");
     s->name = xstrdup("a \"name\"");
     s->module_fd = 0;
+    s->image = xstrdup("@sha256:00");
     s->stdout_fd = 1;
     strv_add(&s->args, "a");
     strv_add(&s->args, "");

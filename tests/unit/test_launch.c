@@ -10,13 +10,14 @@
 
 static void assert_refused(const char *path, const char *reason, int status)
 {
+    struct program_name program = {.path = (char *)path};
     struct err e = ERR_INIT;
     int fd = -7;
 
-    assert_true(launch_file_open(path, &fd, &e) < 0);
+    assert_true(launch_program_open(&program, &fd, &e) < 0);
     assert_string_equal(e.reason, reason);
     assert_contains(e.msg, path);
-    assert_int_equal(launch_status(&e), status);
+    assert_int_equal(guest_exit_for(&e), status);
     assert_int_equal(fd, -7);
 }
 
@@ -40,13 +41,58 @@ static void test_files(void **state)
     assert_refused(file, "NotRunnable", GUEST_EXIT_NOT_RUNNABLE);
     fputs("x", f);
     fclose(f);
-    assert_ok(launch_file_open(file, &fd, &e));
+    assert_ok(launch_program_open(&(struct program_name){.path = file}, &fd, &e));
     assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
     assert_ok(launch_inherit(fd, &e));
     assert_int_equal(fcntl(fd, F_GETFD), 0);
     unlink(file);
     unlink(fifo);
     rmdir(dir);
+}
+
+static void test_program_names(void **state)
+{
+    static const struct {
+        const char *text, *path, *image;
+    } cases[] = {
+        {"a.wasm",                "a.wasm",         NULL        },
+        {"/a:b@sha256:00",        "/a:b@sha256:00", NULL        },
+        {"./oci:x",               "./oci:x",        NULL        },
+        {"oci:dir",               "dir",            ""          },
+        {"oci:/a/dir:tag",        "/a/dir",         "tag"       },
+        {"oci:dir:a/b:c",         "dir",            "a/b:c"     },
+        {"oci:dir@sha256:00",     "dir",            "@sha256:00"},
+        {"oci:dir:tag@sha256:00", "dir",            "@sha256:00"},
+        {"oci:",                  "",               ""          },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct program_name p;
+
+        program_name_parse(cases[i].text, &p);
+        assert_string_equal(p.path, cases[i].path);
+        if (cases[i].image)
+            assert_string_equal(p.image, cases[i].image);
+        else
+            assert_null(p.image);
+        free(p.path);
+    }
+}
+
+static void test_image_folders(void **state)
+{
+    struct program_name p = {.path = (char *)"/", .image = ""};
+    struct err e = ERR_INIT;
+    autofd fd = -EBADF;
+
+    (void)state;
+    assert_ok(launch_program_open(&p, &fd, &e));
+    assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+    p.path = (char *)"/nowhere";
+    assert_fails(launch_program_open(&p, &fd, &e), -ENOENT, "NotFound");
+    p.path = (char *)"/proc/self/status";
+    assert_fails(launch_program_open(&p, &fd, &e), -ENOTDIR, "NotRunnable");
 }
 
 static void test_dirs(void **state)
@@ -60,7 +106,7 @@ static void test_dirs(void **state)
     (void)state;
     assert_fails(launch_dir_open(&docker, &fd, &e), -ENOENT, "DirFailed");
     assert_contains(e.msg, "did you mean '/nowhere::/b'?");
-    assert_int_equal(launch_status(&e), GUEST_EXIT_WHERRY);
+    assert_int_equal(guest_exit_for(&e), GUEST_EXIT_WHERRY);
     assert_fails(launch_dir_open(&file, &fd, &e), -ENOTDIR, "DirFailed");
     assert_ok(launch_dir_open(&good, &fd, &e));
 }
@@ -87,7 +133,7 @@ static void test_network(void **state)
     assert_fails(launch_network_add(&none, dir, &s, &e), -EINVAL, "TlsFailed");
     assert_fails(launch_network_add(&none, "/nowhere/ca.pem", &s, &e), -ENOENT, "TlsFailed");
     assert_contains(e.msg, "--ca: cannot open '/nowhere/ca.pem'");
-    assert_int_equal(launch_status(&e), GUEST_EXIT_WHERRY);
+    assert_int_equal(guest_exit_for(&e), GUEST_EXIT_WHERRY);
     strv_add(&grants, "10.0.0.0/8:443");
     assert_ok(launch_network_add(&grants, file, &s, &e));
     assert_int_equal(s.allow_net.n, 1);
@@ -108,16 +154,15 @@ static void test_worker_is_missing(void **state)
     setenv("WHERRY_EXEC_PATH", "/nowhere", 1);
     assert_fails(launch_job(&job, &e), -ENOENT, "ProgramMissing");
     assert_contains(e.msg, "/nowhere");
-    assert_int_equal(launch_status(&e), GUEST_EXIT_WHERRY);
+    assert_int_equal(guest_exit_for(&e), GUEST_EXIT_WHERRY);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_files),
-        cmocka_unit_test(test_dirs),
-        cmocka_unit_test(test_network),
-        cmocka_unit_test(test_worker_is_missing),
+        cmocka_unit_test(test_files),         cmocka_unit_test(test_program_names),
+        cmocka_unit_test(test_image_folders), cmocka_unit_test(test_dirs),
+        cmocka_unit_test(test_network),       cmocka_unit_test(test_worker_is_missing),
     };
     return cmocka_run_group_tests_name("launch", tests, NULL, NULL);
 }

@@ -10,8 +10,8 @@
 static void spec_fill(struct serve_spec *s)
 {
     serve_spec_init(s);
-    serve_spec_app_add(s, 3, "/srv/a.wasm", "a.wasm", NULL, "/");
-    serve_spec_app_add(s, 4, "/srv/b \"b\".wasm", "b.wasm", "b.example", "/b/c");
+    serve_spec_app_add(s, 3, NULL, "/srv/a.wasm", "a.wasm", NULL, "/");
+    serve_spec_app_add(s, 4, "v1", "/srv/b \"b\".wasm", "b.wasm", "b.example", "/b/c");
     serve_spec_listener_add(s, 5, "https://127.0.0.1:443", 0, true);
     serve_spec_listener_add(s, 6, "unix:/run/x.sock", -1, false);
     s->threads = 3;
@@ -51,6 +51,8 @@ static void test_round_trip(void **state)
     assert_string_equal(text.data, again.data);
     assert_int_equal(back.n_apps, 2);
     assert_null(back.apps[0].host);
+    assert_null(back.apps[0].image);
+    assert_string_equal(back.apps[1].image, "v1");
     assert_string_equal(back.apps[1].host, "b.example");
     assert_string_equal(back.apps[1].route, "/b/c");
     assert_int_equal(back.listeners[1].thread, -1);
@@ -139,20 +141,22 @@ static void test_largest_job(void **state)
 {
     struct guest_job job = {.command = xstrdup("serve"), .has_spec = true, .has_serve = true};
     struct guest_job back = {0};
-    char path[PATH_MAX], route[SERVE_ROUTE_LIMIT + 1];
+    char path[PATH_MAX], route[SERVE_ROUTE_LIMIT + 1], image[GUEST_IMAGE_LIMIT + 1];
     autobuf text = BUF_INIT;
     struct err e = ERR_INIT;
 
     (void)state;
     memset(path, 'p', sizeof(path));
     memset(route, 'r', sizeof(route));
+    memset(image, 'i', sizeof(image));
     path[0] = route[0] = '/';
+    image[sizeof(image) - 1] = 0;
     path[sizeof(path) - 1] = route[sizeof(route) - 1] = 0;
     guest_spec_init(&job.spec);
     job.spec.id = xstrdup("serve");
     serve_spec_init(&job.serve);
     for (int i = 0; i < SERVE_APP_LIMIT; i++)
-        serve_spec_app_add(&job.serve, 3 + i, path, "a.wasm", "host.example", route);
+        serve_spec_app_add(&job.serve, 3 + i, image, path, "a.wasm", "host.example", route);
     serve_spec_listener_add(&job.serve, 9, "unix:/x", -1, false);
     job_text(&job, &text);
     assert_true(text.len < GUEST_JOB_LIMIT_BYTES);

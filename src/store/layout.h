@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/err.h"
+
+/*
+ * An OCI image layout: a folder with images, as `skopeo copy ... oci:DIR` makes it (OCI image-spec
+ * 1.1, image-layout.md). What is in the folder may come from anywhere: every document is limited,
+ * and nothing is used before its size and digest were those that led to it.
+ */
+
+/*
+ * Opens the WebAssembly program of an image, for reading: its one layer of type application/wasm
+ * (the CNCF wasm artifact, tag-runtime's wasm OCI artifact layout) or of one of the older types.
+ *
+ * `dirfd` is the folder, which stays open. `image` names the image by "@sha256:<hex>" or by a tag
+ * (annotation org.opencontainers.image.ref.name); with "" the folder has to have one image only.
+ * Of an index of several platforms the one for wasm is taken.
+ *
+ * "NotFound" (-ENOENT): no such image. "BadImage" (-EINVAL): the folder is no layout, or something
+ * in it is missing, damaged or too large. "NotRunnable" (-ENOEXEC): there is no one program in it.
+ */
+int layout_program_open(int dirfd, const char *image, int *ret_fd, struct err *e);

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""OCI image layouts with WebAssembly programs, written by the book (image-spec 1.1)."""
+import hashlib
+import json
+import os
+
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
+
+
+class Layout:
+    """A new layout in the folder `path`."""
+
+    def __init__(self, path):
+        self.dir = path
+        self.manifests = []
+        os.makedirs(os.path.join(self.dir, "blobs/sha256"))
+        self.write("oci-layout", {"imageLayoutVersion": "1.0.0"})
+
+    def write(self, name, document):
+        data = json.dumps(document).encode()
+        with open(os.path.join(self.dir, name + ".new"), "wb") as f:
+            f.write(data)
+        os.rename(os.path.join(self.dir, name + ".new"), os.path.join(self.dir, name))
+        return data
+
+    def blob_path(self, digest):
+        return os.path.join(self.dir, "blobs/sha256", digest.partition(":")[2])
+
+    def blob(self, media_type, data, **more):
+        """Its descriptor."""
+        if not isinstance(data, bytes):
+            data = json.dumps(data).encode()
+        digest = "sha256:" + hashlib.sha256(data).hexdigest()
+        with open(self.blob_path(digest), "wb") as f:
+            f.write(data)
+        return {"mediaType": media_type, "digest": digest, "size": len(data), **more}
+
+    def artifact(self, path, layer_type="application/wasm", **more):
+        """The CNCF wasm artifact (tag-runtime, wasm OCI artifact layout)."""
+        with open(path, "rb") as f:
+            layer = self.blob(layer_type, f.read())
+        config = self.blob("application/vnd.wasm.config.v0+json", {
+            "created": "2026-11-26T00:00:00Z", "architecture": "wasm", "os": "wasip2",
+            "layerDigests": [layer["digest"]]})
+        return self.blob(MANIFEST, {"schemaVersion": 2, "mediaType": MANIFEST, "config": config,
+                                    "layers": [layer]}, **more)
+
+    def tag(self, tag, descriptor):
+        name = "org.opencontainers.image.ref.name"
+        kept = [m for m in self.manifests if m["annotations"][name] != tag]
+        self.manifests = [*kept, {**descriptor, "annotations": {name: tag}}]
+        self.write("index.json", {"schemaVersion": 2, "mediaType": INDEX,
+                                  "manifests": self.manifests})
+
+    def name(self, tag):
+        return f"oci:{self.dir}:{tag}"
