@@ -55,8 +55,8 @@ impl Drop for Keeper {
     fn drop(&mut self) {
         KEPT.with(|kept| {
             kept.limit.set(0);
-            for (n, list) in kept.lists.iter().enumerate() {
-                while let Some(piece) = kept.take(n, list) {
+            for n in 0..SIZES {
+                while let Some(piece) = kept.take(n) {
                     // SAFETY: the allocator's own memory; `free()` needs no size.
                     unsafe { System.dealloc(piece, Layout::new::<Piece>()) };
                 }
@@ -67,7 +67,8 @@ impl Drop for Keeper {
 
 impl Kept {
     #[inline]
-    fn take(&self, n: usize, list: &Cell<Option<NonNull<Piece>>>) -> Option<*mut u8> {
+    fn take(&self, n: usize) -> Option<*mut u8> {
+        let list = &self.lists[n];
         let piece = list.get()?;
         // SAFETY: what is on a list belongs to the list.
         list.set(unsafe { piece.as_ref().next });
@@ -115,7 +116,7 @@ unsafe impl GlobalAlloc for Heap {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let Some(n) = list(layout) else { return unsafe { System.alloc(layout) } };
-        match KEPT.with(|kept| kept.take(n, &kept.lists[n])) {
+        match KEPT.with(|kept| kept.take(n)) {
             Some(piece) => piece,
             None => unsafe { System.alloc(whole(layout, n)) },
         }

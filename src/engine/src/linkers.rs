@@ -14,10 +14,6 @@ use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
 use wasmtime_wasi::random::{WasiRandom, WasiRandomView};
 use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView};
 
-fn table(s: &mut State) -> &mut ResourceTable {
-    s.table()
-}
-
 struct HasTable;
 
 impl HasData for HasTable {
@@ -51,9 +47,9 @@ pub fn for_components(engine: &Engine, p3: bool) -> Result<ComponentLinker<State
 fn add_p2(l: &mut ComponentLinker<State>) -> Result<()> {
     use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, io, random, sockets};
 
-    io::error::add_to_linker::<State, HasTable>(l, table)?;
-    io::poll::add_to_linker::<State, HasTable>(l, table)?;
-    io::streams::add_to_linker::<State, HasTable>(l, table)?;
+    io::error::add_to_linker::<State, HasTable>(l, State::table)?;
+    io::poll::add_to_linker::<State, HasTable>(l, State::table)?;
+    io::streams::add_to_linker::<State, HasTable>(l, State::table)?;
     clocks::wall_clock::add_to_linker::<State, WasiClocks>(l, State::clocks)?;
     clocks::monotonic_clock::add_to_linker::<State, WasiClocks>(l, State::clocks)?;
     filesystem::types::add_to_linker::<State, WasiFilesystem>(l, State::filesystem)?;

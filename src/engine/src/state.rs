@@ -205,9 +205,7 @@ impl Limiter {
             memory_refused: false,
         }
     }
-}
 
-impl Limiter {
     /// For the next request of an instance that is kept.
     pub fn begin_again(&mut self) {
         self.memory_refused = false;

@@ -42,14 +42,15 @@ pub async fn respond_with(
     if ledger.end != End::Answered {
         return answer_for(ledger);
     }
-    if let (Some(said), Some(is)) = (content_length(&head.headers), stream.length())
+    let promised = content_length(&head.headers);
+    if let (Some(said), Some(is)) = (promised, stream.length())
         && said != is
     {
         let detail = format!("its response has {is} bytes, and Content-Length says {said}");
         return refuse(ledger, End::GuestError, detail);
     }
     ledger.status = head.status.as_u16();
-    ledger.promised_bytes = content_length(&head.headers);
+    ledger.promised_bytes = promised;
     let mut response = Response::from_parts(head, stream.into_answer(ledger));
     mark(&mut response);
     response
@@ -285,10 +286,10 @@ impl Stream {
         }
         self.leave(&ledger);
         let data = self.ready.pop_front().and_then(|f| f.into_data().ok());
-        let data = data.filter(|d| !d.is_empty());
+        let kind = Kind::Whole(data.filter(|d| !d.is_empty()));
         // By HTTP/1 a client that takes nothing is noticed by what waits to be written.
         let expiry = if is_http2 { watch_time(&ledger, None) } else { None };
-        Answer { kind: Kind::Whole(data), ledger, _expiry: expiry }
+        Answer { kind, ledger, _expiry: expiry }
     }
 
     /// How long the body is, once all of it is there.

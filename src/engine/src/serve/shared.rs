@@ -42,6 +42,7 @@ impl End {
             .find(|e| *e as u8 == n)
     }
 }
+
 /// What the parts of one request have in common: the guest's run, its store, and both bodies.
 pub struct Shared {
     pub started: Instant,
