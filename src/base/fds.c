@@ -216,6 +216,14 @@ int memfd_from(const char *name, const void *data, size_t len, int *ret_fd, stru
     return 0;
 }
 
+void fd_event(int fd)
+{
+    uint64_t one = 1;
+
+    if (write(fd, &one, sizeof(one)) < 0)
+        BUG_ON(errno != EAGAIN);
+}
+
 void fds_make_room(unsigned n)
 {
     struct rlimit l;

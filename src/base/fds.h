@@ -24,6 +24,9 @@ int fd_write_all(int fd, const void *data, size_t len, struct err *e);
 /* Sets or clears close-on-exec. Returns a negative errno, without a message. */
 int fd_cloexec_set(int fd, bool is_cloexec);
 
+/* Adds one to an eventfd, which makes it readable; one that is full is readable already. */
+void fd_event(int fd);
+
 /* Moves *fd to a number >= min (close-on-exec), closing the old one. */
 int fd_move_above(int *fd, int min, struct err *e);
 

@@ -204,21 +204,33 @@ int launch_network_add(const struct strv *grants, const char *ca, struct guest_s
     return fd < 0 ? 0 : launch_inherit(fd, e);
 }
 
+int launch_program(const char *text, int *ret_fd, char **ret_image, char **ret_path, struct err *e)
+{
+    struct program_name p;
+    autofree char *path = NULL;
+    autofd fd = -EBADF;
+
+    program_name_parse(text, &p);
+    path = p.path;
+    TRY(launch_program_open(&p, &fd, e));
+    TRY(launch_inherit(fd, e));
+    if (ret_path)
+        TRY(launch_path_absolute(path, ret_path, e));
+    *ret_fd = take_fd(&fd);
+    *ret_image = p.image ? xstrdup(p.image) : NULL;
+    return 0;
+}
+
 int launch_files_add(const struct strv *paths, struct guest_job *j, struct err *e)
 {
     j->files = xcalloc(paths->n, sizeof(*j->files));
     for (size_t i = 0; i < paths->n; i++) {
-        struct program_name p;
-        int fd = -EBADF, r;
+        char *image = NULL;
+        int fd = -EBADF;
 
-        program_name_parse(paths->v[i], &p);
-        r = launch_program_open(&p, &fd, e);
-        free(p.path);
-        TRY(r);
-        j->files[i] = (struct guest_file){
-            .fd = fd, .image = p.image ? xstrdup(p.image) : NULL, .name = xstrdup(paths->v[i])};
-        j->n_files++;
-        TRY(launch_inherit(fd, e));
+        TRY(launch_program(paths->v[i], &fd, &image, NULL, e));
+        j->files[j->n_files++] =
+            (struct guest_file){.fd = fd, .image = image, .name = xstrdup(paths->v[i])};
     }
     return 0;
 }

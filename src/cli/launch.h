@@ -23,6 +23,10 @@ void program_name_parse(const char *text, struct program_name *ret);
  * "NotRunnable" for what is there and is no readable regular file (or folder). */
 int launch_program_open(const struct program_name *p, int *ret_fd, struct err *e);
 
+/* Parses the name and opens the program, inheritable, with *ret_image for the worker (heap; NULL
+ * for a file) and, unless NULL, its path as seen from the root (heap). */
+int launch_program(const char *text, int *ret_fd, char **ret_image, char **ret_path, struct err *e);
+
 /* Opens the host folder of a --dir (close-on-exec). */
 int launch_dir_open(const struct dir_grant *d, int *ret_fd, struct err *e);
 

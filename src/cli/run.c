@@ -29,16 +29,9 @@ static int spec_fill(const struct run_options *o, const struct strv *operands, s
                      struct err *e)
 {
     const char *file = operands->v[0];
-    struct program_name program;
     autofd fd = -EBADF;
-    int r;
 
-    program_name_parse(file, &program);
-    r = launch_program_open(&program, &fd, e);
-    free(program.path);
-    TRY(r);
-    TRY(launch_inherit(fd, e));
-    s->image = program.image ? xstrdup(program.image) : NULL;
+    TRY(launch_program(file, &fd, &s->image, NULL, e));
     s->id = xstrdup("run");
     s->name = xstrdup(o->name ? o->name : path_base(file));
     if (!o->invoke)

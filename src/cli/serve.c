@@ -126,20 +126,12 @@ static int apps_add(const struct serve_routes *r, const char *name, struct serve
 
     for (size_t i = 0; i < r->n; i++) {
         const struct serve_route *route = &r->items[i];
-        autofree char *path = NULL;
-        struct program_name program;
+        autofree char *path = NULL, *image = NULL;
         autofd fd = -EBADF;
-        int result;
 
-        program_name_parse(route->file, &program);
-        result = launch_program_open(&program, &fd, e);
-        if (result >= 0)
-            result = launch_path_absolute(program.path, &path, e);
-        free(program.path);
-        TRY(result);
-        TRY(launch_inherit(fd, e));
-        serve_spec_app_add(s, take_fd(&fd), program.image, path, name ? name : names[i],
-                           route->host, route->path);
+        TRY(launch_program(route->file, &fd, &image, &path, e));
+        serve_spec_app_add(s, take_fd(&fd), image, path, name ? name : names[i], route->host,
+                           route->path);
     }
     return 0;
 }

@@ -27,9 +27,9 @@ struct descriptor {
     char *architecture, *os;
 };
 
-/* An index or a manifest: which of the two it is, its descriptor says, or else its content. */
+/* An index or a manifest, whichever of the two lists it has. */
 struct document {
-    char *media_type;
+    char *media_type;             /* has to be a text, and says no more than the lists do */
     struct descriptor *manifests; /* index.md */
     size_t n_manifests;
     struct descriptor *layers; /* manifest.md */
@@ -258,6 +258,16 @@ static void describe(const struct descriptor *list, size_t n, describe_fn one, s
     buf_addstr(out, n > NAMES_SHOWN ? ", ..." : n ? "" : "none");
 }
 
+static void not_runnable(size_t n_found, const char *what, const struct descriptor *list, size_t n,
+                         describe_fn one, struct err *e)
+{
+    autobuf names = BUF_INIT;
+
+    describe(list, n, one, &names);
+    err_set(e, -ENOEXEC, "NotRunnable", "%s %s; it has: %s", n_found ? "more than one" : "none",
+            what, buf_str(&names));
+}
+
 /* These return NULL and fill *e when there is not exactly one. */
 
 static const struct descriptor *image_find(const struct document *index, const char *image,
@@ -283,35 +293,28 @@ static const struct descriptor *image_find(const struct document *index, const c
 
 static const struct descriptor *platform_find(const struct document *index, struct err *e)
 {
-    autobuf names = BUF_INIT;
     size_t n, n_any;
     const struct descriptor *found =
         find_one(index->manifests, index->n_manifests, is_for_wasm, NULL, &n);
 
     if (!n)
         found = find_one(index->manifests, index->n_manifests, is_any, NULL, &n_any);
-    if (found)
-        return found;
-    describe(index->manifests, index->n_manifests, describe_platform, &names);
-    err_set(e, -ENOEXEC, "NotRunnable", "%s of its platforms is for WebAssembly; it has: %s",
-            n ? "more than one" : "none", buf_str(&names));
-    return NULL;
+    if (!found)
+        not_runnable(n, "of its platforms is for WebAssembly", index->manifests, index->n_manifests,
+                     describe_platform, e);
+    return found;
 }
 
 static const struct descriptor *layer_find(const struct document *manifest, struct err *e)
 {
-    autobuf types = BUF_INIT;
     size_t n;
     const struct descriptor *found =
         find_one(manifest->layers, manifest->n_layers, is_program, NULL, &n);
 
-    if (found)
-        return found;
-    describe(manifest->layers, manifest->n_layers, describe_type, &types);
-    err_set(e, -ENOEXEC, "NotRunnable",
-            "%s of its layers is a WebAssembly program (application/wasm); it has: %s",
-            n ? "more than one" : "none", buf_str(&types));
-    return NULL;
+    if (!found)
+        not_runnable(n, "of its layers is a WebAssembly program (application/wasm)",
+                     manifest->layers, manifest->n_layers, describe_type, e);
+    return found;
 }
 
 int layout_program_open(int dirfd, const char *image, int *ret_fd, struct err *e)

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/fds.h"
 #include "base/log.h"
 #include "worker/code.h"
 #include "worker/grants.h"
@@ -262,11 +263,9 @@ static void options_fill(const struct guest *g, const struct engine_dir *dirs,
 
 static void announce(struct guest *g, enum guest_state state)
 {
-    uint64_t one = 1;
-
     atomic_store(&g->state, state);
-    if (g->host->event_fd >= 0 && write(g->host->event_fd, &one, sizeof(one)) < 0)
-        BUG_ON(errno != EAGAIN);
+    if (g->host->event_fd >= 0)
+        fd_event(g->host->event_fd);
 }
 
 static int run_prepared(struct guest *g, struct engine_guest *eg, struct engine_outcome *outcome,
@@ -439,12 +438,10 @@ uint64_t guest_deadline_ns(const struct guest *g)
 void guest_stop(struct guest *g, enum guest_stop cause)
 {
     enum guest_stop none = GUEST_STOP_NONE;
-    uint64_t one = 1;
 
     if (!atomic_compare_exchange_strong(&g->stop, &none, cause))
         return;
-    if (write(g->stop_fd, &one, sizeof(one)) < 0)
-        BUG_ON(errno != EAGAIN);
+    fd_event(g->stop_fd);
     pthread_mutex_lock(&g->lock);
     if (g->engine_guest)
         engine_guest_stop(g->engine_guest);

@@ -6,6 +6,7 @@
 #include <sys/eventfd.h>
 
 #include "base/clock.h"
+#include "base/fds.h"
 #include "worker/streams.h"
 
 /* What the reader has not taken this long after the end is lost. */
@@ -149,10 +150,7 @@ uint64_t line_writer_lost(struct line_writer *w)
 
 void line_writer_free(struct line_writer *w)
 {
-    uint64_t one = 1;
-
-    if (write(w->end_fd, &one, sizeof(one)) < 0)
-        BUG_ON(errno != EAGAIN);
+    fd_event(w->end_fd);
     pthread_mutex_lock(&w->lock);
     w->is_ending = true;
     pthread_cond_signal(&w->is_filled);

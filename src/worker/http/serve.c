@@ -39,14 +39,6 @@ struct serving {
     int stop_reload_fd; /* eventfd, readable when no reload is wanted any more */
 };
 
-static void event(int fd)
-{
-    uint64_t one = 1;
-
-    if (write(fd, &one, sizeof(one)) < 0)
-        BUG_ON(errno != EAGAIN);
-}
-
 struct thread_start {
     struct serving *s;
     unsigned index;
@@ -64,7 +56,7 @@ static void *thread_main(void *arg)
         atomic_store(&s->failed, 1);
         engine_server_stop(s->server);
     }
-    event(s->ended_fd);
+    fd_event(s->ended_fd);
     return NULL;
 }
 
@@ -134,7 +126,7 @@ static void *reload_main(void *arg)
             dprintf(STDERR_FILENO, "wherry: serve: reloaded %zu of %zu programs\n",
                     spec->n_apps - n_failed, spec->n_apps);
     }
-    event(s->reloaded_fd);
+    fd_event(s->reloaded_fd);
     return NULL;
 }
 
@@ -167,7 +159,7 @@ static void reload_done(struct serving *s)
 static void reload_stop(struct serving *s)
 {
     s->reload_again = false;
-    event(s->stop_reload_fd);
+    fd_event(s->stop_reload_fd);
 }
 
 /* ---- Signals ---- */
