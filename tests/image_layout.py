@@ -18,11 +18,9 @@ class Layout:
         self.write("oci-layout", {"imageLayoutVersion": "1.0.0"})
 
     def write(self, name, document):
-        data = json.dumps(document).encode()
         with open(os.path.join(self.dir, name + ".new"), "wb") as f:
-            f.write(data)
+            f.write(json.dumps(document).encode())
         os.rename(os.path.join(self.dir, name + ".new"), os.path.join(self.dir, name))
-        return data
 
     def blob_path(self, digest):
         return os.path.join(self.dir, "blobs/sha256", digest.partition(":")[2])

@@ -236,3 +236,24 @@ def wait_until(condition, what):
         if time.monotonic() > end:
             raise TimeoutError(what)
         select.select([], [], [], 0.005)
+
+
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
+        own = f.read().split()
+    for task in os.listdir(f"/proc/{pid}/task"):
+        try:
+            with open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as f:
+                own += f.read().split()
+        except FileNotFoundError:
+            pass
+    return sorted({int(k) for k in own})
+
+
+def has_ended(pid):
+    """Also when nobody has waited for it yet."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True

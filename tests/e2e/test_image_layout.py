@@ -14,6 +14,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from image_layout import INDEX, MANIFEST, Layout  # noqa: E402
 from serve_client import BOX, PROBE, WHERRY, Server, example, get, output, run, tap  # noqa: E402
 
+
 def wherry(*argv):
     """(status, stdout, stderr) as text"""
     env = {**os.environ, "XDG_CACHE_HOME": os.path.join(BOX, "cache")}

@@ -20,6 +20,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from serve_client import (  # noqa: E402
     BOX, CGI, IS_FULL, PATIENCE_S, PROBE, PROBE3, WHERRY, Cut, Http, Server, chunk, example, get,
     head, load, load_end, load_start, output, run, tap, threads, wait_until)
+from slow_module import slow_module  # noqa: E402
+from worker_client import children, has_ended  # noqa: E402
 
 
 def is_refused(address):
@@ -160,52 +162,22 @@ def switches():
                report["failures"] == 0 and report["requests"] > 3500, report)
 
 
-def leb128(n):
-    out = b""
-    while n > 127:
-        out, n = out + bytes([n & 127 | 128]), n >> 7
-    return out + bytes([n])
-
-
-def section(number, *parts):
-    content = leb128(len(parts)) + b"".join(parts)
-    return bytes([number]) + leb128(len(content)) + content
-
-
 def uncompiled(path):
     """Puts a CGI program there that no cache has, and that takes seconds to compile."""
-    step = b"\x20\0\x41" + bytes([os.urandom(1)[0] & 63]) + b"\x6c\x22\0"  # local 0 *= N
-    body = b"\1\1\x7f" + step + (b"\x20\0\x6a\x22\0" * 400) + b"\x1a\x0b"
-    n = 12000
-    with open(path + ".new", "wb") as f:
-        f.write(b"\0asm\1\0\0\0" + section(1, b"\x60\0\0") + section(3, *[b"\0"] * n)
-                + section(5, b"\0\1") + section(7, b"\6_start\0\0", b"\6memory\2\0")
-                + section(10, *[leb128(len(body)) + body] * n)
-                + b"\0\x11\0" + os.urandom(16))  # a custom section
+    slow_module(path + ".new", 400000)
+    with open(path + ".new", "ab") as f:
+        f.write(b"\0\x11\0" + os.urandom(16))  # a custom section
     os.rename(path + ".new", path)
 
 
 def compiler(server):
     """The process that compiles for it, once it does."""
-    def found():
-        done = subprocess.run(["pgrep", "-P", str(server.pid), "-f", "--", "--compile"],
-                              capture_output=True)
-        return done.stdout.strip()
-
-    wait_until(found, "the program is compiled")
-    return int(found())
+    wait_until(lambda: children(server.pid), "the program is compiled")
+    return children(server.pid)[0]
 
 
 def is_gone(pid):
-    """Waits for it; who has ended and was not waited for is gone."""
-    def look():
-        try:
-            with open(f"/proc/{pid}/stat", encoding="ascii") as f:
-                return f.read().rpartition(")")[2].split()[0] == "Z"
-        except FileNotFoundError:
-            return True
-
-    wait_until(look, f"process {pid} is gone")
+    wait_until(lambda: has_ended(pid), f"process {pid} is gone")
     return True
 
 

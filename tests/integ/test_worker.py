@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from image_layout import Layout  # noqa: E402
 from slow_module import slow_module  # noqa: E402
 from worker_client import (GUESTS, PROGRAM, Closed, Connection, Tap, Worker,  # noqa: E402
-                           build_guests, wait_until)
+                           build_guests, children, has_ended, wait_until)
 
 tap = Tap()
 LINE = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}(?:Z|[+-]\d\d:\d\d) "
@@ -288,8 +288,7 @@ def test_ends_of_the_worker(cache):
         w.process.kill()
         w.process.wait()
         tap.ok("kill -9: the connection is closed", c.is_closed())
-        wait_until(lambda: not any(os.path.exists(f"/proc/{k}") and not is_zombie(k)
-                                   for k in kids), "the compiler ends")
+        wait_until(lambda: all(map(has_ended, kids)), "the compiler ends")
         tap.ok("kill -9: a compiler goes with its worker", True)
         tap.equal("kill -9: only ended guests have a record",
                   sorted(n for n in os.listdir(w.dir) if n.endswith(".exit")), ["kept.exit"])
@@ -303,26 +302,6 @@ def test_ends_of_the_worker(cache):
         tap.equal("stop ends a guest that is compiled", how(c.ended("compiles")),
                   ("Stopped", 143, False))
         tap.equal("and its compiler", children(w.process.pid), [])
-
-
-def children(pid):
-    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
-        own = f.read().split()
-    for task in os.listdir(f"/proc/{pid}/task"):
-        try:
-            with open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as f:
-                own += f.read().split()
-        except FileNotFoundError:
-            pass
-    return sorted({int(k) for k in own})
-
-
-def is_zombie(pid):
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii") as f:
-            return f.read().rsplit(")", 1)[1].split()[0] == "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return True
 
 
 def runs_in(c, name):
