@@ -187,7 +187,8 @@ pub struct Limiter {
     limits: CLimits,
     gauge: Arc<Gauge>,
     memory: u64,
-    growth: u64, // the last that was allowed
+    first_memory: u64, // when it began
+    growth: u64,       // the last that was allowed
     pub memory_peak: u64,
     table_elements: u64,
     pub memory_refused: bool,
@@ -199,11 +200,22 @@ impl Limiter {
             limits,
             gauge,
             memory: 0,
+            first_memory: 0,
             growth: 0,
             memory_peak: 0,
             table_elements: 0,
             memory_refused: false,
         }
+    }
+
+    /// The instance is there, with the memory that it begins with.
+    pub fn begin(&mut self) {
+        self.first_memory = self.memory;
+    }
+
+    /// By how much memory has grown since it began.
+    pub fn growth_bytes(&self) -> u64 {
+        self.memory - self.first_memory
     }
 
     /// For the next request of an instance that is kept.

@@ -2,7 +2,9 @@
 //! A module that answers by CGI (RFC 3875): the request's body is its standard input, its standard
 //! output the response. What the variables and the head mean is decided in C.
 
+use super::instance::{Instance, Place};
 use super::run::{Finish, Task, finish};
+use crate::state::State;
 use bytes::{Bytes, BytesMut};
 use http::Response;
 use http_body::{Body, Frame};
@@ -12,7 +14,7 @@ use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncReadExt, DuplexStream, ReadBuf, duplex};
-use wasmtime::{Error, InstancePre};
+use wasmtime::{Error, InstancePre, Store};
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::cli::{AsyncStdinStream, AsyncStdoutStream};
 use wasmtime_wasi_http::{Error as HttpError, WasiBody};
@@ -46,7 +48,7 @@ impl AsyncRead for Input {
     }
 }
 
-pub async fn run(task: Box<Task>, pre: InstancePre<crate::state::State>) -> Finish {
+pub async fn run(task: Box<Task>, place: Place, pre: InstancePre<State>) -> Finish {
     let Task { thread, service, shared, request, cgi_env, .. } = *task;
     let (output, reader) = duplex(OUTPUT_BYTES);
     let input = Input { body: Mutex::new(request.into_body()), rest: Bytes::new() };
@@ -56,7 +58,7 @@ pub async fn run(task: Box<Task>, pre: InstancePre<crate::state::State>) -> Fini
         b.stdout(AsyncStdoutStream::new(OUTPUT_BYTES, output));
     });
     let mut store = match store {
-        Ok(store) => store,
+        Ok(store) => Instance::new(store, place, &thread.sweeper),
         Err(e) => return Finish { error: Some(e), ..Finish::default() },
     };
     store.data_mut().slice = Some(service.slice(&shared, &thread.lane));
@@ -80,11 +82,9 @@ pub async fn run(task: Box<Task>, pre: InstancePre<crate::state::State>) -> Fini
     tokio::join!(guest, head).0
 }
 
-async fn call(
-    store: &mut wasmtime::Store<crate::state::State>,
-    pre: &InstancePre<crate::state::State>,
-) -> Result<(), Error> {
+async fn call(store: &mut Store<State>, pre: &InstancePre<State>) -> Result<(), Error> {
     let instance = pre.instantiate_async(&mut *store).await?;
+    store.data_mut().limiter.begin();
     let start = instance.get_typed_func::<(), ()>(&mut *store, "_start")?;
     match start.call_async(&mut *store, ()).await {
         // Its status says nothing that its response does not.

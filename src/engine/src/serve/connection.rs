@@ -5,6 +5,7 @@ use super::ledger::refused;
 use super::request::answer;
 use super::server::Thread;
 use super::stream::{Stream, Watched};
+use super::ticker::Lane;
 use crate::ffi::saturated;
 use crate::sync::lock;
 use hyper::service::service_fn;
@@ -16,6 +17,9 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Re
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 use tokio_rustls::TlsAcceptor;
+
+/// How long one may read, write and be answered while others of its thread wait.
+const TURN_US: u64 = 250;
 
 /// What a connection waits for; each has its own limit.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,6 +41,7 @@ pub struct Connection {
     requests: AtomicU32,       // open ones; more than one with HTTP/2 only
     is_http2: AtomicBool,
     ends: AtomicBool,
+    turn_us: AtomicU64, // since when it has its thread
     waker: Mutex<Option<Waker>>,
 }
 
@@ -53,6 +58,7 @@ impl Connection {
             requests: AtomicU32::new(0),
             is_http2: AtomicBool::new(false),
             ends: AtomicBool::new(false),
+            turn_us: AtomicU64::new(0),
             waker: Mutex::new(None),
         }
     }
@@ -92,6 +98,25 @@ impl Connection {
         } else if !self.is(Phase::Body) {
             self.set(Phase::Body);
         }
+    }
+
+    pub fn lane(&self) -> Arc<Lane> {
+        self.thread.lane.clone()
+    }
+
+    fn begin_turn(&self) {
+        self.turn_us.store(self.thread.server.now_us(), Relaxed);
+    }
+
+    pub fn turn_us(&self) -> u64 {
+        self.turn_us.load(Relaxed)
+    }
+
+    /// Whether others come first, as it has had its thread for long and did in this turn, told by
+    /// when it began, what it wants to do again.
+    pub fn had_its_turn(&self, last_us: u64) -> bool {
+        let turn_us = self.turn_us();
+        last_us == turn_us && self.thread.server.now_us().saturating_sub(turn_us) >= TURN_US
     }
 
     pub fn has_read(&self) {
@@ -150,6 +175,7 @@ pub async fn serve(thread: Arc<Thread>, connection: Arc<Connection>, stream: Str
             *waker = Some(cx.waker().clone());
         }
         drop(waker);
+        connection.begin_turn();
         if connection.ends.load(Relaxed) {
             return Poll::Ready(());
         }

@@ -5,6 +5,7 @@ mod answer;
 mod callbacks;
 mod cgi;
 mod connection;
+mod instance;
 mod ledger;
 mod request;
 mod run;

@@ -4,6 +4,7 @@
 use super::answer::{Answer, answer_for, refuse, respond_with};
 use super::callbacks::CRequest;
 use super::connection::Connection;
+use super::instance::Place;
 use super::ledger::Ledger;
 use super::run::{Run, Task};
 use super::server::Thread;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Instant;
-use tokio::sync::{OwnedSemaphorePermit, TryAcquireError};
+use tokio::sync::TryAcquireError;
 use wasmtime_wasi_http::Error;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -116,8 +117,8 @@ pub async fn answer(
         return Ok(refuse(ledger, End::BodyTooLarge, ""));
     }
     let deadline = thread.server.deadline(shared.started);
-    let permit = match admit(&thread, deadline).await {
-        Ok(permit) => permit,
+    let place = match admit(&thread, deadline).await {
+        Ok(place) => place,
         Err(end) => return Ok(refuse(ledger, end, "")),
     };
     let traceparent = ledger.dispatch.traceparent();
@@ -131,7 +132,7 @@ pub async fn answer(
     });
     let is_tls = connection.is_tls;
     let task = Box::new(Task { thread, service, shared, request, is_tls, traceparent, cgi_env });
-    Ok(respond(Run::new(task, deadline, permit), ledger).await)
+    Ok(respond(Run::new(task, place, deadline), ledger).await)
 }
 
 /// What the parser lets through and the standard does not: RFC 9112, 3.2 (Host) and 6.1 (both
@@ -167,10 +168,7 @@ fn fault(request: &mut Request<Incoming>) -> Option<&'static str> {
 }
 
 /// A place among the requests that have an instance, at once or after a wait in the queue.
-async fn admit(
-    thread: &Arc<Thread>,
-    deadline: Option<Instant>,
-) -> Result<OwnedSemaphorePermit, End> {
+async fn admit(thread: &Arc<Thread>, deadline: Option<Instant>) -> Result<Place, End> {
     let server = &thread.server;
     match server.admission.clone().try_acquire_owned() {
         Ok(permit) => return Ok(permit),

@@ -4,6 +4,7 @@
 //! sent.
 
 use super::cgi;
+use super::instance::{Instance, Place};
 use super::server::Thread;
 use super::service::{Kept, Proxy, Service, Target};
 use super::shared::{End, Shared};
@@ -16,7 +17,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Sleep, sleep_until};
 use wasmtime::{Error, Store, format_err};
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode as P2Error, Scheme};
@@ -37,7 +37,6 @@ pub struct Run {
     lane: Arc<Lane>,
     deadline: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
-    _permit: OwnedSemaphorePermit, // to have an instance
 }
 
 /// What a guest is asked, and with which marks.
@@ -52,10 +51,11 @@ pub struct Task {
 }
 
 impl Run {
-    pub fn new(task: Box<Task>, deadline: Option<Instant>, permit: OwnedSemaphorePermit) -> Self {
+    /// `place` is that of its instance.
+    pub fn new(task: Box<Task>, place: Place, deadline: Option<Instant>) -> Self {
         let (shared, lane) = (task.shared.clone(), task.thread.lane.clone());
-        let future = Box::pin(run(task));
-        Self { future, shared, lane, deadline, timer: None, _permit: permit }
+        let future = Box::pin(run(task, place));
+        Self { future, shared, lane, deadline, timer: None }
     }
 
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Finish> {
@@ -78,12 +78,12 @@ impl Run {
     }
 }
 
-async fn run(task: Box<Task>) -> Finish {
+async fn run(task: Box<Task>, place: Place) -> Finish {
     match &task.service.target {
-        Target::P2(_) | Target::P3(_) => component(task).await,
+        Target::P2(_) | Target::P3(_) => component(task, place).await,
         Target::Cgi(pre) => {
             let pre = pre.clone();
-            cgi::run(task, pre).await
+            cgi::run(task, place, pre).await
         }
     }
 }
@@ -96,14 +96,14 @@ pub fn finish(store: &Store<State>, shared: &Shared, result: Result<(), Error>) 
     Finish { error, end, memory_refused: limiter.memory_refused, memory_peak: limiter.memory_peak }
 }
 
-async fn component(task: Box<Task>) -> Finish {
+async fn component(task: Box<Task>, place: Place) -> Finish {
     let service = task.service.clone();
     let thread = task.thread.clone();
     let shared = task.shared.clone();
-    let (mut store, proxy, answered) = match service.take_kept(&thread) {
-        Some(Kept { store, proxy, answered, .. }) => (store, Some(proxy), answered),
-        None => match service.store(&thread) {
-            Ok(store) => (store, None, 0),
+    let (mut store, proxy, answered) = match service.take_kept(&thread, place) {
+        Ok(Kept { instance, proxy, answered }) => (instance, Some(proxy), answered),
+        Err(place) => match service.store(&thread) {
+            Ok(store) => (Instance::new(store, place, &thread.sweeper), None, 0),
             Err(e) => return Finish { error: Some(e), ..Finish::default() },
         },
     };
@@ -123,19 +123,20 @@ async fn component(task: Box<Task>) -> Finish {
     };
     let finish = finish(&store, &shared, result);
     if finish.error.is_none() && finish.end.is_none() && service.reuse > 1 {
-        let mut kept = Kept::new(store, proxy);
-        kept.answered = answered + 1;
-        service.keep(&thread, kept);
+        let answered = answered + 1;
+        service.keep(&thread, Kept { instance: store, proxy, answered });
     }
     finish
 }
 
 async fn instantiate(service: &Service, store: &mut Store<State>) -> Result<Proxy, Error> {
-    Ok(match &service.target {
-        Target::P2(pre) => Proxy::P2(pre.instantiate_async(store).await?),
-        Target::P3(pre) => Proxy::P3(pre.instantiate_async(store).await?),
+    let proxy = match &service.target {
+        Target::P2(pre) => Proxy::P2(pre.instantiate_async(&mut *store).await?),
+        Target::P3(pre) => Proxy::P3(pre.instantiate_async(&mut *store).await?),
         Target::Cgi(_) => unreachable!("a module is no component"),
-    })
+    };
+    store.data_mut().limiter.begin();
+    Ok(proxy)
 }
 
 async fn answer_p2(

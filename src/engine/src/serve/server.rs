@@ -3,6 +3,7 @@
 
 use super::callbacks::{Answers, Callbacks};
 use super::connection::{Connection, serve};
+use super::instance::Sweeper;
 use super::stream::Stream;
 use super::ticker::{Lane, Ticker};
 use crate::err::{Failure, Result};
@@ -90,7 +91,8 @@ pub struct Server {
     pub answers: Answers,
     pub admission: Arc<Semaphore>,
     pub queued: AtomicU64,
-    pub kept: Arc<AtomicU64>,
+    /// Instances that are kept occupy the pool too, so there is a limit to them, for all services.
+    pub kept: Arc<Semaphore>,
     listeners: Mutex<Vec<(CListener, OwnedFd)>>, // none any more once it drains
     locals: Vec<(Arc<Lane>, Arc<Gauge>, Arc<Wake>)>,
     places: Arc<Semaphore>,
@@ -119,6 +121,7 @@ pub struct Thread {
     pub index: usize,
     pub lane: Arc<Lane>,
     pub gauge: Arc<Gauge>,
+    pub sweeper: Arc<Sweeper>,
     wake: Arc<Wake>,
     connections: Mutex<Slab<Arc<Connection>>>,
 }
@@ -159,7 +162,7 @@ impl Server {
             answers: o.answers,
             admission: semaphore(o.limits.requests),
             queued: AtomicU64::new(0),
-            kept: Arc::default(),
+            kept: semaphore(o.limits.requests),
             listeners: Mutex::new(listeners.map_err(|e| unusable("a socket cannot be used", &e))?),
             locals: lanes.into_iter().map(|l| (l, Arc::default(), Arc::default())).collect(),
             places: semaphore(o.limits.connections),
@@ -172,8 +175,12 @@ impl Server {
         }))
     }
 
+    pub fn now_us(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
     pub fn now_ms(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+        self.now_us() / 1000
     }
 
     pub fn deadline(&self, started: Instant) -> Option<Instant> {
@@ -232,6 +239,7 @@ impl Server {
             index,
             lane,
             gauge,
+            sweeper: Arc::default(),
             wake,
             connections: Mutex::default(),
         });
@@ -361,6 +369,8 @@ impl Thread {
                 _ => self.server.places.clone().acquire_owned().await.ok(),
             };
             self.take(stream, peer, kind, place);
+            // Those that are connected come first: the others wait with the kernel meanwhile.
+            tokio::task::yield_now().await;
         }
     }
 

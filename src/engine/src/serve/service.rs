@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A program with its grants, ready to answer requests.
 
-use super::server::{Server, Thread};
+use super::instance::{Instance, Place};
+use super::server::Thread;
 use super::shared::{Shared, Slice};
 use super::ticker::Lane;
 use crate::code::Code;
@@ -14,7 +15,6 @@ use crate::state::{CDir, CLimits, Grants, State};
 use crate::stdio::CStream;
 use crate::sync::lock;
 use std::ffi::{c_char, c_int};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock};
 use wasmtime::{InstancePre, Store, StoreContextMut, Trap, UpdateDeadline};
 use wasmtime_wasi_http::{p2, p3};
@@ -46,32 +46,9 @@ pub enum Target {
 
 /// An instance that waits for its next request.
 pub struct Kept {
-    pub store: Store<State>,
+    pub instance: Instance,
     pub proxy: Proxy,
     pub answered: u32,
-    place: Option<Place>,
-}
-
-/// Instances that are kept occupy the pool too, so there is a limit to them, for all services.
-struct Place(Arc<AtomicU64>);
-
-impl Place {
-    fn take(server: &Server) -> Option<Self> {
-        let place = Self(server.kept.clone());
-        (place.0.fetch_add(1, Relaxed) < server.limits.requests).then_some(place)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
-    }
-}
-
-impl Kept {
-    pub fn new(store: Store<State>, proxy: Proxy) -> Self {
-        Self { store, proxy, answered: 0, place: None }
-    }
 }
 
 pub enum Proxy {
@@ -186,22 +163,23 @@ impl Service {
         Slice { shared: shared.clone(), lane: lane.clone(), cpu_ns: self.cpu_ns }
     }
 
-    pub fn take_kept(&self, thread: &Thread) -> Option<Kept> {
+    /// An instance that was kept, or the place for a new one back.
+    pub fn take_kept(&self, thread: &Thread, place: Place) -> std::result::Result<Kept, Place> {
         if self.reuse == 1 {
-            return None;
+            return Err(place);
         }
-        let mut kept = lock(&self.local(thread).kept).pop()?;
-        kept.place = None;
-        kept.store.data_mut().limiter.begin_again();
-        Some(kept)
+        let Some(mut kept) = lock(&self.local(thread).kept).pop() else { return Err(place) };
+        kept.instance.set_place(place);
+        kept.instance.data_mut().limiter.begin_again();
+        Ok(kept)
     }
 
     pub fn keep(&self, thread: &Thread, mut kept: Kept) {
         if kept.answered < self.reuse
-            && let Some(place) = Place::take(&thread.server)
+            && let Ok(place) = thread.server.kept.clone().try_acquire_owned()
         {
-            kept.store.data_mut().slice = None;
-            kept.place = Some(place);
+            kept.instance.data_mut().slice = None;
+            kept.instance.set_place(place);
             lock(&self.local(thread).kept).push(kept);
         }
     }

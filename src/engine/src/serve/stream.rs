@@ -5,7 +5,7 @@ use super::connection::Connection;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
@@ -20,11 +20,29 @@ pub enum Stream {
 pub struct Watched {
     stream: Stream,
     connection: Arc<Connection>,
+    turn: Option<Turn>, // that it waits for
+    read_us: u64,       // the turns in which it last read and wrote
+    written_us: u64,
 }
+
+type Turn = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Watched {
     pub fn new(stream: Stream, connection: Arc<Connection>) -> Self {
-        Self { stream, connection }
+        Self { stream, connection, turn: None, read_us: u64::MAX, written_us: u64::MAX }
+    }
+
+    /// Ready while the connection may go on. One that moves much goes on when whatever else its
+    /// thread has to do was done, but what is ready after a guest took long is written at once.
+    fn poll_turn(&mut self, last_us: u64, cx: &mut Context<'_>) -> Poll<()> {
+        if self.turn.is_none() && self.connection.had_its_turn(last_us) {
+            self.turn = Some(Box::pin(self.connection.lane().turn()));
+        }
+        if let Some(turn) = &mut self.turn {
+            ready!(turn.as_mut().poll(cx));
+            self.turn = None;
+        }
+        Poll::Ready(())
     }
 }
 
@@ -45,6 +63,9 @@ impl AsyncRead for Watched {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let last_us = self.read_us;
+        ready!(self.poll_turn(last_us, cx));
+        self.read_us = self.connection.turn_us();
         let before = buf.filled().len();
         let polled = each!(self, s => Pin::new(s).poll_read(cx, buf));
         if polled.is_ready() && buf.filled().len() > before {
@@ -60,6 +81,9 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        let last_us = self.written_us;
+        ready!(self.poll_turn(last_us, cx));
+        self.written_us = self.connection.turn_us();
         let polled = each!(self, s => Pin::new(s).poll_write(cx, buf));
         self.connection.waits_to_write(polled.is_pending());
         polled
@@ -70,6 +94,9 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let last_us = self.written_us;
+        ready!(self.poll_turn(last_us, cx));
+        self.written_us = self.connection.turn_us();
         let polled = each!(self, s => Pin::new(s).poll_write_vectored(cx, bufs));
         self.connection.waits_to_write(polled.is_pending());
         polled

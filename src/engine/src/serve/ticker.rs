@@ -14,9 +14,10 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use wasmtime::EngineWeak;
 
-/// How long a guest may have a thread before anybody looks, and once one had it for that long.
+/// How long a guest may have a thread before anybody looks, and once one had it for that long. What
+/// is the same one at two looks is made to yield.
 const WATCH: Duration = Duration::from_millis(1);
-const SLICE: Duration = Duration::from_micros(250);
+const SLICE: Duration = Duration::from_micros(100);
 /// Looks at that pace after the last guest that had a whole slice.
 const HOT_LOOKS: u32 = 8;
 /// Ticks without any guest after which the watch sleeps.
@@ -67,8 +68,9 @@ impl Lane {
         self.beat.fetch_add(1, Relaxed);
     }
 
-    /// Waits until whatever else the thread has to do was done. Of guests that compute for long one
-    /// at a time gets in, so that they delay others by a slice and not by a slice each.
+    /// Waits until whatever else the thread has to do was done. Of guests that compute for long, and
+    /// of connections that move much, one at a time gets in, so that they delay others by a slice
+    /// and not by a slice each.
     ///
     /// A task waits in its place: a guest is polled only while its response is wanted, and must not
     /// hold the turn meanwhile.
@@ -124,7 +126,15 @@ impl Drop for Ticker {
     }
 }
 
+/// Lets this thread sleep for as long as it says, and not for 50 µs more, which is usual.
+fn sleep_exactly() {
+    let slack_ns: libc::c_ulong = 1;
+    // SAFETY: plain system call.
+    unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, slack_ns) };
+}
+
 fn run(watch: &Watch, lanes: &[Arc<Lane>]) {
+    sleep_exactly();
     let mut last = vec![0; lanes.len()];
     let mut quiet = QUIET_TICKS;
     let mut hot = 0;
