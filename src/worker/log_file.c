@@ -56,20 +56,26 @@ int log_file_open(int dirfd, const char *name, uint64_t limit_bytes, unsigned fi
     return 0;
 }
 
+static char *file_name(const struct log_file *l, unsigned age)
+{
+    return age ? xasprintf("%s.%u", l->name, age) : xstrdup(l->name);
+}
+
+/* The oldest goes before another takes its name: a file that replaces one is written to the disk at
+ * once by ext4 (auto_da_alloc), and one that goes soon never. */
 static void rotate(struct log_file *l)
 {
-    autofree char *to = NULL;
+    autofree char *to = file_name(l, l->files - 1);
 
     close(l->fd);
-    for (unsigned n = l->files - 1; n >= 1; n--) {
-        autofree char *from = n > 1 ? xasprintf("%s.%u", l->name, n - 1) : xstrdup(l->name);
+    unlinkat(l->dirfd, to, 0);
+    for (unsigned age = l->files - 1; age >= 1; age--) {
+        char *from = file_name(l, age - 1);
 
-        free(to);
-        to = xasprintf("%s.%u", l->name, n);
         renameat(l->dirfd, from, l->dirfd, to);
+        free(to);
+        to = from;
     }
-    if (l->files == 1)
-        unlinkat(l->dirfd, l->name, 0);
     file_open(l);
 }
 
