@@ -23,6 +23,23 @@ void digest_bytes(const void *data, size_t len, struct digest *ret)
     SHA256_Final(ret->bytes, &ctx);
 }
 
+_Static_assert(sizeof(SHA256_CTX) <= sizeof(struct digest_stream), "the library's state fits");
+
+void digest_begin(struct digest_stream *s)
+{
+    SHA256_Init((SHA256_CTX *)s->state);
+}
+
+void digest_add(struct digest_stream *s, const void *data, size_t len)
+{
+    SHA256_Update((SHA256_CTX *)s->state, data, len);
+}
+
+void digest_end(struct digest_stream *s, struct digest *ret)
+{
+    SHA256_Final(ret->bytes, (SHA256_CTX *)s->state);
+}
+
 int digest_fd(int fd, struct digest *ret, struct err *e)
 {
     const size_t step = 1 << 20;

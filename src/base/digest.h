@@ -18,6 +18,14 @@ struct digest {
 
 void digest_bytes(const void *data, size_t len, struct digest *ret);
 
+/* Of bytes that come piece by piece. */
+struct digest_stream {
+    uint64_t state[16]; /* the library's own */
+};
+void digest_begin(struct digest_stream *s);
+void digest_add(struct digest_stream *s, const void *data, size_t len);
+void digest_end(struct digest_stream *s, struct digest *ret);
+
 /* Of the whole file behind `fd`, whose position is neither used nor changed; a pipe or socket is
  * read from where it stands to its end. */
 int digest_fd(int fd, struct digest *ret, struct err *e);

@@ -3,6 +3,8 @@
 
 #include <inttypes.h>
 #include <jansson.h>
+#include <malloc.h>
+#include <pthread.h>
 #include <stdio.h>
 
 /*
@@ -225,27 +227,153 @@ static int depth_check(const char *text, size_t len, int limit, struct err *e)
     return 0;
 }
 
-int json_decode(const char *text, size_t len, struct json_limits limits,
-                const struct json_field *fields, int flags, void *target, struct err *e)
+static void wiping_free(void *p)
 {
+    if (p)
+        explicit_bzero(p, malloc_usable_size(p));
+    free(p);
+}
+
+static void library_init(void)
+{
+    json_set_alloc_funcs(malloc, wiping_free);
+}
+
+/* How the library ends a message that quotes the text. */
+#define QUOTE " near '"
+
+static int document_load(const char *text, size_t len, struct json_limits limits, bool may_quote,
+                         json_t **ret, struct err *e)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     json_error_t error;
-    json_t *root;
-    int r;
+    char *quote;
 
     BUG_ON(!limits.bytes || limits.depth <= 0);
+    pthread_once(&once, library_init);
     if (len > limits.bytes)
         return err_set(e, -EFBIG, "TooLarge", "the JSON text is larger than %zu bytes",
                        limits.bytes);
     TRY(depth_check(text, len, limits.depth, e));
-    root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
-    if (!root)
-        return err_set(e, -EINVAL, "BadJson", "line %d, column %d: %s", error.line, error.column,
-                       error.text);
+    *ret = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
+    if (*ret)
+        return 0;
+    quote = may_quote ? NULL : strstr(error.text, QUOTE);
+    if (quote)
+        *quote = 0;
+    return err_set(e, -EINVAL, "BadJson", "line %d, column %d: %s", error.line, error.column,
+                   error.text);
+}
+
+int json_decode(const char *text, size_t len, struct json_limits limits,
+                const struct json_field *fields, int flags, void *target, struct err *e)
+{
+    json_t *root = NULL;
+    int r;
+
+    TRY(document_load(text, len, limits, true, &root, e));
     r = fields_decode(root, fields, flags, target, NULL, e);
     json_decref(root);
     if (r < 0)
         json_fields_done(fields, target);
     return r;
+}
+
+/* ---- Members ----
+ *
+ * The library says what the keys are and that the text is JSON, but not where a value is; these
+ * find it in text that is known to be well-formed. The library keeps the order of the text. */
+
+static size_t space_skip(const char *text, size_t len, size_t at)
+{
+    while (at < len && strchr(" \t\r\n", text[at]))
+        at++;
+    BUG_ON(at >= len);
+    return at;
+}
+
+static size_t string_skip(const char *text, size_t len, size_t at)
+{
+    BUG_ON(text[at] != '"');
+    for (at++; at < len && text[at] != '"'; at++)
+        if (text[at] == '\\')
+            at++;
+    return at + 1;
+}
+
+static size_t value_skip(const char *text, size_t len, size_t at)
+{
+    int depth = 0;
+
+    do {
+        BUG_ON(at >= len);
+        depth += (text[at] == '{' || text[at] == '[') - (text[at] == '}' || text[at] == ']');
+        at = text[at] == '"' ? string_skip(text, len, at) : at + 1;
+        BUG_ON(at >= len);
+    } while (depth || !strchr(",} \t\r\n", text[at]));
+    return at;
+}
+
+/* One member of which `at` is the start; returns what follows its comma or the closing brace. */
+static size_t member_take(const char *text, size_t len, size_t at, struct json_member *m)
+{
+    at = space_skip(text, len, at);
+    at = string_skip(text, len, at);
+    at = space_skip(text, len, at);
+    BUG_ON(text[at] != ':');
+    at = space_skip(text, len, at + 1);
+    m->value = text + at;
+    at = value_skip(text, len, at);
+    m->len = (size_t)(text + at - m->value);
+    return space_skip(text, len, at) + 1;
+}
+
+int json_members_decode(const char *text, size_t len, struct json_limits limits,
+                        struct json_members *ret, struct err *e)
+{
+    struct json_members m = {0};
+    json_t *root = NULL, *value;
+    const char *key;
+    size_t at;
+
+    TRY(document_load(text, len, limits, false, &root, e));
+    if (!json_is_object(root)) {
+        json_decref(root);
+        return bad(NULL, e, -EINVAL, "expected an object");
+    }
+    m.v = xcalloc(json_object_size(root) + 1, sizeof(*m.v));
+    at = space_skip(text, len, 0) + 1;
+    json_object_foreach(root, key, value)
+    {
+        at = member_take(text, len, at, &m.v[m.n]);
+        m.v[m.n++].key = xstrdup(key);
+    }
+    json_decref(root);
+    *ret = m;
+    return 0;
+}
+
+const struct json_member *json_member_find(const struct json_members *m, const char *key)
+{
+    for (size_t i = 0; i < m->n; i++)
+        if (str_eq(m->v[i].key, key))
+            return &m->v[i];
+    return NULL;
+}
+
+static void string_free(char *s)
+{
+    if (s)
+        explicit_bzero(s, strlen(s));
+    free(s);
+}
+
+void json_members_done(struct json_members *m)
+{
+    for (size_t i = 0; i < m->n; i++)
+        string_free(m->v[i].key);
+    free(m->v);
+    *m = (struct json_members){0};
 }
 
 static void objects_done(const struct json_field *f, char *target)
@@ -268,7 +396,7 @@ void json_fields_done(const struct json_field *fields, void *target)
         switch (f->type) {
         case FIELD_STRING:
         case FIELD_RAW:
-            free(*(char **)field);
+            string_free(*(char **)field);
             *(char **)field = NULL;
             break;
         case FIELD_STRINGS:

@@ -10,6 +10,10 @@
 
 /*
  * JSON to structs by table, and structs to JSON by a writer. The library behind it does not show.
+ *
+ * A document may hold secrets. What decoding takes for itself and what json_fields_done() and
+ * json_members_done() free is wiped first; a syntax error of json_decode() may quote a word of the
+ * text, one of json_members_decode() does not.
  */
 
 enum field_type {
@@ -82,6 +86,31 @@ int json_decode(const char *text, size_t len, struct json_limits limits,
 
 /* Frees what json_decode() allocated in *target and leaves NULL and 0 there. */
 void json_fields_done(const struct json_field *fields, void *target);
+
+/*
+ * An object whose keys are not known before, such as a map: its keys with the JSON text of each
+ * value, in the order of the text. A value is the very bytes of the text (numbers, escapes and
+ * white space inside are as they were written), is not terminated, and lives as long as the text.
+ */
+struct json_member {
+    char *key; /* decoded; heap */
+    const char *value;
+    size_t len;
+};
+
+struct json_members {
+    struct json_member *v;
+    size_t n;
+};
+
+/* Checks the text as json_decode() does and lists what its one object holds. */
+int json_members_decode(const char *text, size_t len, struct json_limits limits,
+                        struct json_members *ret, struct err *e);
+
+/* NULL when there is none of that name. */
+const struct json_member *json_member_find(const struct json_members *m, const char *key);
+
+void json_members_done(struct json_members *m);
 
 /*
  * Appends JSON text to a buffer, with commas and escapes where they belong. A string that is not

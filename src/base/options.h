@@ -80,8 +80,9 @@ struct command_spec {
     const struct option_positional *positionals;    /* ends with a NULL name; or NULL */
     const struct option_exit_status *exit_statuses; /* ends with a NULL code; or NULL */
     const struct option_example *examples;          /* ends with a NULL command; or NULL */
-    const char *const *see_also;                    /* pages of section 1: "wherry-run"; or NULL */
-    int positionals_min, positionals_max;           /* max -1: any number */
+    const char *const
+        *see_also; /* pages of section 1: "wherry-run"; its own is left out; or NULL */
+    int positionals_min, positionals_max; /* max -1: any number */
     bool
         is_stopped_by_positional; /* options end at the first positional; the rest is the guest's */
 };

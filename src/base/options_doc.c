@@ -272,7 +272,9 @@ void options_man(const struct command_spec *c, const char *program, const char *
     man_examples(c, out);
     buf_addf(out, ".Sh SEE ALSO\n.Xr %s 1", program);
     for (const char *const *s = c->see_also; s && *s; s++)
-        buf_addf(out, " ,\n.Xr %s 1", *s);
+        if (!str_eq(*s + strlen(program) + 1,
+                    c->name)) /* pages that belong together share a list */
+            buf_addf(out, " ,\n.Xr %s 1", *s);
     buf_addc(out, '\n');
 }
 

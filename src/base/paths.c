@@ -34,6 +34,12 @@ static int xdg_dir(const char *variable, const char *below_home, char **ret, str
 
 int paths_state_dir(char **ret, struct err *e)
 {
+    const char *dir = env_path("WHERRY_STATE_DIR");
+
+    if (dir) {
+        *ret = xstrdup(dir);
+        return 0;
+    }
     if (geteuid() != 0)
         return xdg_dir("XDG_STATE_HOME", ".local/state", ret, e);
     *ret = xstrdup("/var/lib/wherry");
@@ -61,6 +67,15 @@ int paths_cache_dir(char **ret, struct err *e)
         return 0;
     }
     return xdg_dir("XDG_CACHE_HOME", ".cache", ret, e);
+}
+
+int paths_images_dir(char **ret, struct err *e)
+{
+    autofree char *state = NULL;
+
+    TRY(paths_state_dir(&state, e));
+    *ret = path_join(state, "images");
+    return 0;
 }
 
 int paths_exe_dir(char **ret, struct err *e)

@@ -13,13 +13,16 @@
  *   cache     ${XDG_CACHE_HOME:-$HOME/.cache}/wherry for both; root without HOME has
  *             /var/cache/wherry
  *
- * A relative path in one of these variables is ignored, as the XDG specification says. The
- * functions only name; nothing is created. They fail ("NoHome") when a folder cannot be named.
- * *ret is a heap string.
+ * WHERRY_STATE_DIR names another state folder. A relative path in one of these variables is
+ * ignored, as the XDG specification says. The functions only name; nothing is created. They fail
+ * ("NoHome") when a folder cannot be named. *ret is a heap string.
  */
 int paths_state_dir(char **ret, struct err *e);
 int paths_run_dir(char **ret, struct err *e);
 int paths_cache_dir(char **ret, struct err *e);
+
+/* The image store (store/images.h), below the state folder. */
+int paths_images_dir(char **ret, struct err *e);
 
 /* The folder that holds the running executable, symbolic links resolved. */
 int paths_exe_dir(char **ret, struct err *e);

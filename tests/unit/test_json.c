@@ -172,6 +172,98 @@ static void test_limits_and_unknown(void **state)
                  "TooLarge");
 }
 
+static int members(const char *text, struct json_members *m, struct err *e)
+{
+    return json_members_decode(text, strlen(text), limits, m, e);
+}
+
+static void test_members_are_the_bytes_of_the_text(void **state)
+{
+    static const struct {
+        const char *key, *value;
+    } rows[] = {
+        {"a b",      "1.10"                },
+        {"q\"\\",    "\"}\\\"]{\\u00e9\""  },
+        {"\xc3\xa9", "{ \"x\" : [1,\t{}] }"},
+        {"",         "[]"                  },
+        {"true",     "true"                },
+        {"null",     "null"                },
+        {"s",        "\"\""                },
+    };
+    struct json_members m = {0};
+    struct err e = ERR_INIT;
+
+    (void)state;
+    assert_ok(members(" {\"a b\":1.10 ,\n\"q\\\"\\\\\" :\"\\u007d\"}", &m, &e));
+    assert_int_equal(m.n, 2);
+    assert_string_equal(m.v[1].key, "q\"\\");
+    json_members_done(&m);
+    assert_null(m.v);
+
+    assert_ok(members("{\"a b\":1.10,\"q\\\"\\\\\":\"}\\\"]{\\u00e9\",\r\n"
+                      "\"\\u00e9\":{ \"x\" : [1,\t{}] }\t,\"\":[], \"true\":true,\"null\" : null ,"
+                      "\"s\":\"\"\n}\n",
+                      &m, &e));
+    assert_int_equal(m.n, ARRAY_SIZE(rows));
+    for (size_t i = 0; i < m.n; i++) {
+        assert_string_equal(m.v[i].key, rows[i].key);
+        assert_int_equal(m.v[i].len, strlen(rows[i].value));
+        assert_memory_equal(m.v[i].value, rows[i].value, m.v[i].len);
+        assert_ptr_equal(json_member_find(&m, rows[i].key), &m.v[i]);
+    }
+    assert_null(json_member_find(&m, "none"));
+    json_members_done(&m);
+    assert_ok(members("{ }", &m, &e));
+    assert_int_equal(m.n, 0);
+    json_members_done(&m);
+}
+
+static void test_members_keep_the_order_of_many(void **state)
+{
+    const struct json_limits many = {.bytes = 1 << 16, .depth = 2};
+    struct json_members m = {0};
+    struct err e = ERR_INIT;
+    autobuf text = BUF_INIT;
+
+    (void)state;
+    for (int i = 0; i < 500; i++)
+        buf_addf(&text, "%s\"key%d\":%d", i ? "," : "{", i * 7919 % 500, i);
+    buf_addc(&text, '}');
+    assert_ok(json_members_decode(text.data, text.len, many, &m, &e));
+    assert_int_equal(m.n, 500);
+    for (size_t i = 0; i < m.n; i++) {
+        assert_int_equal(strtol(m.v[i].key + 3, NULL, 10), (int)i * 7919 % 500);
+        assert_int_equal(strtol(m.v[i].value, NULL, 10), (int)i);
+    }
+    json_members_done(&m);
+}
+
+static void test_members_errors_quote_nothing(void **state)
+{
+    static const struct {
+        const char *text, *place;
+    } rows[] = {
+        {"[]",                             "$: expected an object"},
+        {"{\"secret\":\"secret\" secret}", "line 1, column"       },
+        {"{\"secret\":1,\"secret\":2}",    "duplicate"            },
+        {"{\"a\":\"secret",                "line 1, column"       },
+        {"",                               "line 1"               },
+        {"{} secret",                      "line 1"               },
+        {"[[[[[[1]]]]]]",                  "deeper than 5"        },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct json_members m = {0};
+        struct err e = ERR_INIT;
+
+        assert_fails(members(rows[i].text, &m, &e), -EINVAL, "BadJson");
+        assert_contains(e.msg, rows[i].place);
+        assert_null(strstr(e.msg, "secret"));
+        assert_null(m.v);
+    }
+}
+
 static void test_writer(void **state)
 {
     autobuf b = BUF_INIT;
@@ -268,6 +360,9 @@ int main(void)
         cmocka_unit_test(test_absent_and_null),
         cmocka_unit_test(test_errors_name_the_place),
         cmocka_unit_test(test_limits_and_unknown),
+        cmocka_unit_test(test_members_are_the_bytes_of_the_text),
+        cmocka_unit_test(test_members_keep_the_order_of_many),
+        cmocka_unit_test(test_members_errors_quote_nothing),
         cmocka_unit_test(test_writer),
         cmocka_unit_test(test_pretty),
         cmocka_unit_test(test_not_utf8),
