@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include "base/fds.h"
+#include "store/images.h"
+#include "store/store_folder.h"
+
+struct blob_writer {
+    int dirfd, fd;
+    struct digest wanted;
+    struct digest_stream so_far;
+    int64_t size;
+    char complete[STORE_BLOB_PATH_SIZE], partial[STORE_BLOB_PATH_SIZE];
+};
+
+static int failed(struct err *e, const char *what, const char *path)
+{
+    return err_errno(e, -errno, errno == ENOSPC || errno == EDQUOT ? "DiskFull" : "StoreFailed",
+                     "cannot %s '%s' of the image store", what, path);
+}
+
+int images_blob_find(struct images *s, const struct digest *d, int *ret_fd, struct err *e)
+{
+    char path[STORE_BLOB_PATH_SIZE];
+    int fd;
+
+    store_blob_path("blobs/sha256/", d, path);
+    fd = openat(s->dirfd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : failed(e, "open", path);
+    *ret_fd = fd;
+    return 1;
+}
+
+/* Opens and locks the partial file under its name: whoever had it before may have renamed it. */
+static int partial_lock(int dirfd, const char *path, int *ret_fd, struct err *e)
+{
+    for (;;) {
+        autofd fd = openat(dirfd, path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        struct stat locked, named;
+        int r;
+
+        if (fd < 0)
+            return failed(e, "create", path);
+        do
+            r = flock(fd, LOCK_EX);
+        while (r < 0 && errno == EINTR);
+        if (r < 0 || fstat(fd, &locked) < 0)
+            return failed(e, "lock", path);
+        if (fstatat(dirfd, path, &named, AT_SYMLINK_NOFOLLOW) < 0 ||
+            named.st_ino != locked.st_ino || named.st_dev != locked.st_dev)
+            continue;
+        *ret_fd = take_fd(&fd);
+        return 0;
+    }
+}
+
+/* Takes what is there already into the digest. */
+static int partial_read(struct blob_writer *w, struct err *e)
+{
+    const size_t step = 1 << 20;
+    autofree char *block = xcalloc(step, 1);
+    ssize_t n;
+
+    while ((n = pread(w->fd, block, step, w->size)) > 0) {
+        digest_add(&w->so_far, block, (size_t)n);
+        w->size += n;
+    }
+    if (n < 0 || lseek(w->fd, w->size, SEEK_SET) < 0)
+        return failed(e, "read", w->partial);
+    return 0;
+}
+
+int images_blob_begin(struct images *s, const struct digest *d, struct blob_writer **ret,
+                      int64_t *ret_at, struct err *e)
+{
+    AUTO(blob_writer) w = xcalloc(1, sizeof(*w));
+    struct stat st;
+
+    w->dirfd = s->dirfd;
+    w->fd = -EBADF;
+    w->wanted = *d;
+    digest_begin(&w->so_far);
+    store_blob_path("blobs/sha256/", d, w->complete);
+    store_blob_path("partial/", d, w->partial);
+    if (fstatat(s->dirfd, w->complete, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        return 1;
+    TRY(partial_lock(s->dirfd, w->partial, &w->fd, e));
+    if (fstatat(s->dirfd, w->complete, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+        /* It came while we waited, or before we made a file of our own. */
+        unlinkat(s->dirfd, w->partial, 0);
+        return 1;
+    }
+    TRY(partial_read(w, e));
+    *ret_at = w->size;
+    *ret = take_ptr(w);
+    return 0;
+}
+
+int blob_writer_add(struct blob_writer *w, const void *data, size_t len, struct err *e)
+{
+    if (fd_write_all(w->fd, data, len, e) < 0) {
+        bool is_full = e->code == -ENOSPC || e->code == -EDQUOT;
+
+        if (is_full) /* what is no use yet must not fill the disk */
+            blob_writer_restart(w, &(struct err){0});
+        e->reason = is_full ? "DiskFull" : "StoreFailed";
+        return err_prefix(e, "cannot write '%s' of the image store", w->partial);
+    }
+    digest_add(&w->so_far, data, len);
+    w->size += (int64_t)len;
+    return 0;
+}
+
+int64_t blob_writer_size(const struct blob_writer *w)
+{
+    return w->size;
+}
+
+int blob_writer_restart(struct blob_writer *w, struct err *e)
+{
+    if (ftruncate(w->fd, 0) < 0 || lseek(w->fd, 0, SEEK_SET) < 0)
+        return failed(e, "empty", w->partial);
+    digest_begin(&w->so_far);
+    w->size = 0;
+    return 0;
+}
+
+/* Makes names in a folder durable. */
+static int folder_sync(int dirfd, const char *path, struct err *e)
+{
+    autofd fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    return fd < 0 || fsync(fd) < 0 ? failed(e, "write", path) : 0;
+}
+
+int blob_writer_commit(struct blob_writer *w_, struct err *e)
+{
+    AUTO(blob_writer) w = w_;
+    char wanted[DIGEST_TEXT_SIZE], is[DIGEST_TEXT_SIZE];
+    struct digest found;
+
+    digest_end(&w->so_far, &found);
+    if (memcmp(&found, &w->wanted, sizeof(found)) != 0) {
+        unlinkat(w->dirfd, w->partial, 0);
+        digest_format(&w->wanted, wanted);
+        digest_format(&found, is);
+        return err_set(e, -EBADMSG, "DigestMismatch", "the content of %s is another: it has %s",
+                       wanted, is);
+    }
+    /* Durable before it is visible, and visible for good before a name leads to it. */
+    if (fchmod(w->fd, 0444) < 0 || fdatasync(w->fd) < 0 ||
+        renameat(w->dirfd, w->partial, w->dirfd, w->complete) < 0)
+        return failed(e, "keep", w->complete);
+    return folder_sync(w->dirfd, "blobs/sha256", e);
+}
+
+void blob_writer_free(struct blob_writer *w)
+{
+    if (w->fd >= 0)
+        close(w->fd);
+    free(w);
+}
+
+int images_blob_add(struct images *s, const void *data, size_t len, struct digest *ret,
+                    struct err *e)
+{
+    AUTO(blob_writer) w = NULL;
+    int64_t at;
+    int r;
+
+    digest_bytes(data, len, ret);
+    r = images_blob_begin(s, ret, &w, &at, e);
+    if (r)
+        return r < 0 ? r : 0;
+    if (at)
+        TRY(blob_writer_restart(w, e));
+    TRY(blob_writer_add(w, data, len, e));
+    return blob_writer_commit(take_ptr(w), e);
+}

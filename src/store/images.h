@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/digest.h"
+#include "base/err.h"
+#include "base/util.h"
+#include "store/reference.h"
+
+/*
+ * The images of this machine: blobs by their digest, and names that lead to them. The folder is an
+ * OCI image layout without an index (image-spec 1.1, image-layout.md):
+ *
+ *   oci-layout
+ *   blobs/sha256/<hex>              complete and verified, never changed
+ *   partial/<hex>                   being fetched, locked by who does
+ *   names/<host>/<repository>/:tag  what the name stands for; digests are names too: @sha256:<hex>
+ *   lock                            shared by who adds, exclusive for who collects
+ *
+ * Any number of processes use one folder, without a daemon. A blob or name appears complete and
+ * durable or not at all, blobs before the names that need them; whoever is killed leaves at most a
+ * partial file, with which the next one goes on. What is in the folder is trusted as the compile
+ * cache is: only its owner and root may write to it.
+ */
+struct images;
+
+/* Opens (and creates) the store in `dir`. "UntrustedFolder", or the errno of what failed. */
+int images_open(const char *dir, struct images **ret, struct err *e);
+void images_free(struct images *s);
+DEFINE_AUTO(images);
+
+/* ---- Names ---- */
+
+/* What a name stands for. */
+struct image {
+    char *name; /* in full: reference_format() */
+    struct digest manifest;
+    int64_t manifest_size;
+    char *manifest_type;
+    char *program;         /* the digest of its WebAssembly program; NULL: it has none */
+    int64_t program_size;  /* bytes */
+    int64_t fetched_at_ns; /* realtime */
+};
+void image_done(struct image *i);
+
+/* 1 with the image, 0 when the name is not known. "BadImage" for a damaged record. */
+int images_find(struct images *s, const struct reference *r, struct image *ret, struct err *e);
+
+/* The same in a folder that is open, for who has no more than that (guest/spec.h). */
+int images_find_at(int dirfd, const struct reference *r, struct image *ret, struct err *e);
+
+/* Opens the program of the image for reading; its digest was verified when it was stored. */
+int images_program_open_at(int dirfd, const struct image *i, int *ret_fd, struct err *e);
+
+/* Gives the name to the image, durably. `i->name` is not used. */
+int images_name(struct images *s, const struct reference *r, const struct image *i, struct err *e);
+
+/* 1 when the name was there. Its blobs stay until they are collected. */
+int images_unname(struct images *s, const struct reference *r, struct err *e);
+
+/* Calls `each` with every image, in the order of names, until it returns less than 0. */
+int images_list(struct images *s, int (*each)(void *ctx, const struct image *i, struct err *e),
+                void *ctx, struct err *e);
+
+/* ---- Blobs ---- */
+
+/* Opens a blob for reading: 1, or 0 when it is not there. */
+int images_blob_find(struct images *s, const struct digest *d, int *ret_fd, struct err *e);
+
+/* A blob on its way in. */
+struct blob_writer;
+
+/*
+ * Begins to store a blob: waits while another process does. 1 when it is there by then; 0 with a
+ * writer. What an earlier one has left is kept, *ret_at bytes: go on from there.
+ */
+int images_blob_begin(struct images *s, const struct digest *d, struct blob_writer **ret,
+                      int64_t *ret_at, struct err *e);
+/* On a full disk ("DiskFull") nothing of the blob is kept. */
+int blob_writer_add(struct blob_writer *w, const void *data, size_t len, struct err *e);
+int64_t blob_writer_size(const struct blob_writer *w);
+/* Forgets what was written so far. */
+int blob_writer_restart(struct blob_writer *w, struct err *e);
+/* Makes the blob appear if it is what its digest says; otherwise ("DigestMismatch") nothing of it
+ * is kept. Frees the writer in any case. */
+int blob_writer_commit(struct blob_writer *w, struct err *e);
+/* What was written stays, for the next attempt. */
+void blob_writer_free(struct blob_writer *w);
+DEFINE_AUTO(blob_writer);
+
+/* Stores bytes that are there already. */
+int images_blob_add(struct images *s, const void *data, size_t len, struct digest *ret,
+                    struct err *e);

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/manifest.h"
+
+#include "base/json.h"
+
+#define DEPTH_LIMIT      8 /* of nested JSON */
+#define DESCRIPTOR_LIMIT 10000
+#define TEXT_LIMIT       512
+#define NAMES_SHOWN      8
+
+#define TEXT(name_, member_)                                                                       \
+    {                                                                                              \
+        .name = (name_), .type = FIELD_STRING,                                                     \
+        .offset = offsetof(struct image_descriptor, member_), .limit = TEXT_LIMIT                  \
+    }
+#define LIST(name_, list_, count_)                                                                 \
+    {                                                                                              \
+        .name = (name_), .type = FIELD_OBJECTS, .offset = offsetof(struct image_document, list_),  \
+        .count_offset = offsetof(struct image_document, count_), .limit = DESCRIPTOR_LIMIT,        \
+        .elem_size = sizeof(struct image_descriptor), .fields = descriptor_fields                  \
+    }
+
+static const struct json_field annotation_fields[] = {
+    TEXT("org.opencontainers.image.ref.name", tag),
+    {0},
+};
+
+static const struct json_field platform_fields[] = {
+    TEXT("architecture", architecture),
+    TEXT("os", os),
+    {0},
+};
+
+static const struct json_field descriptor_fields[] = {
+    TEXT("mediaType", media_type),
+    {.name = "digest",
+                               .type = FIELD_STRING,
+                               .offset = offsetof(struct image_descriptor, digest),
+                               .is_required = true,
+                               .limit = TEXT_LIMIT},
+    {.name = "size",
+                               .type = FIELD_INT64,
+                               .offset = offsetof(struct image_descriptor, size),
+                               .is_required = true,
+                               .max = INT64_MAX},
+    {.name = "annotations",                        .type = FIELD_OBJECT, .fields = annotation_fields},
+    {.name = "platform",                                          .type = FIELD_OBJECT, .fields = platform_fields},
+    {0                       },
+};
+
+static const struct json_field document_fields[] = {
+    {.name = "mediaType",
+     .type = FIELD_STRING,
+     .offset = offsetof(struct image_document, media_type),
+     .limit = TEXT_LIMIT},
+    LIST("manifests", manifests, n_manifests),
+    {.name = "config",
+     .type = FIELD_OBJECT,
+     .offset = offsetof(struct image_document, config),
+     .fields = descriptor_fields},
+    LIST("layers", layers, n_layers),
+    {0                     },
+};
+
+void image_document_done(struct image_document *d)
+{
+    json_fields_done(document_fields, d);
+}
+
+int image_document_decode(const struct buf *text, const char *name, struct image_document *ret,
+                          struct err *e)
+{
+    struct json_limits limits = {.bytes = IMAGE_DOCUMENT_LIMIT, .depth = DEPTH_LIMIT};
+
+    if (json_decode(text->data, text->len, limits, document_fields, 0, ret, e) < 0) {
+        e->code = -EINVAL;
+        e->reason = "BadImage";
+        return err_prefix(e, "%s", name);
+    }
+    /* Two readers could see two images in it (CVE-2021-41190). */
+    if (ret->n_manifests && ret->n_layers) {
+        image_document_done(ret);
+        return err_set(e, -EINVAL, "BadImage", "%s is both an index and a manifest", name);
+    }
+    return 0;
+}
+
+/* ---- Choosing ---- */
+
+const struct image_descriptor *image_descriptor_find(const struct image_descriptor *list, size_t n,
+                                                     image_is_wanted_fn is_wanted,
+                                                     const char *which, size_t *ret_found)
+{
+    const struct image_descriptor *found = NULL;
+
+    *ret_found = 0;
+    for (size_t i = 0; i < n; i++)
+        if (is_wanted(&list[i], which)) {
+            found = &list[i];
+            ++*ret_found;
+        }
+    return *ret_found == 1 ? found : NULL;
+}
+
+void image_descriptors_describe(const struct image_descriptor *list, size_t n,
+                                image_describe_fn one, struct buf *out)
+{
+    for (size_t i = 0; i < n && i < NAMES_SHOWN; i++) {
+        buf_addstr(out, i ? ", " : "");
+        one(&list[i], out);
+    }
+    buf_addstr(out, n > NAMES_SHOWN ? ", ..." : n ? "" : "none");
+}
+
+static bool is_any(const struct image_descriptor *d, const char *which)
+{
+    (void)d, (void)which;
+    return true;
+}
+
+/* The platform of a wasm image is written in many ways: wasi/wasm, wasip1/wasm32, js/wasm. */
+static bool is_for_wasm(const struct image_descriptor *d, const char *which)
+{
+    (void)which;
+    return d->architecture &&
+           (str_eq(d->architecture, "wasm") || str_eq(d->architecture, "wasm32"));
+}
+
+static bool is_program(const struct image_descriptor *d, const char *which)
+{
+    static const char *const types[] = {
+        "application/wasm",
+        "application/vnd.wasm.content.layer.v1+wasm",
+        "application/vnd.bytecodealliance.wasm.component.layer.v0+wasm",
+    };
+
+    (void)which;
+    for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+        if (d->media_type && str_eq(d->media_type, types[i]))
+            return true;
+    return false;
+}
+
+static void describe_platform(const struct image_descriptor *d, struct buf *out)
+{
+    buf_addf(out, "%.32s/%.32s", d->os ? d->os : "?", d->architecture ? d->architecture : "?");
+}
+
+static void describe_type(const struct image_descriptor *d, struct buf *out)
+{
+    buf_addf(out, "%.128s", d->media_type ? d->media_type : "?");
+}
+
+static void not_runnable(size_t n_found, const char *what, const struct image_descriptor *list,
+                         size_t n, image_describe_fn one, struct err *e)
+{
+    autobuf names = BUF_INIT;
+
+    image_descriptors_describe(list, n, one, &names);
+    err_set(e, -ENOEXEC, "NotRunnable", "%s %s; it has: %s", n_found ? "more than one" : "none",
+            what, buf_str(&names));
+}
+
+const struct image_descriptor *image_platform_find(const struct image_document *index,
+                                                   struct err *e)
+{
+    size_t n, n_any;
+    const struct image_descriptor *found =
+        image_descriptor_find(index->manifests, index->n_manifests, is_for_wasm, NULL, &n);
+
+    if (!n)
+        found = image_descriptor_find(index->manifests, index->n_manifests, is_any, NULL, &n_any);
+    if (!found)
+        not_runnable(n, "of its platforms is for WebAssembly", index->manifests, index->n_manifests,
+                     describe_platform, e);
+    return found;
+}
+
+const struct image_descriptor *image_program_find(const struct image_document *manifest,
+                                                  struct err *e)
+{
+    size_t n;
+    const struct image_descriptor *found =
+        image_descriptor_find(manifest->layers, manifest->n_layers, is_program, NULL, &n);
+
+    if (!found)
+        not_runnable(n, "of its layers is a WebAssembly program (application/wasm)",
+                     manifest->layers, manifest->n_layers, describe_type, e);
+    return found;
+}

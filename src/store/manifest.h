@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/util.h"
+
+/*
+ * The documents that describe an image: indexes and manifests of OCI (image-spec 1.1,
+ * image-index.md and manifest.md) and of Docker (schema 2), which have the same fields. They may
+ * come from anywhere, so size, depth and number of everything in them are limited.
+ */
+
+#define IMAGE_DOCUMENT_LIMIT (4u << 20) /* bytes: what registries and other readers accept */
+#define IMAGE_INDEX_LIMIT    4          /* an index may list indexes */
+
+/* descriptor.md: what there is to fetch, and what it has to be. */
+struct image_descriptor {
+    char *media_type; /* NULL: not said */
+    char *digest;
+    int64_t size;
+    char *tag; /* annotation org.opencontainers.image.ref.name */
+    char *architecture, *os;
+};
+
+/* An index or a manifest, whichever of the two lists it has. */
+struct image_document {
+    char *media_type;
+    struct image_descriptor *manifests; /* of an index */
+    size_t n_manifests;
+    struct image_descriptor config; /* of a manifest; without a digest there is none */
+    struct image_descriptor *layers;
+    size_t n_layers;
+};
+
+/* "BadImage" (-EINVAL), beginning with `name`: no such document, or one that is both of them
+ * (CVE-2021-41190). */
+int image_document_decode(const struct buf *text, const char *name, struct image_document *ret,
+                          struct err *e);
+void image_document_done(struct image_document *d);
+#define autodocument __attribute__((cleanup(image_document_done))) struct image_document
+
+/* Which of a list, for image_descriptor_find(). */
+typedef bool (*image_is_wanted_fn)(const struct image_descriptor *d, const char *which);
+typedef void (*image_describe_fn)(const struct image_descriptor *d, struct buf *out);
+
+/* The one that is wanted, in the list; NULL when there are none or several, with how many. */
+const struct image_descriptor *image_descriptor_find(const struct image_descriptor *list, size_t n,
+                                                     image_is_wanted_fn is_wanted,
+                                                     const char *which, size_t *ret_found);
+
+/* The first few of a list, for an error message. */
+void image_descriptors_describe(const struct image_descriptor *list, size_t n,
+                                image_describe_fn one, struct buf *out);
+
+/* These return NULL and fill *e ("NotRunnable", -ENOEXEC) when there is not exactly one. */
+
+/* Of an index the manifest for WebAssembly: of architecture wasm or wasm32, or the only one. */
+const struct image_descriptor *image_platform_find(const struct image_document *index,
+                                                   struct err *e);
+/* Of a manifest the layer that is a WebAssembly program. */
+const struct image_descriptor *image_program_find(const struct image_document *manifest,
+                                                  struct err *e);
