@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/strv.h"
+#include "image/registry.h"
+
+/*
+ * Sending a WebAssembly program to a registry as the CNCF wasm artifact (tag-runtime, "wasm OCI
+ * artifact layout"): a manifest of OCI with one layer application/wasm and a config
+ * application/vnd.wasm.config.v0+json.
+ */
+struct push_program {
+    int fd; /* the file, for reading */
+    bool is_component;
+    struct strv imports, exports; /* of a component: the names of its world */
+};
+
+struct push_options {
+    struct registry_options registry;
+    struct strv annotations; /* NAME=VALUE, of the manifest */
+};
+
+/* Sends what the registry does not have, then the manifest under the reference's tag; the digest of
+ * that. "BadReference": a digest cannot be chosen. */
+int image_push(const struct push_program *p, const struct reference *r,
+               const struct push_options *o, struct digest *ret, struct err *e);
