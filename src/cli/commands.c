@@ -5,6 +5,8 @@
 
 #define ROW(type_, field_) .offset = offsetof(struct type_, field_)
 
+const char *const commands_pull_words[] = {"missing", "always", "never", NULL};
+
 static const char *const output_words[] = {"text", "json", NULL};
 
 /* --- run --- */
@@ -80,6 +82,7 @@ static const struct option_spec run_table[] = {
      .min = 1,
      .max = 1 << 30,
      ROW(run_options, max_table_elements)},
+    OPTION_PULL_ROW(run_options),
     OPTION_CACHE_DIR_ROW(run_options),
     OPTION_NO_CACHE_ROW(run_options),
     OPTION_VERBOSE_ROW(run_options),
@@ -90,8 +93,10 @@ static const struct option_spec run_table[] = {
 
 static const struct option_positional run_positionals[] = {
     {.name = "FILE",
-     .help = "A WebAssembly command: a WASI preview 1 module, or a component for WASI 0.2 or 0.3; "
-             "or an image of an OCI image layout: oci:DIR[:TAG][@sha256:HEX]", .complete = COMPLETE_FILE},
+     .help =
+         "A WebAssembly command: a WASI preview 1 module, or a component for WASI 0.2 or 0.3; "
+         "or an image: [HOST/]NAME:TAG of a registry, oci:DIR[:TAG][@sha256:HEX] of an OCI image "
+         "layout", .complete = COMPLETE_FILE},
     {.name = "[ARG...]",
      .help = "Arguments of the guest; options behind FILE are the guest's too",
      .complete = COMPLETE_FILE},
@@ -154,6 +159,7 @@ static const struct option_spec compile_table[] = {
      .type = OPTION_FLAG,
      .help = "Compile the form that workers with several guests use, which can be interrupted",
      ROW(compile_options, is_shared)},
+    OPTION_PULL_ROW(compile_options),
     OPTION_CACHE_DIR_ROW(compile_options),
     OPTION_VERBOSE_ROW(compile_options),
     OPTION_HELP_ROW(struct compile_options, is_help),
@@ -162,8 +168,8 @@ static const struct option_spec compile_table[] = {
 
 static const struct option_positional compile_positionals[] = {
     {.name = "FILE...",
-     .help = "WebAssembly modules or components, or images: oci:DIR[:TAG][@sha256:HEX]",
-     .complete = COMPLETE_FILE},
+     .help = "WebAssembly modules or components, or images: [HOST/]NAME:TAG, "
+             "oci:DIR[:TAG][@sha256:HEX]", .complete = COMPLETE_FILE},
     {0},
 };
 
@@ -214,14 +220,15 @@ static const struct option_spec inspect_table[] = {
      .complete = COMPLETE_WORDS,
      .words = output_words,
      ROW(inspect_options, output)},
+    OPTION_PULL_ROW(inspect_options),
     OPTION_HELP_ROW(struct inspect_options, is_help),
     {0},
 };
 
 static const struct option_positional inspect_positionals[] = {
     {.name = "FILE",
-     .help = "A WebAssembly module or component, or an image: oci:DIR[:TAG][@sha256:HEX]",
-     .complete = COMPLETE_FILE},
+     .help = "A WebAssembly module or component, or an image: [HOST/]NAME:TAG, "
+             "oci:DIR[:TAG][@sha256:HEX]", .complete = COMPLETE_FILE},
     {0},
 };
 
@@ -421,7 +428,8 @@ const struct command_spec command_help = {
 /* --- all --- */
 
 const struct command_spec *const commands_all[] = {
-    &command_run,    &command_serve,   &command_compile, &command_inspect,    &command_new,
+    &command_run,    &command_serve,   &command_compile, &command_inspect,    &command_pull,
+    &command_images, &command_rmi,     &command_login,   &command_logout,     &command_new,
     &command_doctor, &command_version, &command_help,    &command_completion, NULL,
 };
 
@@ -436,10 +444,12 @@ static const char *const program_description[] = {
 static const struct option_example program_environment[] = {
     {"WHERRY_EXEC_PATH",                                                 "The only folder in which helper programs are looked for"},
     {"XDG_CACHE_HOME",                                                                  "Where the folder wherry with compiled code is; default ~/.cache"},
-    {"XDG_STATE_HOME","Where the state folder is for users other than root"},
-    {"XDG_RUNTIME_DIR",                                                   "Where the run folder is for users other than root"},
-    {"NO_COLOR",                                                                  "When set and not empty, nothing is coloured"},
-    {0},
+    {"WHERRY_STATE_DIR",
+     "The folder with images and other state; default /var/lib/wherry for root"},
+    {"XDG_STATE_HOME",                                                 "Where the state folder is for users other than root"},
+    {"XDG_RUNTIME_DIR",                                                                  "Where the run folder is for users other than root"},
+    {"NO_COLOR","When set and not empty, nothing is coloured"},
+    {0                                                 },
 };
 
 static const struct option_example program_files[] = {
@@ -463,4 +473,17 @@ const struct command_spec *command_find(const char *name)
         if (str_eq((*c)->name, name))
             return *c;
     return NULL;
+}
+
+const char *command_helper(const char *name)
+{
+    static const struct command_spec *const image[] = {
+        &command_pull, &command_push,  &command_images, &command_tag,
+        &command_rmi,  &command_login, &command_logout,
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(image); i++)
+        if (str_eq(image[i]->name, name))
+            return "image";
+    return name;
 }

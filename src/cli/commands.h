@@ -14,7 +14,7 @@ struct run_options {
     struct strv env, env_files, dirs, allow_net;
     struct option_number memory_bytes, timeout_ms;
     struct option_number max_descriptors, max_instances, max_tables, max_table_elements;
-    const char *invoke, *status_file, *name, *cache_dir;
+    const char *invoke, *status_file, *name, *cache_dir, *pull;
 };
 
 struct serve_options {
@@ -24,18 +24,18 @@ struct serve_options {
     struct option_number threads, reuse, memory_bytes;
     struct option_number request_ms, cpu_ms, idle_ms, read_ms, write_ms, drain_ms;
     struct option_number header_bytes, headers, body_bytes, requests, queue, connections;
-    const char *tls_cert, *tls_key, *ca, *metrics, *access_log, *name, *cache_dir;
+    const char *tls_cert, *tls_key, *ca, *metrics, *access_log, *name, *cache_dir, *pull;
 };
 
 struct compile_options {
     bool is_help, is_shared;
     int verbosity;
-    const char *cache_dir;
+    const char *cache_dir, *pull;
 };
 
 struct inspect_options {
     bool is_help;
-    const char *output;
+    const char *output, *pull;
 };
 
 struct version_options {
@@ -48,6 +48,35 @@ struct doctor_options {
     const char *output, *cache_dir;
 };
 
+struct image_pull_options {
+    bool is_help, is_plain_http, is_insecure, is_quiet;
+    int verbosity;
+    struct option_number stall_ms;
+    const char *authfile;
+};
+
+struct image_push_options {
+    bool is_help, is_plain_http, is_insecure;
+    int verbosity;
+    struct strv annotations;
+    const char *authfile;
+};
+
+struct images_options {
+    bool is_help;
+    const char *output;
+};
+
+struct login_options {
+    bool is_help, is_password_stdin, is_plain_http, is_insecure;
+    const char *username, *authfile;
+};
+
+struct logout_options {
+    bool is_help;
+    const char *authfile;
+};
+
 /* For commands whose only option is --help. */
 struct plain_options {
     bool is_help;
@@ -57,11 +86,21 @@ extern const struct command_spec command_run;
 extern const struct command_spec command_serve; /* commands_serve.c */
 extern const struct command_spec command_compile;
 extern const struct command_spec command_inspect;
+extern const struct command_spec command_pull; /* commands_image.c, with the next six */
+extern const struct command_spec command_push;
+extern const struct command_spec command_images;
+extern const struct command_spec command_tag;
+extern const struct command_spec command_rmi;
+extern const struct command_spec command_login;
+extern const struct command_spec command_logout;
 extern const struct command_spec command_version;
 extern const struct command_spec command_doctor;
 extern const struct command_spec command_new;
 extern const struct command_spec command_completion;
 extern const struct command_spec command_help;
+
+/* When an image is fetched, as Kubernetes means it: the words of --pull. */
+extern const char *const commands_pull_words[];
 
 /* All of them in the order of `wherry help`; ends with NULL. */
 extern const struct command_spec *const commands_all[];
@@ -70,3 +109,6 @@ extern const struct program_doc commands_program;
 
 /* The command of that name, NULL without one. */
 const struct command_spec *command_find(const char *name);
+
+/* The helper program that has the command: "image" for those with images, else its own name. */
+const char *command_helper(const char *name);

@@ -175,6 +175,7 @@ static const struct option_spec serve_table[] = {
      .arg_name = "NAME",
      .help = "Name the only program in messages, logs and figures (default: the file's name)",
      ROW(name)},
+    OPTION_PULL_ROW(serve_options),
     OPTION_CACHE_DIR_ROW(serve_options),
     OPTION_NO_CACHE_ROW(serve_options),
     OPTION_VERBOSE_ROW(serve_options),
@@ -188,8 +189,8 @@ static const struct option_positional serve_positionals[] = {
      .complete = COMPLETE_FILE,
      .help = "The program for every request that no --route and no --host claims: a component with "
              "wasi:http of WASI 0.2 or 0.3, or a WASI preview 1 command in the manner of CGI. Here "
-             "and in --route and --host FILE may be an image of an OCI image layout: "
-             "oci:DIR[:TAG][@sha256:HEX]"},
+             "and in --route and --host FILE may be an image: [HOST/]NAME:TAG of a registry, "
+             "oci:DIR[:TAG][@sha256:HEX] of an OCI image layout"},
     {0},
 };
 

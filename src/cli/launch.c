@@ -4,30 +4,121 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "base/fds.h"
 #include "base/paths.h"
 #include "cli/commands.h"
 #include "guest/net_grant.h"
+#include "guest/status.h"
+#include "store/reference.h"
 
 #define RESOLVER_FILE_LIMIT (256u << 10)
 
-void program_name_parse(const char *text, struct program_name *ret)
-{
-    static const char oci[] = "oci:";
-    const char *dir = text + strlen(oci), *digest, *end;
+#define OCI_PREFIX "oci:"
 
-    if (!str_starts(text, oci)) {
-        *ret = (struct program_name){.path = xstrdup(text)};
-        return;
-    }
-    digest = strstr(dir, "@sha256:");
-    end = dir + strcspn(dir, ":");
+static void layout_name_parse(const char *text, struct program_name *ret)
+{
+    const char *dir = text + strlen(OCI_PREFIX), *digest = strstr(dir, "@sha256:");
+    const char *end = dir + strcspn(dir, ":");
+
     if (digest && digest < end)
         end = digest;
     ret->path = xstrndup(dir, (size_t)(end - dir));
-    ret->image = digest ? digest : *end ? end + 1 : end;
+    ret->image = xstrdup(digest ? digest : *end ? end + 1 : end);
 }
+
+static int reference_name_parse(const char *text, struct program_name *ret, struct err *e)
+{
+    __attribute__((cleanup(reference_done))) struct reference r = {0};
+    autofree char *name = NULL;
+
+    TRY(reference_parse(text, &r, e));
+    TRY(paths_images_dir(&ret->path, e));
+    name = reference_format(&r);
+    ret->image = xasprintf("%s%s", GUEST_IMAGE_STORED, name);
+    ret->reference = ret->image + strlen(GUEST_IMAGE_STORED);
+    return 0;
+}
+
+int program_name_parse(const char *text, struct program_name *ret, struct err *e)
+{
+    struct program_name p = {0};
+
+    if (str_starts(text, OCI_PREFIX))
+        layout_name_parse(text, &p);
+    else if (str_starts(text, GUEST_IMAGE_STORED))
+        TRY(reference_name_parse(text + strlen(GUEST_IMAGE_STORED), &p, e));
+    else if (reference_is_plain(text) && access(text, F_OK) < 0)
+        TRY(reference_name_parse(text, &p, e));
+    else
+        p.path = xstrdup(text);
+    *ret = p;
+    return 0;
+}
+
+void program_name_done(struct program_name *p)
+{
+    free(p->path);
+    free(p->image);
+    *p = (struct program_name){0};
+}
+
+/* ---- Images of registries ---- */
+
+/* Lets wherry-image fetch it; what goes wrong it has said itself. */
+static int image_fetch(const char *reference, struct err *e)
+{
+    autofree char *path = NULL;
+    char *argv[] = {(char *)"pull", (char *)"--", (char *)(uintptr_t)reference, NULL};
+    int status;
+    pid_t pid;
+
+    TRY(paths_program_find("wherry-image", &path, e));
+    pid = fork();
+    if (pid < 0)
+        return err_errno(e, -errno, "PullFailed", "cannot start '%s'", path);
+    if (!pid) {
+        /* Its output is not the guest's. */
+        dup2(STDERR_FILENO, STDOUT_FILENO);
+        execv(path, argv);
+        _exit(GUEST_EXIT_WHERRY);
+    }
+    while (waitpid(pid, &status, 0) < 0)
+        if (errno != EINTR)
+            return err_errno(e, -errno, "PullFailed", "cannot wait for '%s'", path);
+    if (!WIFEXITED(status) || WEXITSTATUS(status))
+        return err_set(e, -ECANCELED, "PullFailed", "there is no image '%s'", reference);
+    return 0;
+}
+
+static bool image_is_here(const struct program_name *p)
+{
+    __attribute__((cleanup(reference_done))) struct reference r = {0};
+    autofree char *name = NULL, *path = NULL;
+    struct err e = ERR_INIT;
+
+    if (reference_parse(p->reference, &r, &e) < 0)
+        return false;
+    name = reference_store_path(&r);
+    path = path_join(p->path, name);
+    return access(path, F_OK) == 0;
+}
+
+static int image_provide(const struct program_name *p, const char *pull, struct err *e)
+{
+    bool is_always = pull && str_eq(pull, "always"), is_never = pull && str_eq(pull, "never");
+
+    if (!is_always && image_is_here(p))
+        return 0;
+    if (is_never)
+        return err_set(e, -ENOENT, "NotFound",
+                       "the image '%s' is not on this machine; to fetch it: wherry pull %s",
+                       p->reference, p->reference);
+    return image_fetch(p->reference, e);
+}
+
+/* ---- Opening ---- */
 
 static int folder_open(const char *path, int *ret_fd, struct err *e)
 {
@@ -204,31 +295,32 @@ int launch_network_add(const struct strv *grants, const char *ca, struct guest_s
     return fd < 0 ? 0 : launch_inherit(fd, e);
 }
 
-int launch_program(const char *text, int *ret_fd, char **ret_image, char **ret_path, struct err *e)
+int launch_program(const char *text, const char *pull, int *ret_fd, char **ret_image,
+                   char **ret_path, struct err *e)
 {
-    struct program_name p;
-    autofree char *path = NULL;
+    __attribute__((cleanup(program_name_done))) struct program_name p = {0};
     autofd fd = -EBADF;
 
-    program_name_parse(text, &p);
-    path = p.path;
+    TRY(program_name_parse(text, &p, e));
+    if (p.reference)
+        TRY(image_provide(&p, pull, e));
     TRY(launch_program_open(&p, &fd, e));
     TRY(launch_inherit(fd, e));
     if (ret_path)
-        TRY(launch_path_absolute(path, ret_path, e));
+        TRY(launch_path_absolute(p.path, ret_path, e));
     *ret_fd = take_fd(&fd);
-    *ret_image = p.image ? xstrdup(p.image) : NULL;
+    *ret_image = take_ptr(p.image);
     return 0;
 }
 
-int launch_files_add(const struct strv *paths, struct guest_job *j, struct err *e)
+int launch_files_add(const struct strv *paths, const char *pull, struct guest_job *j, struct err *e)
 {
     j->files = xcalloc(paths->n, sizeof(*j->files));
     for (size_t i = 0; i < paths->n; i++) {
         char *image = NULL;
         int fd = -EBADF;
 
-        TRY(launch_program(paths->v[i], &fd, &image, NULL, e));
+        TRY(launch_program(paths->v[i], pull, &fd, &image, NULL, e));
         j->files[j->n_files++] =
             (struct guest_file){.fd = fd, .image = image, .name = xstrdup(paths->v[i])};
     }

@@ -11,21 +11,31 @@
  * by the worker, which needs no path of the host any more.
  */
 
-/* A program as people name it: a path, or "oci:DIR[:TAG][@sha256:HEX]", an image in the OCI image
- * layout DIR (containers-transports(5)). */
+/*
+ * A program as people name it:
+ *   a path;
+ *   "oci:DIR[:TAG][@sha256:HEX]", an image in the OCI image layout DIR (containers-transports(5));
+ *   "docker://REFERENCE", an image of a registry (store/reference.h), or REFERENCE alone when it
+ * has a host, a tag or a digest and no such file is there.
+ */
 struct program_name {
-    char *path;        /* of the file or of the folder; heap */
-    const char *image; /* which one (guest/spec.h), in the text; NULL: `path` is the program */
+    char *path;            /* of the file or of the folder that the image is in; heap */
+    char *image;           /* which one (guest/spec.h); heap; NULL: `path` is the program */
+    const char *reference; /* in full, in `image`; NULL: it is of no registry */
 };
-void program_name_parse(const char *text, struct program_name *ret);
+/* "BadReference", "NoHome". */
+int program_name_parse(const char *text, struct program_name *ret, struct err *e);
+void program_name_done(struct program_name *p);
 
 /* Opens the program for reading, or the folder that its image is in (close-on-exec). "NotFound", or
  * "NotRunnable" for what is there and is no readable regular file (or folder). */
 int launch_program_open(const struct program_name *p, int *ret_fd, struct err *e);
 
 /* Parses the name and opens the program, inheritable, with *ret_image for the worker (heap; NULL
- * for a file) and, unless NULL, its path as seen from the root (heap). */
-int launch_program(const char *text, int *ret_fd, char **ret_image, char **ret_path, struct err *e);
+ * for a file) and, unless NULL, its path as seen from the root (heap). An image of a registry is
+ * fetched before as `pull` says, one of commands_pull_words ("PullFailed"). */
+int launch_program(const char *text, const char *pull, int *ret_fd, char **ret_image,
+                   char **ret_path, struct err *e);
 
 /* Opens the host folder of a --dir (close-on-exec). */
 int launch_dir_open(const struct dir_grant *d, int *ret_fd, struct err *e);
@@ -43,7 +53,8 @@ int launch_network_add(const struct strv *grants, const char *ca, struct guest_s
 int launch_pem_open(const char *option, const char *path, int *ret_fd, struct err *e);
 
 /* Opens every operand for the worker, with its name as it was typed. */
-int launch_files_add(const struct strv *paths, struct guest_job *j, struct err *e);
+int launch_files_add(const struct strv *paths, const char *pull, struct guest_job *j,
+                     struct err *e);
 
 /* The cache folder: `dir` made absolute, or (NULL) the usual one; without a home folder there is
  * none, and NULL. */

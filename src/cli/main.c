@@ -73,7 +73,7 @@ static void program_path_export(void)
 /* Becomes libexec/wherry/wherry-NAME; returns only the exit status of a failure. */
 static int become_helper(const char *name, char *const *argv)
 {
-    autofree char *program = xasprintf("wherry-%s", name);
+    autofree char *program = xasprintf("wherry-%s", command_helper(name));
     autofree char *path = NULL;
     struct err e = ERR_INIT;
 

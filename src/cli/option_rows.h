@@ -35,6 +35,13 @@
                 "or *, PORT a number, a range FROM-TO or *",                                       \
         .offset = offsetof(struct struct_, allow_net)                                              \
     }
+#define OPTION_PULL_ROW(struct_)                                                                   \
+    {                                                                                              \
+        .name = "pull", .type = OPTION_STRING, .arg_name = "POLICY",                               \
+        .help = "Fetch an image of a registry when it is missing, always, or never",               \
+        .default_text = "missing", .complete = COMPLETE_WORDS, .words = commands_pull_words,       \
+        .offset = offsetof(struct struct_, pull)                                                   \
+    }
 #define OPTION_CACHE_DIR_ROW(struct_)                                                              \
     {                                                                                              \
         .name = "cache-dir", .type = OPTION_STRING, .arg_name = "DIR",                             \

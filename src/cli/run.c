@@ -31,7 +31,7 @@ static int spec_fill(const struct run_options *o, const struct strv *operands, s
     const char *file = operands->v[0];
     autofd fd = -EBADF;
 
-    TRY(launch_program(file, &fd, &s->image, NULL, e));
+    TRY(launch_program(file, o->pull, &fd, &s->image, NULL, e));
     s->id = xstrdup("run");
     s->name = xstrdup(o->name ? o->name : path_base(file));
     if (!o->invoke)

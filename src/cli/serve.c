@@ -119,8 +119,8 @@ static const char **names_choose(const struct serve_routes *r)
     return names;
 }
 
-static int apps_add(const struct serve_routes *r, const char *name, struct serve_spec *s,
-                    struct err *e)
+static int apps_add(const struct serve_routes *r, const char *name, const char *pull,
+                    struct serve_spec *s, struct err *e)
 {
     autofree const char **names = names_choose(r);
 
@@ -129,7 +129,7 @@ static int apps_add(const struct serve_routes *r, const char *name, struct serve
         autofree char *path = NULL, *image = NULL;
         autofd fd = -EBADF;
 
-        TRY(launch_program(route->file, &fd, &image, &path, e));
+        TRY(launch_program(route->file, pull, &fd, &image, &path, e));
         serve_spec_app_add(s, take_fd(&fd), image, path, name ? name : names[i], route->host,
                            route->path);
     }
@@ -260,7 +260,7 @@ static int job_fill(const struct serve_options *o, const struct wanted *w, struc
     limits_add(o, &j->serve);
     TRY(standard_fill(e));
     fds_make_room((unsigned)(w->routes.n + w->addresses.n * (size_t)j->serve.threads + 256));
-    TRY(apps_add(&w->routes, o->name, &j->serve, e));
+    TRY(apps_add(&w->routes, o->name, o->pull, &j->serve, e));
     TRY(spec_fill(o, w, &j->spec, e));
     j->serve.access_log = o->access_log ? xstrdup(o->access_log) : NULL;
     TRY(tls_add(o, &j->serve, e));

@@ -17,7 +17,8 @@
 #define GUEST_SPEC_LIMIT_BYTES (4u << 20)
 #define GUEST_DIR_LIMIT        128
 #define GUEST_ID_LIMIT         253
-#define GUEST_IMAGE_LIMIT      512
+#define GUEST_IMAGE_STORED     "docker://"
+#define GUEST_IMAGE_LIMIT      640
 
 /* Descriptors are numbers of this process once guest_spec_attach() was called; before that they are
  * what the transport defines (guest/message.h: the place in the message's list). */
@@ -32,7 +33,8 @@ struct guest_spec {
     char *name;        /* for people: the program's file name */
     int64_t module_fd; /* -1: the programs are named elsewhere (guest/serve_spec.h) */
     char *image;       /* NULL: `module_fd` is the program; else it is the folder of an OCI image
-                        * layout, and this the image in it: store/layout.h */
+                        * layout, and this the image in it: store/layout.h; or, with
+                        * GUEST_IMAGE_STORED before a name in full, of the image store */
     struct strv args;  /* argv; with `invoke` the arguments of the export */
     struct strv env;   /* NAME=VALUE */
     struct guest_dir *dirs;

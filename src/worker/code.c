@@ -7,6 +7,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "engine/engine.h"
+#include "guest/spec.h"
+#include "store/images.h"
 #include "store/layout.h"
 #include "worker/compiler.h"
 
@@ -21,11 +23,28 @@ static void visit_export(void *ctx, const char *name, const char *kind, const ch
     artifact_export_add(ctx, name, kind, type);
 }
 
+static int stored_program_open(int fd, const char *name, int *ret_opened, struct err *e)
+{
+    __attribute__((cleanup(reference_done))) struct reference r = {0};
+    __attribute__((cleanup(image_done))) struct image image = {0};
+    int found;
+
+    TRY(reference_parse(name, &r, e));
+    found = images_find_at(fd, &r, &image, e);
+    TRY(found);
+    if (!found)
+        return err_set(e, -ENOENT, "NotFound", "the image is not on this machine");
+    return images_program_open_at(fd, &image, ret_opened, e);
+}
+
 int program_file(int64_t fd, const char *image, int *ret_opened, struct err *e)
 {
     if (!image)
         return (int)fd;
-    TRY(layout_program_open((int)fd, image, ret_opened, e));
+    if (str_starts(image, GUEST_IMAGE_STORED))
+        TRY(stored_program_open((int)fd, image + strlen(GUEST_IMAGE_STORED), ret_opened, e));
+    else
+        TRY(layout_program_open((int)fd, image, ret_opened, e));
     return *ret_opened;
 }
 

@@ -55,34 +55,41 @@ static void test_program_names(void **state)
     static const struct {
         const char *text, *path, *image;
     } cases[] = {
-        {"a.wasm",                "a.wasm",         NULL        },
-        {"/a:b@sha256:00",        "/a:b@sha256:00", NULL        },
-        {"./oci:x",               "./oci:x",        NULL        },
-        {"oci:dir",               "dir",            ""          },
-        {"oci:/a/dir:tag",        "/a/dir",         "tag"       },
-        {"oci:dir:a/b:c",         "dir",            "a/b:c"     },
-        {"oci:dir@sha256:00",     "dir",            "@sha256:00"},
-        {"oci:dir:tag@sha256:00", "dir",            "@sha256:00"},
-        {"oci:",                  "",               ""          },
+        {"a.wasm",                "a.wasm",         NULL                                     },
+        {"/a:b@sha256:00",        "/a:b@sha256:00", NULL                                     },
+        {"./oci:x",               "./oci:x",        NULL                                     },
+        {"oci:dir",               "dir",            ""                                       },
+        {"oci:/a/dir:tag",        "/a/dir",         "tag"                                    },
+        {"oci:dir:a/b:c",         "dir",            "a/b:c"                                  },
+        {"oci:dir@sha256:00",     "dir",            "@sha256:00"                             },
+        {"oci:dir:tag@sha256:00", "dir",            "@sha256:00"                             },
+        {"oci:",                  "",               ""                                       },
+        {"hello",                 "hello",          NULL                                     },
+        {"build/hello",           "build/hello",    NULL                                     },
+        {"hello:1",               "/s/images",      "docker://docker.io/library/hello:1"     },
+        {"quay.io/a/b",           "/s/images",      "docker://quay.io/a/b:latest"            },
+        {"docker://hello",        "/s/images",      "docker://docker.io/library/hello:latest"},
     };
 
     (void)state;
+    setenv("WHERRY_STATE_DIR", "/s", 1);
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct program_name p;
+        struct err e = ERR_INIT;
 
-        program_name_parse(cases[i].text, &p);
+        assert_ok(program_name_parse(cases[i].text, &p, &e));
         assert_string_equal(p.path, cases[i].path);
         if (cases[i].image)
             assert_string_equal(p.image, cases[i].image);
         else
             assert_null(p.image);
-        free(p.path);
+        program_name_done(&p);
     }
 }
 
 static void test_image_folders(void **state)
 {
-    struct program_name p = {.path = (char *)"/", .image = ""};
+    struct program_name p = {.path = (char *)"/", .image = (char *)""};
     struct err e = ERR_INIT;
     autofd fd = -EBADF;
 

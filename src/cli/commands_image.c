@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/commands.h"
+#include "cli/option_rows.h"
+
+#define ROW(struct_, member_) .offset = offsetof(struct struct_, member_)
+
+#define AUTHFILE_ROW(struct_)                                                                      \
+    {                                                                                              \
+        .name = "authfile", .type = OPTION_STRING, .arg_name = "PATH",                             \
+        .help = "Use the credentials in this file (default: those of podman and docker)",          \
+        .complete = COMPLETE_FILE, .offset = offsetof(struct struct_, authfile)                    \
+    }
+#define PLAIN_HTTP_ROW(struct_)                                                                    \
+    {                                                                                              \
+        .name = "plain-http", .type = OPTION_FLAG,                                                 \
+        .help = "Speak HTTP without encryption; a registry on this machine is spoken to so by "    \
+                "itself when it knows no TLS",                                                     \
+        .offset = offsetof(struct struct_, is_plain_http)                                          \
+    }
+#define INSECURE_ROW(struct_)                                                                      \
+    {                                                                                              \
+        .name = "insecure", .type = OPTION_FLAG, .help = "Accept any certificate of the registry", \
+        .offset = offsetof(struct struct_, is_insecure)                                            \
+    }
+
+static const struct option_positional reference_positionals[] = {
+    {.name = "IMAGE",
+     .help = "[HOST[:PORT]/]NAME[:TAG][@sha256:HEX]; without a host it is one of docker.io"},
+    {0              },
+};
+
+static const struct option_exit_status image_statuses[] = {
+    {"0",                                                          "Success"},
+    {"1",                                                            "The registry or the store refuses it, or does not have it"},
+    {"125","wherry itself failed, or the command line is wrong"},
+    {0                                                       },
+};
+
+static const char *const image_see_also[] = {
+    "wherry-images", "wherry-login", "wherry-pull", "wherry-push",
+    "wherry-rmi",    "wherry-run",   NULL};
+
+/* --- pull --- */
+
+static const struct option_spec pull_table[] = {
+    AUTHFILE_ROW(image_pull_options),
+    PLAIN_HTTP_ROW(image_pull_options),
+    INSECURE_ROW(image_pull_options),
+    {.name = "stall-timeout",
+                          .type = OPTION_DURATION_MS,
+                          .arg_name = "TIME",
+                          .help = "Try again, and at last give up, when nothing has moved for that long",
+                          .default_text = "30s",
+                          .min = 100,
+                          .max = 3600000,
+                          ROW(image_pull_options, stall_ms)},
+    OPTION_QUIET_ROW(image_pull_options),
+    OPTION_VERBOSE_ROW(image_pull_options),
+    OPTION_HELP_ROW(struct image_pull_options, is_help),
+    {0     },
+};
+
+static const char *const pull_description[] = {
+    "Fetches an image from a registry into the store of this machine, of an image for several "
+    "platforms the one for WebAssembly. What is there already is not fetched again; what was cut "
+    "off goes on where it was. The name in full, with the digest, is written to standard output.",
+    "The certificates of a registry are looked for where podman and docker do: in "
+    "/etc/containers/certs.d, /etc/docker/certs.d and ~/.config/containers/certs.d.",
+    NULL,
+};
+
+static const struct option_example pull_examples[] = {
+    {"wherry pull ghcr.io/example/hello:1.0",  "Fetch an image"},
+    {"wherry run ghcr.io/example/hello:1.0",                                        "Fetch it if it is missing, and run it"},
+    {0},
+};
+
+const struct command_spec command_pull = {
+    .name = "pull",
+    .summary = "fetch an image from a registry",
+    .usage = "[options] IMAGE",
+    .description = pull_description,
+    .options = pull_table,
+    .positionals = reference_positionals,
+    .exit_statuses = image_statuses,
+    .examples = pull_examples,
+    .see_also = image_see_also,
+    .positionals_min = 1,
+    .positionals_max = 1,
+};
+
+/* --- push --- */
+
+static const struct option_spec push_table[] = {
+    {.name = "annotation",
+     .type = OPTION_STRINGS,
+     .arg_name = "NAME=VALUE",
+     .help = "Add this annotation to the manifest",
+     ROW(image_push_options, annotations)},
+    AUTHFILE_ROW(image_push_options),
+    PLAIN_HTTP_ROW(image_push_options),
+    INSECURE_ROW(image_push_options),
+    OPTION_VERBOSE_ROW(image_push_options),
+    OPTION_HELP_ROW(struct image_push_options, is_help),
+    {0},
+};
+
+static const struct option_positional push_positionals[] = {
+    {.name = "FILE",             .help = "A WebAssembly module or component", .complete = COMPLETE_FILE},
+    {.name = "IMAGE", .help = "[HOST[:PORT]/]NAME[:TAG]"},
+    {0           },
+};
+
+static const char *const push_description[] = {
+    "Sends a program to a registry as a wasm artifact (config application/vnd.wasm.config.v0+json, "
+    "one layer application/wasm), with the imports and exports of a component's world. The name in "
+    "full, with the digest, is written to standard output.",
+    NULL,
+};
+
+static const struct option_example push_examples[] = {
+    {"wherry push hello.wasm ghcr.io/me/hello:1.0", "Send a program"},
+    {0                                            },
+};
+
+const struct command_spec command_push = {
+    .name = "push",
+    .summary = "send a program to a registry",
+    .usage = "[options] FILE IMAGE",
+    .description = push_description,
+    .options = push_table,
+    .positionals = push_positionals,
+    .exit_statuses = image_statuses,
+    .examples = push_examples,
+    .see_also = image_see_also,
+    .positionals_min = 2,
+    .positionals_max = 2,
+};
+
+/* --- images --- */
+
+static const char *const output_words[] = {"text", "json", NULL};
+
+static const struct option_spec images_table[] = {
+    {.name = "output",
+     .short_name = 'o',
+     .type = OPTION_STRING,
+     .arg_name = "FORMAT",
+     .help = "Write this format",
+     .default_text = "text",
+     .complete = COMPLETE_WORDS,
+     .words = output_words,
+     ROW(images_options, output)},
+    OPTION_HELP_ROW(struct images_options, is_help),
+    {0},
+};
+
+static const char *const images_description[] = {
+    "Lists the images in the store of this machine by name, with the digest of the manifest, the "
+    "size of the WebAssembly program and when it was fetched.",
+    NULL,
+};
+
+const struct command_spec command_images = {
+    .name = "images",
+    .summary = "list the images of this machine",
+    .usage = "[options]",
+    .description = images_description,
+    .options = images_table,
+    .exit_statuses = image_statuses,
+    .see_also = image_see_also,
+};
+
+/* --- tag, rmi --- */
+
+static const struct option_spec names_table[] = {
+    OPTION_HELP_ROW(struct plain_options, is_help),
+    {0},
+};
+
+static const struct option_positional tag_positionals[] = {
+    {.name = "IMAGE",                        .help = "An image of this machine"},
+    {.name = "NAME",                                      .help = "What it is to be called too"},
+    {0},
+};
+
+static const char *const tag_description[] = {
+    "Gives an image of this machine another name as well.",
+    NULL,
+};
+
+const struct command_spec command_tag = {
+    .name = "tag",
+    .summary = "give an image another name",
+    .usage = "IMAGE NAME",
+    .description = tag_description,
+    .options = names_table,
+    .positionals = tag_positionals,
+    .exit_statuses = image_statuses,
+    .see_also = image_see_also,
+    .positionals_min = 2,
+    .positionals_max = 2,
+};
+
+static const struct option_positional rmi_positionals[] = {
+    {.name = "IMAGE...", .help = "Names as 'wherry images' lists them, or shorter"},
+    {0                 },
+};
+
+static const char *const rmi_description[] = {
+    "Removes names from the store of this machine. What guests use meanwhile stays until they end.",
+    NULL,
+};
+
+const struct command_spec command_rmi = {
+    .name = "rmi",
+    .summary = "remove images from this machine",
+    .usage = "IMAGE...",
+    .description = rmi_description,
+    .options = names_table,
+    .positionals = rmi_positionals,
+    .exit_statuses = image_statuses,
+    .see_also = image_see_also,
+    .positionals_min = 1,
+    .positionals_max = -1,
+};
+
+/* --- login, logout --- */
+
+static const struct option_positional registry_positionals[] = {
+    {.name = "REGISTRY", .help = "HOST[:PORT], docker.io for Docker's"},
+    {0                 },
+};
+
+static const struct option_spec login_table[] = {
+    {.name = "username",
+     .short_name = 'u',
+     .type = OPTION_STRING,
+     .arg_name = "NAME",
+     .help = "The name of the account; without it, it is asked for",
+     ROW(login_options, username)},
+    {.name = "password-stdin",
+     .type = OPTION_FLAG,
+     .help = "Read the password from standard input, to its end",
+     ROW(login_options, is_password_stdin)},
+    AUTHFILE_ROW(login_options),
+    PLAIN_HTTP_ROW(login_options),
+    INSECURE_ROW(login_options),
+    OPTION_HELP_ROW(struct login_options, is_help),
+    {0},
+};
+
+static const char *const login_description[] = {
+    "Keeps the credentials for a registry where podman and skopeo keep them too, or with the "
+    "credential helper that is set there, after the registry has accepted them.",
+    NULL,
+};
+
+static const struct option_example login_examples[] = {
+    {"wherry login -u me --password-stdin ghcr.io < token", "Log in without a terminal"},
+    {0                                                    },
+};
+
+const struct command_spec command_login = {
+    .name = "login",
+    .summary = "log in to a registry",
+    .usage = "[options] REGISTRY",
+    .description = login_description,
+    .options = login_table,
+    .positionals = registry_positionals,
+    .exit_statuses = image_statuses,
+    .examples = login_examples,
+    .see_also = image_see_also,
+    .positionals_min = 1,
+    .positionals_max = 1,
+};
+
+static const struct option_spec logout_table[] = {
+    AUTHFILE_ROW(logout_options),
+    OPTION_HELP_ROW(struct logout_options, is_help),
+    {0},
+};
+
+static const char *const logout_description[] = {
+    "Forgets the credentials for a registry.",
+    NULL,
+};
+
+const struct command_spec command_logout = {
+    .name = "logout",
+    .summary = "forget the credentials for a registry",
+    .usage = "[options] REGISTRY",
+    .description = logout_description,
+    .options = logout_table,
+    .positionals = registry_positionals,
+    .exit_statuses = image_statuses,
+    .see_also = image_see_also,
+    .positionals_min = 1,
+    .positionals_max = 1,
+};

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/image.h"
+
+#include <stdio.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/paths.h"
+#include "cli/cli.h"
+
+int image_exit_for(const struct err *e)
+{
+    static const char *const reasons[] = {
+        "NotFound",       "Unauthorized", "TooManyRequests", "RegistryFailed", "BadImage",
+        "DigestMismatch", "Unreachable",  "TlsFailed",       "Stalled",        "CutOff",
+        "BadResponse",    "TooLarge",     "NotRunnable",     "BadChallenge",   "BadJson",
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(reasons); i++)
+        if (str_eq(e->reason, reasons[i]))
+            return 1;
+    return GUEST_EXIT_WHERRY;
+}
+
+static int store_open(struct images **ret, struct err *e)
+{
+    autofree char *dir = NULL;
+
+    TRY(paths_images_dir(&dir, e));
+    return images_open(dir, ret, e);
+}
+
+/* ---- pull ---- */
+
+static int pull(const struct image_pull_options *o, const char *text, struct err *e)
+{
+    __attribute__((cleanup(reference_done))) struct reference r = {0};
+    __attribute__((cleanup(image_done))) struct image image = {0};
+    AUTO(images) images = NULL;
+    AUTO(image_progress) progress = NULL;
+    struct pull_options p = {
+        .registry = {.authfile = o->authfile,
+                     .is_plain_http = o->is_plain_http,
+                     .is_insecure = o->is_insecure,
+                     .stall_ms = (unsigned)o->stall_ms.value},
+        .progress = image_progress_tell,
+    };
+    char digest[DIGEST_TEXT_SIZE];
+    autobuf out = BUF_INIT;
+
+    TRY(reference_parse(text, &r, e));
+    TRY(store_open(&images, e));
+    progress = image_progress_new(o->is_quiet);
+    p.ctx = progress;
+    TRY(image_pull(images, &r, &p, &image, e));
+    digest_format(&image.manifest, digest);
+    buf_addf(&out, "%s%s%s\n", image.name, r.has_digest ? "" : "@", r.has_digest ? "" : digest);
+    return cli_print(&out) ? -EIO : 0;
+}
+
+static int image_pull_command(int argc, char *const *argv)
+{
+    struct image_pull_options o = {0};
+    autostrv operands = STRV_INIT;
+    struct err e = ERR_INIT;
+    int status = cli_parse(&command_pull, argc, argv, &o, &operands);
+
+    if (status >= 0)
+        return status;
+    log_level_set((enum log_level)(LOG_LEVEL_WARN + o.verbosity));
+    status = 0;
+    if (pull(&o, operands.v[0], &e) < 0)
+        status = e.code ? cli_fail("pull", &e, image_exit_for(&e)) : GUEST_EXIT_WHERRY;
+    options_done(&command_pull, &o);
+    return status;
+}
+
+/* ---- images ---- */
+
+struct list {
+    struct buf out;
+    struct json_writer *json; /* NULL: text */
+    size_t n;
+};
+
+static void time_format(int64_t ns, char *ret, size_t size)
+{
+    time_t s = (time_t)(ns / 1000000000);
+    struct tm tm;
+
+    gmtime_r(&s, &tm);
+    strftime(ret, size, "%Y-%m-%dT%H:%M:%SZ", &tm);
+}
+
+static int list_image(void *ctx, const struct image *i, struct err *e)
+{
+    struct list *l = ctx;
+    char digest[DIGEST_TEXT_SIZE], size[SIZE_TEXT_SIZE] = "-", fetched[32];
+
+    (void)e;
+    digest_format(&i->manifest, digest);
+    time_format(i->fetched_at_ns, fetched, sizeof(fetched));
+    if (i->program)
+        size_bytes_format((uint64_t)i->program_size, size);
+    l->n++;
+    if (!l->json) {
+        buf_addf(&l->out, "%-56s  %.19s  %10s  %s\n", i->name, digest, size, fetched);
+        return 0;
+    }
+    json_begin_object(l->json);
+    json_key_str(l->json, "name", i->name);
+    json_key_str(l->json, "digest", digest);
+    json_key_str(l->json, "mediaType", i->manifest_type);
+    json_key_str(l->json, "program", i->program);
+    json_key_int(l->json, "programBytes", i->program_size);
+    json_key_str(l->json, "fetchedAt", fetched);
+    json_end_object(l->json);
+    return 0;
+}
+
+static int list(const struct images_options *o, struct err *e)
+{
+    AUTO(images) images = NULL;
+    struct json_writer w;
+    struct list l = {.out = BUF_INIT};
+    int r;
+
+    TRY(store_open(&images, e));
+    if (str_eq(o->output, "json")) {
+        json_writer_init(&w, &l.out, true);
+        json_begin_array(&w);
+        l.json = &w;
+    } else {
+        buf_addf(&l.out, "%-56s  %-19s  %10s  %s\n", "NAME", "DIGEST", "PROGRAM", "FETCHED");
+    }
+    r = images_list(images, list_image, &l, e);
+    if (r >= 0 && l.json) {
+        json_end_array(&w);
+        r = json_writer_finish(&w, e);
+    }
+    if (r >= 0 && cli_print(&l.out))
+        r = -EIO;
+    buf_done(&l.out);
+    return r;
+}
+
+static int image_images_command(int argc, char *const *argv)
+{
+    struct images_options o = {0};
+    autostrv operands = STRV_INIT;
+    struct err e = ERR_INIT;
+    int status = cli_parse(&command_images, argc, argv, &o, &operands);
+
+    if (status >= 0)
+        return status;
+    status = 0;
+    if (list(&o, &e) < 0)
+        status = e.code ? cli_fail("images", &e, image_exit_for(&e)) : GUEST_EXIT_WHERRY;
+    options_done(&command_images, &o);
+    return status;
+}
+
+/* ---- tag ---- */
+
+static int tag(const char *from, const char *to, struct err *e)
+{
+    __attribute__((cleanup(reference_done))) struct reference source = {0}, target = {0};
+    __attribute__((cleanup(image_done))) struct image image = {0};
+    AUTO(images) images = NULL;
+    int found;
+
+    TRY(reference_parse(from, &source, e));
+    TRY(reference_parse(to, &target, e));
+    TRY(store_open(&images, e));
+    found = images_find(images, &source, &image, e);
+    TRY(found);
+    if (!found)
+        return err_set(e, -ENOENT, "NotFound", "there is no image '%s'; see 'wherry images'", from);
+    if (target.has_digest && memcmp(&target.digest, &image.manifest, sizeof(image.manifest)) != 0)
+        return err_set(e, -EINVAL, "BadReference", "'%s' has another digest", from);
+    return images_name(images, &target, &image, e);
+}
+
+static int image_tag_command(int argc, char *const *argv)
+{
+    struct plain_options o = {0};
+    autostrv operands = STRV_INIT;
+    struct err e = ERR_INIT;
+    int status = cli_parse(&command_tag, argc, argv, &o, &operands);
+
+    if (status >= 0)
+        return status;
+    return tag(operands.v[0], operands.v[1], &e) < 0 ? cli_fail("tag", &e, image_exit_for(&e)) : 0;
+}
+
+/* ---- rmi ---- */
+
+static int remove_one(struct images *images, const char *text, struct err *e)
+{
+    __attribute__((cleanup(reference_done))) struct reference r = {0};
+    autofree char *name = NULL;
+    int found;
+
+    TRY(reference_parse(text, &r, e));
+    found = images_unname(images, &r, e);
+    TRY(found);
+    name = reference_format(&r);
+    if (!found)
+        return err_set(e, -ENOENT, "NotFound", "there is no image '%s'; see 'wherry images'", name);
+    printf("%s\n", name);
+    return 0;
+}
+
+static int image_rmi_command(int argc, char *const *argv)
+{
+    struct plain_options o = {0};
+    autostrv operands = STRV_INIT;
+    AUTO(images) images = NULL;
+    struct err e = ERR_INIT;
+    int status = cli_parse(&command_rmi, argc, argv, &o, &operands);
+
+    if (status >= 0)
+        return status;
+    if (store_open(&images, &e) < 0)
+        return cli_fail("rmi", &e, image_exit_for(&e));
+    status = 0;
+    for (size_t i = 0; i < operands.n; i++) {
+        e = ERR_INIT;
+        if (remove_one(images, operands.v[i], &e) < 0)
+            status = cli_fail("rmi", &e, image_exit_for(&e));
+    }
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        int (*run)(int argc, char *const *argv);
+    } commands[] = {
+        {"pull",   image_pull_command  },
+        {"push",   image_push_command  },
+        {"images", image_images_command},
+        {"tag",    image_tag_command   },
+        {"rmi",    image_rmi_command   },
+        {"login",  image_login         },
+        {"logout", image_logout        },
+    };
+
+    for (size_t i = 0; argc && i < ARRAY_SIZE(commands); i++)
+        if (str_eq(path_base(argv[0]), commands[i].name))
+            return commands[i].run(argc, argv);
+    log_error("wherry-image is not a command; see 'wherry help'");
+    return GUEST_EXIT_WHERRY;
+}
