@@ -25,6 +25,11 @@ class Layout:
     def blob_path(self, digest):
         return os.path.join(self.dir, "blobs/sha256", digest.partition(":")[2])
 
+    def read(self, digest):
+        """The document with this digest."""
+        with open(self.blob_path(digest), "rb") as f:
+            return json.load(f)
+
     def blob(self, media_type, data, **more):
         """Its descriptor."""
         if not isinstance(data, bytes):
