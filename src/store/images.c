@@ -151,7 +151,8 @@ int images_find(struct images *s, const struct reference *r, struct image *ret, 
     return images_find_at(s->dirfd, r, ret, e);
 }
 
-int images_program_open_at(int dirfd, const struct image *i, int *ret_fd, struct err *e)
+int images_program_open_at(int dirfd, const struct image *i, int *ret_fd, struct digest *ret_digest,
+                           struct err *e)
 {
     char path[STORE_BLOB_PATH_SIZE];
     struct digest d;
@@ -169,6 +170,7 @@ int images_program_open_at(int dirfd, const struct image *i, int *ret_fd, struct
         return err_set(e, -EINVAL, "BadImage",
                        "'%s' of the image store is damaged; pull the image again", path);
     *ret_fd = take_fd(&fd);
+    *ret_digest = d;
     return 0;
 }
 

@@ -48,8 +48,9 @@ int images_find(struct images *s, const struct reference *r, struct image *ret, 
 /* The same in a folder that is open, for who has no more than that (guest/spec.h). */
 int images_find_at(int dirfd, const struct reference *r, struct image *ret, struct err *e);
 
-/* Opens the program of the image for reading; its digest was verified when it was stored. */
-int images_program_open_at(int dirfd, const struct image *i, int *ret_fd, struct err *e);
+/* Opens the program of the image for reading; *ret_digest was verified when it was stored. */
+int images_program_open_at(int dirfd, const struct image *i, int *ret_fd, struct digest *ret_digest,
+                           struct err *e);
 
 /* Gives the name to the image, durably. `i->name` is not used. */
 int images_name(struct images *s, const struct reference *r, const struct image *i, struct err *e);

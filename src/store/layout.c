@@ -43,7 +43,8 @@ static int version_check(int dirfd, struct err *e)
 }
 
 /* Opens what the descriptor tells of, and makes sure that it is that. */
-static int blob_open(int dirfd, const struct image_descriptor *d, int *ret_fd, struct err *e)
+static int blob_open(int dirfd, const struct image_descriptor *d, int *ret_fd,
+                     struct digest *ret_digest, struct err *e)
 {
     char hex[DIGEST_HEX_SIZE], name[sizeof("blobs/sha256/") + DIGEST_HEX_SIZE];
     struct digest wanted, found;
@@ -65,6 +66,7 @@ static int blob_open(int dirfd, const struct image_descriptor *d, int *ret_fd, s
         return err_set(e, -EINVAL, "BadImage", "'%s' is damaged: its content has another digest",
                        name);
     *ret_fd = take_fd(&fd);
+    *ret_digest = found;
     return 0;
 }
 
@@ -72,12 +74,13 @@ static int document_read(int dirfd, const struct image_descriptor *d, struct ima
                          struct err *e)
 {
     autobuf text = BUF_INIT;
+    struct digest digest;
     autofd fd = -EBADF;
 
     if (d->size > IMAGE_DOCUMENT_LIMIT)
         return err_set(e, -EINVAL, "BadImage", "%s has %lld bytes, more than a manifest may have",
                        d->digest, (long long)d->size);
-    TRY(blob_open(dirfd, d, &fd, e));
+    TRY(blob_open(dirfd, d, &fd, &digest, e));
     TRY(fd_read_all(fd, IMAGE_DOCUMENT_LIMIT, &text, e));
     return image_document_decode(&text, d->digest, ret, e);
 }
@@ -128,7 +131,8 @@ static const struct image_descriptor *image_find(const struct image_document *in
     return NULL;
 }
 
-int layout_program_open(int dirfd, const char *image, int *ret_fd, struct err *e)
+int layout_program_open(int dirfd, const char *image, int *ret_fd, struct digest *ret_digest,
+                        struct err *e)
 {
     const struct image_descriptor *d;
     autobuf text = BUF_INIT;
@@ -153,5 +157,5 @@ int layout_program_open(int dirfd, const char *image, int *ret_fd, struct err *e
     }
     if (d)
         d = image_program_find(&found, e);
-    return d ? blob_open(dirfd, d, ret_fd, e) : e->code;
+    return d ? blob_open(dirfd, d, ret_fd, ret_digest, e) : e->code;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include "base/digest.h"
 #include "base/err.h"
 
 /*
@@ -10,8 +11,9 @@
  */
 
 /*
- * Opens the WebAssembly program of an image, for reading: its one layer of type application/wasm
- * (the CNCF wasm artifact, tag-runtime's wasm OCI artifact layout) or of one of the older types.
+ * Opens the WebAssembly program of an image, for reading, and tells its digest: its one layer of
+ * type application/wasm (the CNCF wasm artifact, tag-runtime's wasm OCI artifact layout) or of one
+ * of the older types.
  *
  * `dirfd` is the folder, which stays open. `image` names the image by "@sha256:<hex>" or by a tag
  * (annotation org.opencontainers.image.ref.name); with "" the folder has to have one image only.
@@ -20,4 +22,5 @@
  * "NotFound" (-ENOENT): no such image. "BadImage" (-EINVAL): the folder is no layout, or something
  * in it is missing, damaged or too large. "NotRunnable" (-ENOEXEC): there is no one program in it.
  */
-int layout_program_open(int dirfd, const char *image, int *ret_fd, struct err *e);
+int layout_program_open(int dirfd, const char *image, int *ret_fd, struct digest *ret_digest,
+                        struct err *e);

@@ -23,51 +23,62 @@ static void visit_export(void *ctx, const char *name, const char *kind, const ch
     artifact_export_add(ctx, name, kind, type);
 }
 
-static int stored_program_open(int fd, const char *name, int *ret_opened, struct err *e)
+static int stored_program_open(int dirfd, const char *name, struct program *ret, struct err *e)
 {
     __attribute__((cleanup(reference_done))) struct reference r = {0};
     __attribute__((cleanup(image_done))) struct image image = {0};
     int found;
 
     TRY(reference_parse(name, &r, e));
-    found = images_find_at(fd, &r, &image, e);
+    found = images_find_at(dirfd, &r, &image, e);
     TRY(found);
     if (!found)
         return err_set(e, -ENOENT, "NotFound", "the image is not on this machine");
-    return images_program_open_at(fd, &image, ret_opened, e);
+    return images_program_open_at(dirfd, &image, &ret->fd, &ret->digest, e);
 }
 
-int program_file(int64_t fd, const char *image, int *ret_opened, struct err *e)
+static int file_open(int fd, const char *image, struct program *p, struct err *e)
 {
+    p->fd = fd;
     if (!image)
-        return (int)fd;
+        return 0;
     if (str_starts(image, GUEST_IMAGE_STORED))
-        TRY(stored_program_open((int)fd, image + strlen(GUEST_IMAGE_STORED), ret_opened, e));
+        TRY(stored_program_open(fd, image + strlen(GUEST_IMAGE_STORED), p, e));
     else
-        TRY(layout_program_open((int)fd, image, ret_opened, e));
-    return *ret_opened;
+        TRY(layout_program_open(fd, image, &p->fd, &p->digest, e));
+    p->is_fd_own = p->has_digest = true;
+    return 0;
 }
 
-int program_open(int fd, bool validate, struct program *ret, struct err *e)
+static int file_map(struct program *p, struct err *e)
+{
+    struct stat st;
+    void *data;
+
+    if (fstat(p->fd, &st) < 0)
+        return err_errno(e, -errno, "ReadFailed", "cannot examine the program");
+    if (!st.st_size)
+        return 0;
+    data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, p->fd, 0);
+    if (data == MAP_FAILED)
+        return err_errno(e, -errno, "ReadFailed", "cannot map the program");
+    p->data = data;
+    p->len = (size_t)st.st_size;
+    return 0;
+}
+
+int program_open(int64_t fd, const char *image, bool validate, struct program *ret, struct err *e)
 {
     struct program p = {0};
     struct engine_visitor v = {.ctx = &p.artifact, .import = visit_import, .export = visit_export};
     enum engine_artifact artifact;
     autobuf why = BUF_INIT;
-    struct stat st;
-    int r;
+    int r = file_open((int)fd, image, &p, e);
 
-    if (fstat(fd, &st) < 0)
-        return err_errno(e, -errno, "ReadFailed", "cannot examine the program");
-    p.len = (size_t)st.st_size;
-    if (p.len) {
-        void *data = mmap(NULL, p.len, PROT_READ, MAP_PRIVATE, fd, 0);
-
-        if (data == MAP_FAILED)
-            return err_errno(e, -errno, "ReadFailed", "cannot map the program");
-        p.data = data;
-    }
-    r = engine_inspect(p.data, p.len, validate, &v, &artifact, e);
+    if (r >= 0)
+        r = file_map(&p, e);
+    if (r >= 0)
+        r = engine_inspect(p.data, p.len, validate, &v, &artifact, e);
     if (r < 0) {
         program_done(&p);
         return r;
@@ -79,10 +90,20 @@ int program_open(int fd, bool validate, struct program *ret, struct err *e)
     return 0;
 }
 
+void program_digest(const struct program *p, struct digest *ret)
+{
+    if (p->has_digest)
+        *ret = p->digest;
+    else
+        digest_bytes(p->data, p->len, ret);
+}
+
 void program_done(struct program *p)
 {
     if (p->data)
         munmap((void *)(uintptr_t)p->data, p->len);
+    if (p->is_fd_own)
+        close(p->fd);
     artifact_done(&p->artifact);
     free(p->why);
     *p = (struct program){0};
@@ -155,8 +176,8 @@ static int look_up(struct cache *cache, const char *key, int *ret_code, int *ret
     return r;
 }
 
-static int compile(const struct program *p, int program_fd, const char *name,
-                   const struct code_options *o, int *ret_fd, struct err *e)
+static int compile(const struct program *p, const char *name, const struct code_options *o,
+                   int *ret_fd, struct err *e)
 {
     uint64_t start = clock_monotonic_ns();
     struct compiler_options c = {.name = name,
@@ -166,7 +187,7 @@ static int compile(const struct program *p, int program_fd, const char *name,
                                  .has_progress = o->has_progress,
                                  .stop_fd = o->stop_fd};
 
-    TRY(compiler_run(program_fd, &c, ret_fd, e));
+    TRY(compiler_run(p->fd, &c, ret_fd, e));
     log_info("compiled %s in %.1f s", name, (double)(clock_monotonic_ns() - start) / 1e9);
     return 0;
 }
@@ -177,7 +198,7 @@ static void key_make(const struct program *p, const struct code_options *o,
     char settings[512];
     struct digest digest;
 
-    digest_bytes(p->data, p->len, &digest);
+    program_digest(p, &digest);
     engine_settings(o->is_interruptible, program_is_concurrent(p), settings, sizeof(settings));
     cache_key(&digest, settings, ret);
 }
@@ -192,8 +213,8 @@ static void code_forget(const struct program *p, const struct code_options *o)
     cache_remove(o->cache, key);
 }
 
-int code_obtain(const struct program *p, int program_fd, const char *name,
-                const struct code_options *o, int *ret_fd, bool *ret_was_cached, struct err *e)
+int code_obtain(const struct program *p, const char *name, const struct code_options *o,
+                int *ret_fd, bool *ret_was_cached, struct err *e)
 {
     char key[CACHE_KEY_SIZE] = "";
     struct err cache_error = ERR_INIT;
@@ -209,7 +230,7 @@ int code_obtain(const struct program *p, int program_fd, const char *name,
         *ret_fd = fd;
         return 0;
     }
-    r = compile(p, program_fd, name, o, &fd, e);
+    r = compile(p, name, o, &fd, e);
     if (r < 0) {
         if (handle >= 0)
             cache_abandon(o->cache, key, handle);
@@ -221,21 +242,20 @@ int code_obtain(const struct program *p, int program_fd, const char *name,
     return 0;
 }
 
-int code_open(const struct program *p, int program_fd, const char *name,
-              const struct code_options *o, struct engine *engine, int *ret_fd,
-              struct engine_code **ret, struct err *e)
+int code_open(const struct program *p, const char *name, const struct code_options *o,
+              struct engine *engine, int *ret_fd, struct engine_code **ret, struct err *e)
 {
     autofd fd = -EBADF, again = -EBADF;
     bool was_cached;
     int r;
 
-    TRY(code_obtain(p, program_fd, name, o, &fd, &was_cached, e));
+    TRY(code_obtain(p, name, o, &fd, &was_cached, e));
     r = engine_code_open(engine, fd, ret, e);
     if (r == -ESTALE && was_cached) {
         log_warn("the compiled code of %s in the cache is damaged and is made anew", name);
         code_forget(p, o);
         *e = ERR_INIT;
-        TRY(code_obtain(p, program_fd, name, o, &again, NULL, e));
+        TRY(code_obtain(p, name, o, &again, NULL, e));
         r = engine_code_open(engine, again, ret, e);
         close(fd);
         fd = take_fd(&again);

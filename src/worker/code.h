@@ -12,6 +12,10 @@
 
 /* A program file in memory. */
 struct program {
+    int fd;          /* the file */
+    bool is_fd_own;  /* of an image; otherwise the caller's */
+    bool has_digest; /* of an image, where it was verified */
+    struct digest digest;
     const void *data;
     size_t len;
     struct artifact artifact;
@@ -20,18 +24,16 @@ struct program {
 };
 
 /*
- * The file of a program: `fd` itself, or of the image in the OCI image layout behind `fd`
- * (guest/spec.h), which is then opened: *ret_opened is what the caller has to close. The
- * descriptor, or what layout_program_open() fails with.
+ * Maps the file and recognises it: `fd` itself, which has to stay open as long as the program, or
+ * the program of the image in the folder behind `fd` (guest/spec.h). With `validate` all of it is
+ * validated. On failure nothing is held. Errors: -ENOEXEC "NotWasm", "InvalidWasm",
+ * "UnknownWasmVersion"; of images what layout_program_open() and images_find_at() fail with.
  */
-int program_file(int64_t fd, const char *image, int *ret_opened, struct err *e);
-
-/*
- * Maps the file and recognises it. With `validate` all of it is validated. On failure nothing is
- * held. Errors: -ENOEXEC "NotWasm", "InvalidWasm", "UnknownWasmVersion".
- */
-int program_open(int fd, bool validate, struct program *ret, struct err *e);
+int program_open(int64_t fd, const char *image, bool validate, struct program *ret, struct err *e);
 void program_done(struct program *p);
+
+/* That of its bytes, computed unless it is known. */
+void program_digest(const struct program *p, struct digest *ret);
 
 /* Which engine it needs (engine_options.is_concurrent). */
 static inline bool program_is_concurrent(const struct program *p)
@@ -55,8 +57,8 @@ struct code_options {
  * NULL. A cache that cannot be used is warned about and not used. Errors: "InvalidWasm",
  * "CompileFailed" (the compiler ran into its limits or died), -ECANCELED "Stopped".
  */
-int code_obtain(const struct program *p, int program_fd, const char *name,
-                const struct code_options *o, int *ret_fd, bool *ret_was_cached, struct err *e);
+int code_obtain(const struct program *p, const char *name, const struct code_options *o,
+                int *ret_fd, bool *ret_was_cached, struct err *e);
 
 /* Says that the cache cannot be used, which costs time and nothing else. */
 void code_warn_cache(const struct err *e);
@@ -65,6 +67,5 @@ void code_warn_cache(const struct err *e);
  * damaged; it is thrown away and made anew. *ret_fd, which may be NULL, gets the code's file. */
 struct engine;
 struct engine_code;
-int code_open(const struct program *p, int program_fd, const char *name,
-              const struct code_options *o, struct engine *engine, int *ret_fd,
-              struct engine_code **ret, struct err *e);
+int code_open(const struct program *p, const char *name, const struct code_options *o,
+              struct engine *engine, int *ret_fd, struct engine_code **ret, struct err *e);

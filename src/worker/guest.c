@@ -328,16 +328,14 @@ static int run(struct guest *g, struct engine_outcome *outcome, struct err *e)
     struct program program = {0};
     struct engine *engine;
     struct engine_code *code = NULL;
-    autofd opened = -EBADF;
-    int file = program_file(g->spec.module_fd, g->spec.image, &opened, e), r;
+    int r;
 
-    TRY(file);
-    TRY(program_open(file, false, &program, e));
+    TRY(program_open(g->spec.module_fd, g->spec.image, false, &program, e));
     r = program_check_runnable(&program, g->spec.invoke, e);
     if (r >= 0)
         r = engine_get(g->host->is_interruptible, program_is_concurrent(&program), &engine, e);
     if (r >= 0)
-        r = code_open(&program, file, shown_name(g), &o, engine, NULL, &code, e);
+        r = code_open(&program, shown_name(g), &o, engine, NULL, &code, e);
     program_done(&program);
     if (r >= 0)
         r = run_code(g, engine, code, outcome, e);

@@ -96,17 +96,15 @@ int job_inspect(const struct guest_job *j)
     for (size_t i = 0; i < j->n_files; i++) {
         const struct guest_file *f = &j->files[i];
         char digest[DIGEST_TEXT_SIZE];
-        autofd opened = -EBADF;
         struct json_writer w;
         struct program p;
         struct digest d;
-        int file = program_file(f->fd, f->image, &opened, &e);
 
-        if (file < 0 || program_open(file, true, &p, &e) < 0) {
+        if (program_open(f->fd, f->image, true, &p, &e) < 0) {
             status = job_fail(j, f->name, &e);
             continue;
         }
-        digest_bytes(p.data, p.len, &d);
+        program_digest(&p, &d);
         digest_format(&d, digest);
         json_writer_init(&w, &out, true);
         if (j->is_json) {

@@ -172,13 +172,12 @@ static int compile_one(const struct guest_job *j, const struct guest_file *f, st
                              .stop_fd = -1};
     struct program program;
     struct err e = ERR_INIT;
-    autofd code = -EBADF, opened = -EBADF;
+    autofd code = -EBADF;
     bool was_cached;
-    int file = program_file(f->fd, f->image, &opened, &e);
-    int r = file < 0 ? file : program_open(file, false, &program, &e);
+    int r = program_open(f->fd, f->image, false, &program, &e);
 
     if (r >= 0) {
-        r = code_obtain(&program, file, f->name, &o, &code, &was_cached, &e);
+        r = code_obtain(&program, f->name, &o, &code, &was_cached, &e);
         program_done(&program);
     }
     if (r < 0)

@@ -34,9 +34,10 @@ static int layout_make(void)
 static void look(int dirfd)
 {
     struct err e = ERR_INIT;
+    struct digest digest;
     int fd = -EBADF;
 
-    if (layout_program_open(dirfd, "", &fd, &e) < 0)
+    if (layout_program_open(dirfd, "", &fd, &digest, &e) < 0)
         BUG_ON(!e.code || !e.reason || !*e.msg || fd != -EBADF);
     else
         close(fd);

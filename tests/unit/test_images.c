@@ -77,6 +77,7 @@ static void test_a_name_leads_to_its_program(void **state)
 {
     struct image i = {0};
     struct err e = ERR_INIT;
+    struct digest digest;
     autobuf text = BUF_INIT;
     autofd dir = open(root, O_RDONLY | O_DIRECTORY), fd = -EBADF;
 
@@ -86,7 +87,7 @@ static void test_a_name_leads_to_its_program(void **state)
     assert_int_equal(find("quay.io/a:1", &i), 0);
     assert_int_equal(find("quay.io/a/b:1", &i), 1);
     assert_string_equal(i.name, "quay.io/a/b:1");
-    assert_ok(images_program_open_at(dir, &i, &fd, &e));
+    assert_ok(images_program_open_at(dir, &i, &fd, &digest, &e));
     assert_ok(fd_read_all(fd, 100, &text, &e));
     assert_string_equal(text.data, "program");
     image_done(&i);

@@ -114,20 +114,24 @@ static void assert_program(struct layout *l, const char *image)
     struct err e = ERR_INIT;
     autobuf found = BUF_INIT;
     autofd fd = -EBADF;
+    struct digest digest, is;
 
-    assert_ok(layout_program_open(l->fd, image, &fd, &e));
+    assert_ok(layout_program_open(l->fd, image, &fd, &digest, &e));
     assert_ok(fd_read_all(fd, 100, &found, &e));
     assert_int_equal(found.len, 8);
     assert_memory_equal(found.data, PROGRAM, 8);
+    digest_bytes(PROGRAM, 8, &is);
+    assert_memory_equal(&digest, &is, sizeof(is));
 }
 
 static void assert_none(struct layout *l, const char *image, int code, const char *reason,
                         const char *says)
 {
     struct err e = ERR_INIT;
+    struct digest digest;
     int fd = -7;
 
-    assert_fails(layout_program_open(l->fd, image, &fd, &e), code, reason);
+    assert_fails(layout_program_open(l->fd, image, &fd, &digest, &e), code, reason);
     assert_contains(e.msg, says);
     assert_int_equal(fd, -7);
 }

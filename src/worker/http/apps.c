@@ -127,17 +127,15 @@ static int app_open(struct apps *a, const struct serve_app *spec, int fd, int st
                              .stop_fd = stop_fd};
     struct app made = {.code_fd = -EBADF};
     struct engine_code *code = NULL;
-    autofd opened = -EBADF;
     struct program program;
-    int file = program_file(fd, spec->image, &opened, e), r;
+    int r;
 
-    TRY(file);
-    TRY(program_open(file, false, &program, e));
+    TRY(program_open(fd, spec->image, false, &program, e));
     r = kind_of(&program, &made.kind, e);
     if (r >= 0)
         r = engine_of(a, &program, &made.engine, e);
     if (r >= 0)
-        r = code_open(&program, file, spec->name, &o, made.engine, &made.code_fd, &code, e);
+        r = code_open(&program, spec->name, &o, made.engine, &made.code_fd, &code, e);
     program_done(&program);
     engine_code_close(code);
     if (r >= 0)
