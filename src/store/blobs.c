@@ -7,11 +7,13 @@
 #include "store/images.h"
 #include "store/store_folder.h"
 
+#define FLUSH_BYTES (8 << 20)
+
 struct blob_writer {
     int dirfd, fd;
     struct digest wanted;
     struct digest_stream so_far;
-    int64_t size;
+    int64_t size, flushed; /* the kernel was asked to write out that much */
     char complete[STORE_BLOB_PATH_SIZE], partial[STORE_BLOB_PATH_SIZE];
 };
 
@@ -111,6 +113,11 @@ int blob_writer_add(struct blob_writer *w, const void *data, size_t len, struct 
     }
     digest_add(&w->so_far, data, len);
     w->size += (int64_t)len;
+    /* While more comes: the wait at the end, until all of it is on the disk, is shorter then. */
+    if (w->size - w->flushed >= FLUSH_BYTES) {
+        sync_file_range(w->fd, w->flushed, w->size - w->flushed, SYNC_FILE_RANGE_WRITE);
+        w->flushed = w->size;
+    }
     return 0;
 }
 
@@ -124,7 +131,7 @@ int blob_writer_restart(struct blob_writer *w, struct err *e)
     if (ftruncate(w->fd, 0) < 0 || lseek(w->fd, 0, SEEK_SET) < 0)
         return failed(e, "empty", w->partial);
     digest_begin(&w->so_far);
-    w->size = 0;
+    w->size = w->flushed = 0;
     return 0;
 }
 

@@ -23,7 +23,9 @@
 /* Guests run on stacks of the engine's own; this is for the server and the host functions. */
 #define THREAD_STACK_BYTES (2u << 20)
 #define RELOAD_END_MS      1000
-#define TURN_NS            200000 /* the kernel allows 100 µs and more */
+/* Turns of a CPU; the kernel allows 100 µs and more. */
+#define SHORTEST_TURN_NS 100000
+#define TURN_NS          200000
 
 struct serving {
     const struct guest_job *job;
@@ -46,6 +48,28 @@ struct thread_start {
     unsigned index;
 };
 
+/* sched_setattr(2); the header that has it clashes with that of the C library. */
+struct scheduling {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime_ns, deadline_ns, period_ns;
+};
+
+/* Threads that compute keep a CPU for some milliseconds. Those that answer requests ask for short
+ * turns, and since Linux 6.12 get one sooner for it: a request does not wait for other processes to
+ * end theirs. Threads that this one makes inherit it; where it is refused nothing is lost. */
+static void turns_request(uint64_t ns)
+{
+    struct scheduling s;
+
+    if (syscall(SYS_sched_getattr, 0, &s, sizeof(s), 0) < 0 || s.policy != SCHED_OTHER)
+        return;
+    s.runtime_ns = ns;
+    syscall(SYS_sched_setattr, 0, &s, 0);
+}
+
 static void *thread_main(void *arg)
 {
     struct thread_start start = *(struct thread_start *)arg;
@@ -53,6 +77,7 @@ static void *thread_main(void *arg)
     struct err e = ERR_INIT;
 
     free(arg);
+    turns_request(TURN_NS);
     if (engine_server_run(s->server, start.index, &e) < 0) {
         log_error("serve: %s", e.msg);
         atomic_store(&s->failed, 1);
@@ -306,29 +331,6 @@ static int serve(struct serving *s, int signal_fd)
     return atomic_load(&s->failed) ? GUEST_EXIT_WHERRY : 0;
 }
 
-/* sched_setattr(2); the header that has it clashes with that of the C library. */
-struct scheduling {
-    uint32_t size, policy;
-    uint64_t flags;
-    int32_t nice;
-    uint32_t priority;
-    uint64_t runtime_ns, deadline_ns, period_ns;
-};
-
-/* Threads that compute keep a CPU for some milliseconds. Those that answer requests ask for short
- * turns, and since Linux 6.12 get one sooner for it: a request does not wait for other processes to
- * end theirs. The threads that are made from here on inherit it; where it is refused nothing is
- * lost. */
-static void short_turns_request(void)
-{
-    struct scheduling s;
-
-    if (syscall(SYS_sched_getattr, 0, &s, sizeof(s), 0) < 0 || s.policy != SCHED_OTHER)
-        return;
-    s.runtime_ns = TURN_NS;
-    syscall(SYS_sched_setattr, 0, &s, 0);
-}
-
 int job_serve(struct guest_job *j)
 {
     struct serving s = {.job = j};
@@ -339,7 +341,8 @@ int job_serve(struct guest_job *j)
     size_t failed;
     int r, status;
 
-    short_turns_request();
+    /* Also of the engine's thread that ends slices: it has to come before those that serve. */
+    turns_request(SHORTEST_TURN_NS);
     if (signal_fd < 0 || stop_fd < 0) {
         err_errno(&e, -errno, "StartFailed", "cannot wait for signals");
         return job_fail(j, "signalfd", &e);
