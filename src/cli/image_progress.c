@@ -43,14 +43,16 @@ void image_progress_free(struct image_progress *p)
     free(p);
 }
 
-static struct blob *find(struct image_progress *p, const struct image_descriptor *d)
+/* What is there when a blob is first told of was there before. */
+static struct blob *find(struct image_progress *p, const struct image_descriptor *d, int64_t have)
 {
     for (size_t i = 0; i < p->n; i++)
         if (p->blobs[i].descriptor == d)
             return &p->blobs[i];
     if (p->n == BLOBS)
         return NULL;
-    p->blobs[p->n] = (struct blob){.descriptor = d, .begun_ns = clock_monotonic_ns()};
+    p->blobs[p->n] =
+        (struct blob){.descriptor = d, .begun_ns = clock_monotonic_ns(), .first = have};
     return &p->blobs[p->n++];
 }
 
@@ -105,13 +107,11 @@ static void line_show(struct image_progress *p, uint64_t now)
 void image_progress_tell(void *ctx, const struct image_descriptor *d, int64_t have)
 {
     struct image_progress *p = ctx;
-    struct blob *b = find(p, d);
+    struct blob *b = find(p, d, have);
     uint64_t now = clock_monotonic_ns();
 
     if (p->is_quiet || !b || b->is_done)
         return;
-    if (!b->have && have)
-        b->first = b->begun_ns == now || now - b->begun_ns < 1000000 ? have : 0;
     b->have = have;
     if (have == d->size) {
         complete_tell(p, b, now);

@@ -219,7 +219,7 @@ int registry_request_once(struct registry *g, struct http *h, const struct http_
         g->may_be_plain = false;
         if (ret->status != 401 || is_again)
             return 0;
-        r = registry_auth_answer(g->auth, h, ret, authorization, e);
+        r = registry_auth_answer(g->auth, h, ret, authorization, str_eq(g->scheme, "http"), e);
         http_response_done(ret);
         TRY(r);
         is_again = true;

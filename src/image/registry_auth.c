@@ -98,17 +98,19 @@ static void parameter_add(struct buf *out, const char *name, const char *value)
     http_query_add(out, value);
 }
 
-/* Only over the same kind of connection, or a safer one, does a secret go. */
-static int realm_check(const struct registry_auth *a, const char *realm, struct err *e)
+/* A secret does not go over a connection that is less safe than the registry's. */
+static int realm_check(const struct registry_auth *a, const char *realm, bool is_plain,
+                       struct err *e)
 {
-    if (str_starts(realm, "https://") || str_starts(realm, "http://"))
+    if (str_starts(realm, "https://") || (is_plain && str_starts(realm, "http://")))
         return 0;
     return err_set(e, -EACCES, "Unauthorized",
-                   "%s: it asks for a token of '%.200s', which is no URL", a->host, realm);
+                   "%s: it asks for a token of '%.200s', which is no URL of https", a->host, realm);
 }
 
 static int token_fetch(struct registry_auth *a, struct http *h, const struct challenge *c,
-                       const struct credential *credential, char **ret, struct err *e)
+                       const struct credential *credential, bool is_plain, char **ret,
+                       struct err *e)
 {
     struct http_request q = HTTP_REQUEST_INIT;
     struct json_limits limits = {.bytes = TOKEN_LIMIT_BYTES, .depth = TOKEN_DEPTH};
@@ -119,7 +121,7 @@ static int token_fetch(struct registry_auth *a, struct http *h, const struct cha
     autotoken t = {0};
     int r;
 
-    TRY(realm_check(a, c->realm, e));
+    TRY(realm_check(a, c->realm, is_plain, e));
     buf_reserve(&fields, 16384);
     q.text_limit = TOKEN_LIMIT_BYTES;
     parameter_add(&fields, "service", c->service);
@@ -167,7 +169,8 @@ static int token_fetch(struct registry_auth *a, struct http *h, const struct cha
 /* ---- Answering ---- */
 
 static int header_obtain(struct registry_auth *a, struct http *h,
-                         const struct http_response *response, char **ret, struct err *e)
+                         const struct http_response *response, bool is_plain, char **ret,
+                         struct err *e)
 {
     struct credentials_options o = {.authfile = a->authfile};
     __attribute__((cleanup(challenges_done))) struct challenges all = {0};
@@ -194,7 +197,7 @@ static int header_obtain(struct registry_auth *a, struct http *h,
         credential = r ? &found : NULL;
     }
     if (challenge_is(c, "Bearer"))
-        return token_fetch(a, h, c, credential, ret, e);
+        return token_fetch(a, h, c, credential, is_plain, ret, e);
     if (!credential || !credential->username || !credential->password)
         return unauthorized(a, "a login is needed", e);
     *ret = basic(credential);
@@ -202,14 +205,15 @@ static int header_obtain(struct registry_auth *a, struct http *h,
 }
 
 int registry_auth_answer(struct registry_auth *a, struct http *h,
-                         const struct http_response *response, const char *sent, struct err *e)
+                         const struct http_response *response, const char *sent, bool is_plain,
+                         struct err *e)
 {
     char *header = NULL;
     int r = 0;
 
     pthread_mutex_lock(&a->lock);
     if (!a->header || (sent && str_eq(sent, a->header))) {
-        r = header_obtain(a, h, response, &header, e);
+        r = header_obtain(a, h, response, is_plain, &header, e);
         if (r >= 0 && sent && str_eq(sent, header)) {
             secret_free(take_ptr(header));
             r = unauthorized(a, "the credentials are refused", e);

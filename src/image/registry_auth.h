@@ -22,7 +22,9 @@ char *registry_auth_header(struct registry_auth *a);
 /*
  * Answers a 401 to a request that was sent with `sent` (NULL: without): gets what it asks for, from
  * the credentials of this user, or anonymously, unless another thread has already. "Unauthorized"
- * when that is no use.
+ * when that is no use. `is_plain`: the registry is spoken to without TLS; only then may a token be
+ * fetched without.
  */
 int registry_auth_answer(struct registry_auth *a, struct http *h,
-                         const struct http_response *response, const char *sent, struct err *e);
+                         const struct http_response *response, const char *sent, bool is_plain,
+                         struct err *e);

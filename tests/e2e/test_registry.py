@@ -252,11 +252,15 @@ def typed(text):
     return open(path, "rb")
 
 
+def authority_folder(name):
+    folder = os.path.join(BOX, name)
+    os.mkdir(folder)
+    return private_ca(folder)
+
+
 def encrypted():
     layout, _ = hello()
-    folder = os.path.join(BOX, "ca")
-    os.mkdir(folder)
-    ca = private_ca(folder)
+    ca = authority_folder("ca")
     with Registry(tls=ca.server) as registry:
         push_layout(layout.dir, "v1", registry, cert_dir=ca.cert_dir)
         m = Machine()
@@ -276,6 +280,13 @@ def encrypted():
 
 def misbehaving():
     layout, _ = hello()
+    ca = authority_folder("faulty-ca")
+    with FaultyRegistry(tls=ca.server) as registry:
+        registry.add_layout(layout.dir)
+        registry.inject(faults.unauthorized('Bearer realm="http://127.0.0.1:1/token"'))
+        status, _, said = Machine().wherry("pull", "--insecure", f"{registry.address}/test/app:v1")
+        tap.ok("a token is not fetched less safely than the image", status == 1 and
+               "no URL of https" in said, said)
     with FaultyRegistry() as registry, FaultyRegistry(blobs=registry.blobs) as other:
         registry.add_layout(layout.dir)
         name = f"{registry.address}/test/app:v1"
