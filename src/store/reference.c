@@ -112,8 +112,6 @@ static const char *part_end(const char *s, const char *end)
 
 static int repository_check(const char *text, const char *s, const char *end, struct err *e)
 {
-    if (end - s > REPOSITORY_LIMIT)
-        return bad(e, text, s + REPOSITORY_LIMIT, "the path is too long");
     for (;;) {
         const char *part = s;
 
@@ -164,10 +162,19 @@ static int digest_read(const char *text, const char *s, struct digest *ret, stru
     return 0;
 }
 
+void reference_done(struct reference *r)
+{
+    free(r->host);
+    free(r->repository);
+    free(r->tag);
+    *r = (struct reference){0};
+}
+
 int reference_parse(const char *text, struct reference *ret, struct err *e)
 {
     struct reference r = {0};
     const char *slash, *path = text, *at, *path_end, *colon;
+    bool is_library;
 
     if (strnlen(text, REFERENCE_LIMIT + 1) > REFERENCE_LIMIT)
         return bad(e, text, text + REFERENCE_LIMIT, "the name is too long");
@@ -193,26 +200,19 @@ int reference_parse(const char *text, struct reference *ret, struct err *e)
         free(r.host);
         r.host = xstrdup(DOCKER_HOST);
     }
+    is_library = str_eq(r.host, DOCKER_HOST) && !memchr(path, '/', (size_t)(path_end - path));
     r.repository =
-        xasprintf("%s%.*s",
-                  str_eq(r.host, DOCKER_HOST) && !memchr(path, '/', (size_t)(path_end - path))
-                      ? DOCKER_LIBRARY
-                      : "",
-                  (int)(path_end - path), path);
+        xasprintf("%s%.*s", is_library ? DOCKER_LIBRARY : "", (int)(path_end - path), path);
+    if (strlen(r.repository) > REPOSITORY_LIMIT) {
+        reference_done(&r);
+        return bad(e, text, path_end - 1, "the path is too long");
+    }
     if (colon)
         r.tag = xstrndup(colon + 1, (size_t)(at - colon - 1));
     else if (!r.has_digest)
         r.tag = xstrdup(DEFAULT_TAG);
     *ret = r;
     return 0;
-}
-
-void reference_done(struct reference *r)
-{
-    free(r->host);
-    free(r->repository);
-    free(r->tag);
-    *r = (struct reference){0};
 }
 
 char *reference_version(const struct reference *r)

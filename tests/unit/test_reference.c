@@ -80,6 +80,23 @@ static void test_bad_names(void **state)
     }
 }
 
+static void test_a_path_is_no_longer_in_full(void **state)
+{
+    const size_t most = 255 - strlen("library/");
+    char name[300];
+    struct reference r;
+    struct err e = ERR_INIT;
+
+    (void)state;
+    memset(name, 'a', sizeof(name));
+    name[most] = 0;
+    assert_ok(reference_parse(name, &r, &e));
+    reference_done(&r);
+    name[most] = 'a';
+    name[most + 1] = 0;
+    assert_fails(reference_parse(name, &r, &e), -EINVAL, "BadReference");
+}
+
 static void test_what_is_no_path(void **state)
 {
     (void)state;
@@ -97,6 +114,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names_in_full),
         cmocka_unit_test(test_bad_names),
+        cmocka_unit_test(test_a_path_is_no_longer_in_full),
         cmocka_unit_test(test_what_is_no_path),
     };
     return cmocka_run_group_tests_name("reference", tests, NULL, NULL);
