@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -200,6 +201,26 @@ int file_write(const char *path, const void *data, size_t len, mode_t mode, int 
     if (dirfd < 0)
         return err_errno(e, -errno, "OpenFailed", "cannot open the folder '%s'", dir);
     return file_write_at(dirfd, path_base(path), data, len, mode, flags, e);
+}
+
+int file_lock_at(int dirfd, const char *name)
+{
+    for (;;) {
+        autofd fd = openat(dirfd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        struct stat locked, named;
+        int r;
+
+        if (fd < 0)
+            return -errno;
+        do
+            r = flock(fd, LOCK_EX);
+        while (r < 0 && errno == EINTR);
+        if (r < 0 || fstat(fd, &locked) < 0)
+            return -errno;
+        if (fstatat(dirfd, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+            named.st_ino == locked.st_ino && named.st_dev == locked.st_dev)
+            return take_fd(&fd);
+    }
 }
 
 int memfd_from(const char *name, const void *data, size_t len, int *ret_fd, struct err *e)

@@ -47,6 +47,14 @@ int file_write_at(int dirfd, const char *name, const void *data, size_t len, mod
 int file_write(const char *path, const void *data, size_t len, mode_t mode, int flags,
                struct err *e);
 
+/*
+ * Opens the file `name` in the folder `dirfd` for reading and writing, makes it (0600) when it is
+ * not there, and locks it, waiting for whoever has it: the lock ends with the descriptor. What is
+ * locked is what has the name then, though others may remove or rename such files while they have
+ * them. The descriptor (close-on-exec), or a negative errno, without a message.
+ */
+int file_lock_at(int dirfd, const char *name);
+
 /* An anonymous file with this content, positioned at its start and sealed against change. `name`
  * shows in /proc/PID/fd only. Close-on-exec. */
 int memfd_from(const char *name, const void *data, size_t len, int *ret_fd, struct err *e);

@@ -3,8 +3,6 @@
 
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 
 #include "base/fds.h"
 #include "base/paths.h"
@@ -208,26 +206,12 @@ static void lock_release(struct lock *l)
 static int lock_take(int dirfd, const char *name, struct lock *ret, struct err *e)
 {
     autofree char *lock = xasprintf(".%s.lock", name);
+    int fd = file_lock_at(dirfd, lock);
 
-    for (;;) {
-        autofd fd = openat(dirfd, lock, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-        struct stat locked, named;
-        int r;
-
-        if (fd < 0)
-            return err_errno(e, -errno, "LockFailed", "cannot create '%s'", lock);
-        do
-            r = flock(fd, LOCK_EX);
-        while (r < 0 && errno == EINTR);
-        if (r < 0 || fstat(fd, &locked) < 0)
-            return err_errno(e, -errno, "LockFailed", "cannot lock '%s'", lock);
-        /* The one before us removed the file that we locked. */
-        if (fstatat(dirfd, lock, &named, AT_SYMLINK_NOFOLLOW) < 0 ||
-            named.st_ino != locked.st_ino || named.st_dev != locked.st_dev)
-            continue;
-        *ret = (struct lock){.dirfd = dirfd, .name = take_ptr(lock), .fd = take_fd(&fd)};
-        return 0;
-    }
+    if (fd < 0)
+        return err_errno(e, fd, "LockFailed", "cannot lock '%s'", lock);
+    *ret = (struct lock){.dirfd = dirfd, .name = take_ptr(lock), .fd = fd};
+    return 0;
 }
 
 /* 1 with the new text in *ret, which is empty before; 0 when there is nothing to change. */

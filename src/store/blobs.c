@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "base/fds.h"
@@ -17,48 +16,6 @@ struct blob_writer {
     char complete[STORE_BLOB_PATH_SIZE], partial[STORE_BLOB_PATH_SIZE];
 };
 
-static int failed(struct err *e, const char *what, const char *path)
-{
-    return err_errno(e, -errno, errno == ENOSPC || errno == EDQUOT ? "DiskFull" : "StoreFailed",
-                     "cannot %s '%s' of the image store", what, path);
-}
-
-int images_blob_find(struct images *s, const struct digest *d, int *ret_fd, struct err *e)
-{
-    char path[STORE_BLOB_PATH_SIZE];
-    int fd;
-
-    store_blob_path("blobs/sha256/", d, path);
-    fd = openat(s->dirfd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (fd < 0)
-        return errno == ENOENT ? 0 : failed(e, "open", path);
-    *ret_fd = fd;
-    return 1;
-}
-
-/* Opens and locks the partial file under its name: whoever had it before may have renamed it. */
-static int partial_lock(int dirfd, const char *path, int *ret_fd, struct err *e)
-{
-    for (;;) {
-        autofd fd = openat(dirfd, path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-        struct stat locked, named;
-        int r;
-
-        if (fd < 0)
-            return failed(e, "create", path);
-        do
-            r = flock(fd, LOCK_EX);
-        while (r < 0 && errno == EINTR);
-        if (r < 0 || fstat(fd, &locked) < 0)
-            return failed(e, "lock", path);
-        if (fstatat(dirfd, path, &named, AT_SYMLINK_NOFOLLOW) < 0 ||
-            named.st_ino != locked.st_ino || named.st_dev != locked.st_dev)
-            continue;
-        *ret_fd = take_fd(&fd);
-        return 0;
-    }
-}
-
 /* Takes what is there already into the digest. */
 static int partial_read(struct blob_writer *w, struct err *e)
 {
@@ -71,7 +28,7 @@ static int partial_read(struct blob_writer *w, struct err *e)
         w->size += n;
     }
     if (n < 0 || lseek(w->fd, w->size, SEEK_SET) < 0)
-        return failed(e, "read", w->partial);
+        return store_failed(e, -errno, "read", w->partial);
     return 0;
 }
 
@@ -89,7 +46,9 @@ int images_blob_begin(struct images *s, const struct digest *d, struct blob_writ
     store_blob_path("partial/", d, w->partial);
     if (fstatat(s->dirfd, w->complete, &st, AT_SYMLINK_NOFOLLOW) == 0)
         return 1;
-    TRY(partial_lock(s->dirfd, w->partial, &w->fd, e));
+    w->fd = file_lock_at(s->dirfd, w->partial);
+    if (w->fd < 0)
+        return store_failed(e, w->fd, "create", w->partial);
     if (fstatat(s->dirfd, w->complete, &st, AT_SYMLINK_NOFOLLOW) == 0) {
         /* It came while we waited, or before we made a file of our own. */
         unlinkat(s->dirfd, w->partial, 0);
@@ -129,7 +88,7 @@ int64_t blob_writer_size(const struct blob_writer *w)
 int blob_writer_restart(struct blob_writer *w, struct err *e)
 {
     if (ftruncate(w->fd, 0) < 0 || lseek(w->fd, 0, SEEK_SET) < 0)
-        return failed(e, "empty", w->partial);
+        return store_failed(e, -errno, "empty", w->partial);
     digest_begin(&w->so_far);
     w->size = w->flushed = 0;
     return 0;
@@ -140,7 +99,7 @@ static int folder_sync(int dirfd, const char *path, struct err *e)
 {
     autofd fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-    return fd < 0 || fsync(fd) < 0 ? failed(e, "write", path) : 0;
+    return fd < 0 || fsync(fd) < 0 ? store_failed(e, -errno, "write", path) : 0;
 }
 
 int blob_writer_commit(struct blob_writer *w_, struct err *e)
@@ -160,7 +119,7 @@ int blob_writer_commit(struct blob_writer *w_, struct err *e)
     /* Durable before it is visible, and visible for good before a name leads to it. */
     if (fchmod(w->fd, 0444) < 0 || fdatasync(w->fd) < 0 ||
         renameat(w->dirfd, w->partial, w->dirfd, w->complete) < 0)
-        return failed(e, "keep", w->complete);
+        return store_failed(e, -errno, "keep", w->complete);
     return folder_sync(w->dirfd, "blobs/sha256", e);
 }
 

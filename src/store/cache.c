@@ -3,11 +3,11 @@
 
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/file.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 
 #include "base/buf.h"
+#include "base/fds.h"
 #include "base/paths.h"
 
 struct cache {
@@ -72,35 +72,21 @@ int cache_find(struct cache *c, const char *key, int *ret_fd, struct err *e)
 int cache_begin(struct cache *c, const char *key, int *ret_fd, struct err *e)
 {
     char name[CACHE_KEY_SIZE + 8];
+    autofd fd = -EBADF;
+    int r;
 
     temporary_name(key, name);
-    for (;;) {
-        autofd fd = openat(c->dirfd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-        struct stat locked, named;
-        int r;
-
-        if (fd < 0)
-            return err_errno(e, -errno, "CacheFailed", "cannot create a cache entry");
-        do
-            r = flock(fd, LOCK_EX);
-        while (r < 0 && errno == EINTR);
-        if (r < 0 || fstat(fd, &locked) < 0)
-            return err_errno(e, -errno, "CacheFailed", "cannot lock a cache entry");
-        r = cache_find(c, key, ret_fd, e);
-        if (r) {
-            /* Published while we waited, perhaps before we made a file of our own. */
-            if (fstatat(c->dirfd, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
-                named.st_ino == locked.st_ino)
-                unlinkat(c->dirfd, name, 0);
-            return r;
-        }
-        /* The one before us may have given up and removed the file that we locked. */
-        if (fstatat(c->dirfd, name, &named, AT_SYMLINK_NOFOLLOW) < 0 ||
-            named.st_ino != locked.st_ino || named.st_dev != locked.st_dev)
-            continue;
-        *ret_fd = take_fd(&fd);
-        return 0;
+    fd = file_lock_at(c->dirfd, name);
+    if (fd < 0)
+        return err_errno(e, fd, "CacheFailed", "cannot create a cache entry");
+    r = cache_find(c, key, ret_fd, e);
+    if (r) {
+        /* Published while we waited, or before we made a file of our own. */
+        unlinkat(c->dirfd, name, 0);
+        return r;
     }
+    *ret_fd = take_fd(&fd);
+    return 0;
 }
 
 static int copy_all(int from, int to)

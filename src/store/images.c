@@ -17,9 +17,10 @@
 #define RECORD_DEPTH       2
 #define LAYOUT_VERSION     "{\"imageLayoutVersion\":\"1.0.0\"}\n"
 
-static int failed(struct err *e, const char *what, const char *name)
+int store_failed(struct err *e, int code, const char *what, const char *path)
 {
-    return err_errno(e, -errno, "StoreFailed", "cannot %s '%s' of the image store", what, name);
+    return err_errno(e, code, code == -ENOSPC || code == -EDQUOT ? "DiskFull" : "StoreFailed",
+                     "cannot %s '%s' of the image store", what, path);
 }
 
 int images_open(const char *dir, struct images **ret, struct err *e)
@@ -32,7 +33,7 @@ int images_open(const char *dir, struct images **ret, struct err *e)
     TRY(path_open_private(dir, &fd, e));
     for (size_t i = 0; i < ARRAY_SIZE(folders); i++)
         if (mkdirat(fd, folders[i], 0700) < 0 && errno != EEXIST)
-            return failed(e, "create the folder", folders[i]);
+            return store_failed(e, -errno, "create the folder", folders[i]);
     if (fstatat(fd, "oci-layout", &st, 0) < 0)
         TRY(file_write_at(fd, "oci-layout", LAYOUT_VERSION, strlen(LAYOUT_VERSION), 0644, 0, e));
     s = xcalloc(1, sizeof(*s));
@@ -140,7 +141,7 @@ int images_find_at(int dirfd, const struct reference *r, struct image *ret, stru
     if (fd < 0 && errno == ENOENT)
         return 0;
     if (fd < 0)
-        return failed(e, "open", path);
+        return store_failed(e, -errno, "open", path);
     TRY(fd_read_all(fd, RECORD_LIMIT_BYTES, &text, e));
     TRY(record_decode(&text, path, ret, e));
     return 1;
@@ -165,7 +166,7 @@ int images_program_open_at(int dirfd, const struct image *i, int *ret_fd, struct
     store_blob_path("blobs/sha256/", &d, path);
     fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0 || fstat(fd, &st) < 0)
-        return failed(e, "open", path);
+        return store_failed(e, -errno, "open", path);
     if (!S_ISREG(st.st_mode) || st.st_size != i->program_size)
         return err_set(e, -EINVAL, "BadImage",
                        "'%s' of the image store is damaged; pull the image again", path);
@@ -181,7 +182,7 @@ static int folders_make(int dirfd, const char *path, struct err *e)
         autofree char *folder = xstrndup(path, (size_t)(slash - path));
 
         if (mkdirat(dirfd, folder, 0700) < 0 && errno != EEXIST)
-            return failed(e, "create the folder", folder);
+            return store_failed(e, -errno, "create the folder", folder);
     }
     return 0;
 }
@@ -203,7 +204,7 @@ int images_name(struct images *s, const struct reference *r, const struct image 
         TRY(folders_make(s->dirfd, path, e));
         fd = openat(s->dirfd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (fd < 0)
-            result = failed(e, "open", folder);
+            result = store_failed(e, -errno, "open", folder);
         else
             result =
                 file_write_at(fd, path_base(path), text.data, text.len, 0644, FILE_WRITE_SYNC, e);
@@ -216,7 +217,7 @@ int images_unname(struct images *s, const struct reference *r, struct err *e)
     autofree char *path = reference_store_path(r);
 
     if (unlinkat(s->dirfd, path, 0) < 0)
-        return errno == ENOENT || errno == ENOTDIR ? 0 : failed(e, "remove", path);
+        return errno == ENOENT || errno == ENOTDIR ? 0 : store_failed(e, -errno, "remove", path);
     /* Folders go as long as they are empty, up to names/. */
     for (char *slash = strrchr(path, '/'); slash && slash > path + strlen("names");
          slash = strrchr(path, '/')) {
@@ -239,7 +240,7 @@ static int paths_add(int dirfd, const char *path, struct strv *ret, struct err *
     if (!dir) {
         if (fd >= 0)
             close(fd);
-        return errno == ENOENT ? 0 : failed(e, "read", path);
+        return errno == ENOENT ? 0 : store_failed(e, -errno, "read", path);
     }
     while (r >= 0 && (entry = readdir(dir))) {
         autofree char *below = xasprintf("%s/%s", path, entry->d_name);

@@ -14,7 +14,6 @@
  *   blobs/sha256/<hex>              complete and verified, never changed
  *   partial/<hex>                   being fetched, locked by who does
  *   names/<host>/<repository>/:tag  what the name stands for; digests are names too: @sha256:<hex>
- *   lock                            shared by who adds, exclusive for who collects
  *
  * Any number of processes use one folder, without a daemon. A blob or name appears complete and
  * durable or not at all, blobs before the names that need them; whoever is killed leaves at most a
@@ -63,9 +62,6 @@ int images_list(struct images *s, int (*each)(void *ctx, const struct image *i, 
                 void *ctx, struct err *e);
 
 /* ---- Blobs ---- */
-
-/* Opens a blob for reading: 1, or 0 when it is not there. */
-int images_blob_find(struct images *s, const struct digest *d, int *ret_fd, struct err *e);
 
 /* A blob on its way in. */
 struct blob_writer;

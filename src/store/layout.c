@@ -2,7 +2,6 @@
 #include "store/layout.h"
 
 #include <fcntl.h>
-#include <stdio.h>
 #include <sys/stat.h>
 
 #include "base/buf.h"
@@ -10,6 +9,7 @@
 #include "base/fds.h"
 #include "base/json.h"
 #include "store/manifest.h"
+#include "store/store_folder.h"
 
 #define VERSION_LIMIT_BYTES 4096
 #define DEPTH_LIMIT         8 /* of nested JSON */
@@ -46,15 +46,14 @@ static int version_check(int dirfd, struct err *e)
 static int blob_open(int dirfd, const struct image_descriptor *d, int *ret_fd,
                      struct digest *ret_digest, struct err *e)
 {
-    char hex[DIGEST_HEX_SIZE], name[sizeof("blobs/sha256/") + DIGEST_HEX_SIZE];
+    char name[STORE_BLOB_PATH_SIZE];
     struct digest wanted, found;
     struct stat st;
     autofd fd = -EBADF;
 
     if (digest_parse(d->digest, &wanted, e) < 0)
         return bad(e, "it names something by another digest than SHA-256");
-    digest_hex_format(&wanted, hex);
-    snprintf(name, sizeof(name), "blobs/sha256/%s", hex);
+    store_blob_path("blobs/sha256/", &wanted, name);
     fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
     if (fd < 0 || fstat(fd, &st) < 0)
         return err_errno(e, -errno, "BadImage", "'%s' cannot be opened", name);
@@ -97,12 +96,6 @@ static bool has_tag(const struct image_descriptor *d, const char *which)
     return d->tag && str_eq(d->tag, which);
 }
 
-static bool is_any(const struct image_descriptor *d, const char *which)
-{
-    (void)d, (void)which;
-    return true;
-}
-
 static void describe_name(const struct image_descriptor *d, struct buf *out)
 {
     buf_addf(out, "%s%.128s", d->tag ? "" : "@", d->tag ? d->tag : d->digest);
@@ -113,7 +106,7 @@ static void describe_name(const struct image_descriptor *d, struct buf *out)
 static const struct image_descriptor *image_find(const struct image_document *index,
                                                  const char *image, struct err *e)
 {
-    image_is_wanted_fn is_wanted = *image == '@' ? has_digest : *image ? has_tag : is_any;
+    image_is_wanted_fn is_wanted = *image == '@' ? has_digest : *image ? has_tag : NULL;
     autobuf names = BUF_INIT;
     size_t n;
     const struct image_descriptor *found =

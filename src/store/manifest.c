@@ -95,7 +95,7 @@ const struct image_descriptor *image_descriptor_find(const struct image_descript
 
     *ret_found = 0;
     for (size_t i = 0; i < n; i++)
-        if (is_wanted(&list[i], which)) {
+        if (!is_wanted || is_wanted(&list[i], which)) {
             found = &list[i];
             ++*ret_found;
         }
@@ -110,12 +110,6 @@ void image_descriptors_describe(const struct image_descriptor *list, size_t n,
         one(&list[i], out);
     }
     buf_addstr(out, n > NAMES_SHOWN ? ", ..." : n ? "" : "none");
-}
-
-static bool is_any(const struct image_descriptor *d, const char *which)
-{
-    (void)d, (void)which;
-    return true;
 }
 
 /* The platform of a wasm image is written in many ways: wasi/wasm, wasip1/wasm32, js/wasm. */
@@ -169,7 +163,7 @@ const struct image_descriptor *image_platform_find(const struct image_document *
         image_descriptor_find(index->manifests, index->n_manifests, is_for_wasm, NULL, &n);
 
     if (!n)
-        found = image_descriptor_find(index->manifests, index->n_manifests, is_any, NULL, &n_any);
+        found = image_descriptor_find(index->manifests, index->n_manifests, NULL, NULL, &n_any);
     if (!found)
         not_runnable(n, "of its platforms is for WebAssembly", index->manifests, index->n_manifests,
                      describe_platform, e);

@@ -44,7 +44,8 @@ void image_document_done(struct image_document *d);
 typedef bool (*image_is_wanted_fn)(const struct image_descriptor *d, const char *which);
 typedef void (*image_describe_fn)(const struct image_descriptor *d, struct buf *out);
 
-/* The one that is wanted, in the list; NULL when there are none or several, with how many. */
+/* The one that is wanted (a NULL function wants any), in the list; NULL when there are none or
+ * several, with how many. */
 const struct image_descriptor *image_descriptor_find(const struct image_descriptor *list, size_t n,
                                                      image_is_wanted_fn is_wanted,
                                                      const char *which, size_t *ret_found);
