@@ -7,6 +7,8 @@
 #include <pthread.h>
 #include <stdio.h>
 
+#include "base/secret.h"
+
 /*
  * Where the decoder stands: a chain of stack frames, from which the path is only built when there
  * is an error to report.
@@ -361,17 +363,10 @@ const struct json_member *json_member_find(const struct json_members *m, const c
     return NULL;
 }
 
-static void string_free(char *s)
-{
-    if (s)
-        explicit_bzero(s, strlen(s));
-    free(s);
-}
-
 void json_members_done(struct json_members *m)
 {
     for (size_t i = 0; i < m->n; i++)
-        string_free(m->v[i].key);
+        secret_free(m->v[i].key);
     free(m->v);
     *m = (struct json_members){0};
 }
@@ -396,7 +391,7 @@ void json_fields_done(const struct json_field *fields, void *target)
         switch (f->type) {
         case FIELD_STRING:
         case FIELD_RAW:
-            string_free(*(char **)field);
+            secret_free(*(char **)field);
             *(char **)field = NULL;
             break;
         case FIELD_STRINGS:

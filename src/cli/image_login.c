@@ -4,10 +4,10 @@
 #include <termios.h>
 
 #include "base/fds.h"
+#include "base/secret.h"
 #include "cli/cli.h"
 #include "cli/image.h"
 #include "image/credentials.h"
-#include "image/secret.h"
 
 #define SECRET_LIMIT 16384
 

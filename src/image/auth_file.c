@@ -3,8 +3,8 @@
 
 #include "base/base64.h"
 #include "base/fds.h"
+#include "base/secret.h"
 #include "base/text.h"
-#include "image/secret.h"
 
 #define DOCKER_REGISTRY "docker.io"
 #define DOCKER_SERVER   "https://index.docker.io/v1/" /* what docker calls it in its files */

@@ -13,8 +13,8 @@
 #include "base/clock.h"
 #include "base/fds.h"
 #include "base/json.h"
+#include "base/secret.h"
 #include "base/text.h"
-#include "image/secret.h"
 
 #define PREFIX         "docker-credential-"
 #define NAME_LIMIT     128

@@ -6,10 +6,10 @@
 
 #include "base/fds.h"
 #include "base/paths.h"
+#include "base/secret.h"
 #include "base/strv.h"
 #include "image/auth_file.h"
 #include "image/credential_helper.h"
-#include "image/secret.h"
 
 #define KEY_LIMIT 512 /* bytes of registry and repository */
 

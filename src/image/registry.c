@@ -8,9 +8,9 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/paths.h"
+#include "base/secret.h"
 #include "image/registry_auth.h"
 #include "image/registry_request.h"
-#include "image/secret.h"
 
 #define ATTEMPTS       6
 #define FIRST_PAUSE_MS 200
@@ -195,19 +195,8 @@ int registry_request_once(struct registry *g, struct http *h, const struct http_
         int r;
 
         full.url = url;
-        full.headers = STRV_INIT;
-        for (size_t i = 0; i < q->headers.n; i++)
-            strv_add(&full.headers, q->headers.v[i]);
-        if (authorization && is_own) {
-            autosecret char *line = xasprintf("Authorization: %s", authorization);
-
-            strv_add(&full.headers, line);
-        }
+        full.authorization = is_own ? authorization : NULL;
         r = http_perform(h, &full, ret, e);
-        if (authorization && is_own)
-            explicit_bzero(full.headers.v[full.headers.n - 1],
-                           strlen(full.headers.v[full.headers.n - 1]));
-        strv_done(&full.headers);
         if (r == -EPROTO && g->may_be_plain) {
             /* Whoever speaks no TLS on this machine is spoken to without. */
             g->scheme = "http";

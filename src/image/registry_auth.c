@@ -5,9 +5,9 @@
 
 #include "base/base64.h"
 #include "base/json.h"
+#include "base/secret.h"
 #include "image/challenge.h"
 #include "image/credentials.h"
-#include "image/secret.h"
 
 #define TOKEN_LIMIT_BYTES (64u << 10)
 #define TOKEN_DEPTH       4
@@ -138,17 +138,11 @@ static int token_fetch(struct registry_auth *a, struct http *h, const struct cha
         url = xstrdup(c->realm);
     } else {
         url = xasprintf("%s%s%s", c->realm, strchr(c->realm, '?') ? "&" : "?", buf_str(&fields));
-        if (credential) {
-            autosecret char *value = basic(credential);
-
-            authorization = xasprintf("Authorization: %s", value);
-            strv_add(&q.headers, authorization);
-        }
+        if (credential)
+            q.authorization = authorization = basic(credential);
     }
     q.url = url;
     r = http_perform(h, &q, &response, e);
-    for (size_t i = 0; i < q.headers.n; i++)
-        explicit_bzero(q.headers.v[i], strlen(q.headers.v[i]));
     strv_done(&q.headers);
     TRY(r);
     if (response.status == 401 || response.status == 403)

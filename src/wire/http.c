@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/fds.h"
+#include "base/secret.h"
 
 #define CONNECT_TIMEOUT_MS 15000L
 #define REDIRECT_LIMIT     10L
@@ -199,7 +200,19 @@ static struct curl_slist *header_list(const struct http_request *q)
 
     for (size_t i = 0; i < q->headers.n; i++)
         list = curl_slist_append(list, q->headers.v[i]);
+    if (q->authorization) {
+        autosecret char *line = xasprintf("Authorization: %s", q->authorization);
+
+        list = curl_slist_append(list, line);
+    }
     return list;
+}
+
+static void header_list_free(struct curl_slist *list)
+{
+    for (struct curl_slist *l = list; l; l = l->next)
+        explicit_bzero(l->data, strlen(l->data));
+    curl_slist_free_all(list);
 }
 
 static void connection_set_up(const struct http *h, const struct http_request *q)
@@ -318,7 +331,7 @@ int http_perform(struct http *h, const struct http_request *q, struct http_respo
     code = curl_easy_perform(c);
     curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &response.status);
     curl_easy_setopt(c, CURLOPT_ERRORBUFFER, NULL);
-    curl_slist_free_all(headers);
+    header_list_free(headers);
     if (x.is_refused)
         return e->code;
     r = code == CURLE_OK ? 0 : failure(code, q, detail, e);

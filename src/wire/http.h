@@ -39,8 +39,9 @@ const char *http_header(const struct http_response *r, const char *name);
 
 struct http_request {
     const char *method, *url;
-    struct strv headers; /* "Name: value" */
-    const void *body;    /* NULL: none */
+    struct strv headers;       /* "Name: value" */
+    const char *authorization; /* the value of that header, a secret; NULL: none */
+    const void *body;          /* NULL: none */
     size_t body_len;
     int body_fd;       /* the body is what this file has from its start, if not -1 */
     size_t text_limit; /* bytes of the response's text: beyond it "TooLarge" */
