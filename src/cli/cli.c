@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/cli.h"
 
+#include <spawn.h>
 #include <sys/ioctl.h>
+#include <sys/wait.h>
 
 #include "base/fds.h"
 #include "base/log.h"
@@ -31,6 +33,24 @@ int cli_fail(const char *command, const struct err *e, int status)
     else
         log_error("%s", e->msg);
     return status;
+}
+
+int cli_program_run(const char *path, char *const *argv, int out_fd)
+{
+    posix_spawn_file_actions_t actions;
+    int status, r;
+    pid_t pid;
+
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, out_fd, STDOUT_FILENO);
+    r = posix_spawn(&pid, path, &actions, NULL, argv, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    if (r)
+        return -r;
+    while (waitpid(pid, &status, 0) < 0)
+        if (errno != EINTR)
+            return -errno;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
 int cli_parse(const struct command_spec *c, int argc, char *const *argv, void *options,

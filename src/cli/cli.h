@@ -21,6 +21,10 @@ int cli_print(const struct buf *out);
 /* Logs the error of the command (may be NULL) and returns `status`. */
 int cli_fail(const char *command, const struct err *e, int status);
 
+/* Runs a program to its end with `out_fd` as its standard output: its exit status, 128 and the
+ * number of the signal that ended it, or a negative errno. */
+int cli_program_run(const char *path, char *const *argv, int out_fd);
+
 /* Adds help for the whole program, the list of commands. */
 void cli_overview(struct buf *out);
 

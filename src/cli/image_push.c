@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 
 #include "base/fds.h"
 #include "base/json.h"
@@ -14,8 +12,6 @@
 
 #define INSPECTED_LIMIT (64u << 20)
 #define INSPECTED_DEPTH 16
-
-extern char **environ;
 
 /* ---- What the program is: `wherry inspect` knows ---- */
 
@@ -55,22 +51,14 @@ static int inspect_run(const char *file, struct buf *ret, struct err *e)
     char *argv[] = {(char *)"wherry", (char *)"inspect",       (char *)"-o", (char *)"json",
                     (char *)"--",     (char *)(uintptr_t)file, NULL};
     autofd out = memfd_create("inspected", MFD_CLOEXEC);
-    posix_spawn_file_actions_t actions;
-    int status, r;
-    pid_t pid;
+    int r;
 
     if (!program || out < 0)
         return err_set(e, -ENOENT, "ProgramMissing", "start it as 'wherry push'");
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
-    r = posix_spawn(&pid, program, &actions, NULL, argv, environ);
-    posix_spawn_file_actions_destroy(&actions);
+    r = cli_program_run(program, argv, out);
+    if (r < 0)
+        return err_errno(e, r, "ProgramMissing", "cannot run '%s'", program);
     if (r)
-        return err_errno(e, -r, "ProgramMissing", "cannot start '%s'", program);
-    while (waitpid(pid, &status, 0) < 0)
-        if (errno != EINTR)
-            return err_errno(e, -errno, "ReadFailed", "cannot wait for '%s'", program);
-    if (!WIFEXITED(status) || WEXITSTATUS(status))
         return err_set(e, -ENOEXEC, "NotRunnable", "'%s' cannot be pushed", file);
     lseek(out, 0, SEEK_SET);
     return fd_read_all(out, INSPECTED_LIMIT, ret, e);

@@ -4,13 +4,11 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 #include "base/fds.h"
 #include "base/paths.h"
-#include "cli/commands.h"
+#include "cli/cli.h"
 #include "guest/net_grant.h"
-#include "guest/status.h"
 #include "store/reference.h"
 
 #define RESOLVER_FILE_LIMIT (256u << 10)
@@ -31,10 +29,12 @@ static void layout_name_parse(const char *text, struct program_name *ret)
 static int reference_name_parse(const char *text, struct program_name *ret, struct err *e)
 {
     __attribute__((cleanup(reference_done))) struct reference r = {0};
-    autofree char *name = NULL;
+    autofree char *name = NULL, *record = NULL;
 
     TRY(reference_parse(text, &r, e));
     TRY(paths_images_dir(&ret->path, e));
+    record = reference_store_path(&r);
+    ret->record = path_join(ret->path, record);
     name = reference_format(&r);
     ret->image = xasprintf("%s%s", GUEST_IMAGE_STORED, name);
     ret->reference = ret->image + strlen(GUEST_IMAGE_STORED);
@@ -61,6 +61,7 @@ void program_name_done(struct program_name *p)
 {
     free(p->path);
     free(p->image);
+    free(p->record);
     *p = (struct program_name){0};
 }
 
@@ -71,45 +72,20 @@ static int image_fetch(const char *reference, struct err *e)
 {
     autofree char *path = NULL;
     char *argv[] = {(char *)"pull", (char *)"--", (char *)(uintptr_t)reference, NULL};
-    int status;
-    pid_t pid;
+    int r;
 
     TRY(paths_program_find("wherry-image", &path, e));
-    pid = fork();
-    if (pid < 0)
-        return err_errno(e, -errno, "PullFailed", "cannot start '%s'", path);
-    if (!pid) {
-        /* Its output is not the guest's. */
-        dup2(STDERR_FILENO, STDOUT_FILENO);
-        execv(path, argv);
-        _exit(GUEST_EXIT_WHERRY);
-    }
-    while (waitpid(pid, &status, 0) < 0)
-        if (errno != EINTR)
-            return err_errno(e, -errno, "PullFailed", "cannot wait for '%s'", path);
-    if (!WIFEXITED(status) || WEXITSTATUS(status))
-        return err_set(e, -ECANCELED, "PullFailed", "there is no image '%s'", reference);
-    return 0;
-}
-
-static bool image_is_here(const struct program_name *p)
-{
-    __attribute__((cleanup(reference_done))) struct reference r = {0};
-    autofree char *name = NULL, *path = NULL;
-    struct err e = ERR_INIT;
-
-    if (reference_parse(p->reference, &r, &e) < 0)
-        return false;
-    name = reference_store_path(&r);
-    path = path_join(p->path, name);
-    return access(path, F_OK) == 0;
+    r = cli_program_run(path, argv, STDERR_FILENO); /* its output is not the guest's */
+    if (r < 0)
+        return err_errno(e, r, "PullFailed", "cannot run '%s'", path);
+    return r ? err_set(e, -ECANCELED, "PullFailed", "there is no image '%s'", reference) : 0;
 }
 
 static int image_provide(const struct program_name *p, const char *pull, struct err *e)
 {
     bool is_always = pull && str_eq(pull, "always"), is_never = pull && str_eq(pull, "never");
 
-    if (!is_always && image_is_here(p))
+    if (!is_always && access(p->record, F_OK) == 0)
         return 0;
     if (is_never)
         return err_set(e, -ENOENT, "NotFound",

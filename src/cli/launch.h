@@ -22,6 +22,7 @@ struct program_name {
     char *path;            /* of the file or of the folder that the image is in; heap */
     char *image;           /* which one (guest/spec.h); heap; NULL: `path` is the program */
     const char *reference; /* in full, in `image`; NULL: it is of no registry */
+    char *record;          /* of that: the file in the store that is there with it; heap */
 };
 /* "BadReference", "NoHome". */
 int program_name_parse(const char *text, struct program_name *ret, struct err *e);
