@@ -73,6 +73,7 @@ struct option_example {
 
 struct command_spec {
     const char *name;                               /* "run" */
+    const char *helper;                             /* the program that has it; NULL: its own */
     const char *summary;                            /* one line, lower case, no full stop */
     const char *usage;                              /* "[options] FILE [ARG...]" */
     const char *const *description;                 /* paragraphs, NULL-terminated; or NULL */

@@ -7,7 +7,7 @@
 
 const char *const commands_pull_words[] = {"missing", "always", "never", NULL};
 
-static const char *const output_words[] = {"text", "json", NULL};
+const char *const commands_output_words[] = {"text", "json", NULL};
 
 /* --- run --- */
 
@@ -211,15 +211,7 @@ const struct command_spec command_compile = {
 /* --- inspect --- */
 
 static const struct option_spec inspect_table[] = {
-    {.name = "output",
-     .short_name = 'o',
-     .type = OPTION_STRING,
-     .arg_name = "FORMAT",
-     .help = "Write this format",
-     .default_text = "text",
-     .complete = COMPLETE_WORDS,
-     .words = output_words,
-     ROW(inspect_options, output)},
+    OPTION_OUTPUT_ROW(inspect_options),
     OPTION_PULL_ROW(inspect_options),
     OPTION_HELP_ROW(struct inspect_options, is_help),
     {0},
@@ -263,15 +255,7 @@ const struct command_spec command_inspect = {
 /* --- version --- */
 
 static const struct option_spec version_table[] = {
-    {.name = "output",
-     .short_name = 'o',
-     .type = OPTION_STRING,
-     .arg_name = "FORMAT",
-     .help = "Write this format",
-     .default_text = "text",
-     .complete = COMPLETE_WORDS,
-     .words = output_words,
-     ROW(version_options, output)},
+    OPTION_OUTPUT_ROW(version_options),
     OPTION_HELP_ROW(struct version_options, is_help),
     {0},
 };
@@ -286,28 +270,20 @@ const struct command_spec command_version = {
 /* --- doctor --- */
 
 static const struct option_spec doctor_table[] = {
-    {.name = "output",
-     .short_name = 'o',
-     .type = OPTION_STRING,
-     .arg_name = "FORMAT",
-     .help = "Write this format",
-     .default_text = "text",
-     .complete = COMPLETE_WORDS,
-     .words = output_words,
-     ROW(doctor_options, output)},
+    OPTION_OUTPUT_ROW(doctor_options),
     {.name = "cache-dir",
-     .type = OPTION_STRING,
-     .arg_name = "DIR",
-     .help = "Examine this cache folder instead of the usual one",
-     .complete = COMPLETE_DIR,
-     ROW(doctor_options, cache_dir)},
+                      .type = OPTION_STRING,
+                      .arg_name = "DIR",
+                      .help = "Examine this cache folder instead of the usual one",
+                      .complete = COMPLETE_DIR,
+                      ROW(doctor_options, cache_dir)},
     {.name = "verbose",
-     .short_name = 'v',
-     .type = OPTION_FLAG,
-     .help = "Say also of what is well why it matters",
-     ROW(doctor_options, is_verbose)},
+                      .short_name = 'v',
+                      .type = OPTION_FLAG,
+                      .help = "Say also of what is well why it matters",
+                      ROW(doctor_options, is_verbose)},
     OPTION_HELP_ROW(struct doctor_options, is_help),
-    {0 },
+    {0},
 };
 
 static const char *const doctor_description[] = {
@@ -338,7 +314,7 @@ const struct command_spec command_doctor = {
 
 /* --- new, completion, help --- */
 
-static const struct option_spec plain_table[] = {
+const struct option_spec commands_plain_table[] = {
     OPTION_HELP_ROW(struct plain_options, is_help),
     {0},
 };
@@ -375,7 +351,7 @@ const struct command_spec command_new = {
     .summary = "write a new project of a language",
     .usage = "LANGUAGE DIR",
     .description = new_description,
-    .options = plain_table,
+    .options = commands_plain_table,
     .positionals = new_positionals,
     .examples = new_examples,
     .see_also = new_see_also,
@@ -404,7 +380,7 @@ const struct command_spec command_completion = {
     .name = "completion",
     .summary = "print the completion script of a shell",
     .usage = "SHELL",
-    .options = plain_table,
+    .options = commands_plain_table,
     .positionals = completion_positionals,
     .examples = completion_examples,
     .positionals_min = 1,
@@ -420,7 +396,7 @@ const struct command_spec command_help = {
     .name = "help",
     .summary = "list the commands or explain one",
     .usage = "[COMMAND]",
-    .options = plain_table,
+    .options = commands_plain_table,
     .positionals = help_positionals,
     .positionals_max = 1,
 };
@@ -428,9 +404,23 @@ const struct command_spec command_help = {
 /* --- all --- */
 
 const struct command_spec *const commands_all[] = {
-    &command_run,    &command_serve,   &command_compile, &command_inspect,    &command_pull,
-    &command_images, &command_rmi,     &command_login,   &command_logout,     &command_new,
-    &command_doctor, &command_version, &command_help,    &command_completion, NULL,
+    &command_run,
+    &command_serve,
+    &command_compile,
+    &command_inspect,
+    &command_pull,
+    &command_push,
+    &command_images,
+    &command_tag,
+    &command_rmi,
+    &command_login,
+    &command_logout,
+    &command_new,
+    &command_doctor,
+    &command_version,
+    &command_help,
+    &command_completion,
+    NULL,
 };
 
 static const char *const program_description[] = {
@@ -477,13 +467,7 @@ const struct command_spec *command_find(const char *name)
 
 const char *command_helper(const char *name)
 {
-    static const struct command_spec *const image[] = {
-        &command_pull, &command_push,  &command_images, &command_tag,
-        &command_rmi,  &command_login, &command_logout,
-    };
+    const struct command_spec *c = command_find(name);
 
-    for (size_t i = 0; i < ARRAY_SIZE(image); i++)
-        if (str_eq(image[i]->name, name))
-            return "image";
-    return name;
+    return c && c->helper ? c->helper : name;
 }

@@ -99,6 +99,12 @@ extern const struct command_spec command_new;
 extern const struct command_spec command_completion;
 extern const struct command_spec command_help;
 
+/* Of plain_options. */
+extern const struct option_spec commands_plain_table[];
+
+/* The words of --output. */
+extern const char *const commands_output_words[];
+
 /* When an image is fetched, as Kubernetes means it: the words of --pull. */
 extern const char *const commands_pull_words[];
 
@@ -110,5 +116,5 @@ extern const struct program_doc commands_program;
 /* The command of that name, NULL without one. */
 const struct command_spec *command_find(const char *name);
 
-/* The helper program that has the command: "image" for those with images, else its own name. */
+/* The helper program that has the command, which need not be one of ours. */
 const char *command_helper(const char *name);

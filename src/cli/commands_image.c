@@ -77,6 +77,7 @@ static const struct option_example pull_examples[] = {
 
 const struct command_spec command_pull = {
     .name = "pull",
+    .helper = "image",
     .summary = "fetch an image from a registry",
     .usage = "[options] IMAGE",
     .description = pull_description,
@@ -125,6 +126,7 @@ static const struct option_example push_examples[] = {
 
 const struct command_spec command_push = {
     .name = "push",
+    .helper = "image",
     .summary = "send a program to a registry",
     .usage = "[options] FILE IMAGE",
     .description = push_description,
@@ -139,18 +141,8 @@ const struct command_spec command_push = {
 
 /* --- images --- */
 
-static const char *const output_words[] = {"text", "json", NULL};
-
 static const struct option_spec images_table[] = {
-    {.name = "output",
-     .short_name = 'o',
-     .type = OPTION_STRING,
-     .arg_name = "FORMAT",
-     .help = "Write this format",
-     .default_text = "text",
-     .complete = COMPLETE_WORDS,
-     .words = output_words,
-     ROW(images_options, output)},
+    OPTION_OUTPUT_ROW(images_options),
     OPTION_HELP_ROW(struct images_options, is_help),
     {0},
 };
@@ -163,6 +155,7 @@ static const char *const images_description[] = {
 
 const struct command_spec command_images = {
     .name = "images",
+    .helper = "image",
     .summary = "list the images of this machine",
     .usage = "[options]",
     .description = images_description,
@@ -172,11 +165,6 @@ const struct command_spec command_images = {
 };
 
 /* --- tag, rmi --- */
-
-static const struct option_spec names_table[] = {
-    OPTION_HELP_ROW(struct plain_options, is_help),
-    {0},
-};
 
 static const struct option_positional tag_positionals[] = {
     {.name = "IMAGE",                        .help = "An image of this machine"},
@@ -191,10 +179,11 @@ static const char *const tag_description[] = {
 
 const struct command_spec command_tag = {
     .name = "tag",
+    .helper = "image",
     .summary = "give an image another name",
     .usage = "IMAGE NAME",
     .description = tag_description,
-    .options = names_table,
+    .options = commands_plain_table,
     .positionals = tag_positionals,
     .exit_statuses = image_statuses,
     .see_also = image_see_also,
@@ -214,10 +203,11 @@ static const char *const rmi_description[] = {
 
 const struct command_spec command_rmi = {
     .name = "rmi",
+    .helper = "image",
     .summary = "remove images from this machine",
     .usage = "IMAGE...",
     .description = rmi_description,
-    .options = names_table,
+    .options = commands_plain_table,
     .positionals = rmi_positionals,
     .exit_statuses = image_statuses,
     .see_also = image_see_also,
@@ -263,6 +253,7 @@ static const struct option_example login_examples[] = {
 
 const struct command_spec command_login = {
     .name = "login",
+    .helper = "image",
     .summary = "log in to a registry",
     .usage = "[options] REGISTRY",
     .description = login_description,
@@ -288,6 +279,7 @@ static const char *const logout_description[] = {
 
 const struct command_spec command_logout = {
     .name = "logout",
+    .helper = "image",
     .summary = "forget the credentials for a registry",
     .usage = "[options] REGISTRY",
     .description = logout_description,

@@ -35,6 +35,12 @@
                 "or *, PORT a number, a range FROM-TO or *",                                       \
         .offset = offsetof(struct struct_, allow_net)                                              \
     }
+#define OPTION_OUTPUT_ROW(struct_)                                                                 \
+    {                                                                                              \
+        .name = "output", .short_name = 'o', .type = OPTION_STRING, .arg_name = "FORMAT",          \
+        .help = "Write this format", .default_text = "text", .complete = COMPLETE_WORDS,           \
+        .words = commands_output_words, .offset = offsetof(struct struct_, output)                 \
+    }
 #define OPTION_PULL_ROW(struct_)                                                                   \
     {                                                                                              \
         .name = "pull", .type = OPTION_STRING, .arg_name = "POLICY",                               \
