@@ -10,7 +10,7 @@
 #include "base/strv.h"
 
 /* The variable's value when it is an absolute path, otherwise NULL. */
-static const char *env_path(const char *name)
+const char *paths_env(const char *name)
 {
     const char *value = secure_getenv(name);
 
@@ -19,7 +19,7 @@ static const char *env_path(const char *name)
 
 static int xdg_dir(const char *variable, const char *below_home, char **ret, struct err *e)
 {
-    const char *dir = env_path(variable), *home = env_path("HOME");
+    const char *dir = paths_env(variable), *home = paths_env("HOME");
 
     if (dir) {
         *ret = path_join(dir, "wherry");
@@ -34,7 +34,7 @@ static int xdg_dir(const char *variable, const char *below_home, char **ret, str
 
 int paths_state_dir(char **ret, struct err *e)
 {
-    const char *dir = env_path("WHERRY_STATE_DIR");
+    const char *dir = paths_env("WHERRY_STATE_DIR");
 
     if (dir) {
         *ret = xstrdup(dir);
@@ -48,7 +48,7 @@ int paths_state_dir(char **ret, struct err *e)
 
 int paths_run_dir(char **ret, struct err *e)
 {
-    const char *dir = env_path("XDG_RUNTIME_DIR");
+    const char *dir = paths_env("XDG_RUNTIME_DIR");
 
     (void)e;
     if (geteuid() == 0)
@@ -62,7 +62,7 @@ int paths_run_dir(char **ret, struct err *e)
 
 int paths_cache_dir(char **ret, struct err *e)
 {
-    if (geteuid() == 0 && !env_path("HOME") && !env_path("XDG_CACHE_HOME")) {
+    if (geteuid() == 0 && !paths_env("HOME") && !paths_env("XDG_CACHE_HOME")) {
         *ret = xstrdup("/var/cache/wherry");
         return 0;
     }
@@ -76,6 +76,21 @@ int paths_images_dir(char **ret, struct err *e)
     TRY(paths_state_dir(&state, e));
     *ret = path_join(state, "images");
     return 0;
+}
+
+const char *paths_system_ca(void)
+{
+    static const char *const paths[] = {
+        "/etc/ssl/certs/ca-certificates.crt",                /* Debian, Arch, Gentoo */
+        "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", /* Fedora, RHEL */
+        "/etc/ssl/ca-bundle.pem",                            /* SUSE */
+        "/etc/ssl/cert.pem",                                 /* Alpine */
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+        if (access(paths[i], R_OK) == 0)
+            return paths[i];
+    return NULL;
 }
 
 int paths_exe_dir(char **ret, struct err *e)

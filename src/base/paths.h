@@ -24,6 +24,13 @@ int paths_cache_dir(char **ret, struct err *e);
 /* The image store (store/images.h), below the state folder. */
 int paths_images_dir(char **ret, struct err *e);
 
+/* The value of a variable that names a path: NULL for a relative one, and for none. */
+const char *paths_env(const char *name);
+
+/* The certificates (PEM) that this machine trusts, where the distributions keep them; NULL without
+ * any. Static. */
+const char *paths_system_ca(void);
+
 /* The folder that holds the running executable, symbolic links resolved. */
 int paths_exe_dir(char **ret, struct err *e);
 

@@ -230,22 +230,14 @@ int launch_pem_open(const char *option, const char *path, int *ret_fd, struct er
     return 0;
 }
 
-/* The certificates that this machine trusts, where the distributions keep them; -1 without any. */
+/* -1 without any. */
 static int system_ca_open(void)
 {
-    static const char *const paths[] = {
-        "/etc/ssl/certs/ca-certificates.crt",                /* Debian, Arch, Gentoo */
-        "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", /* Fedora, RHEL */
-        "/etc/ssl/ca-bundle.pem",                            /* SUSE */
-        "/etc/ssl/cert.pem",                                 /* Alpine */
-    };
+    const char *path = paths_system_ca();
     struct err e = ERR_INIT;
     int fd = -1;
 
-    for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
-        if (pem_open("", paths[i], &fd, &e) >= 0)
-            return fd;
-    return -1;
+    return path && pem_open("", path, &fd, &e) >= 0 ? fd : -1;
 }
 
 int launch_network_add(const struct strv *grants, const char *ca, struct guest_spec *s,

@@ -33,14 +33,6 @@ static const char *env_text(const char *name)
     return value && *value ? value : NULL;
 }
 
-/* As the XDG specification wants it, a relative path counts for nothing. */
-static const char *env_dir(const char *name)
-{
-    const char *value = env_text(name);
-
-    return value && *value == '/' ? value : NULL;
-}
-
 /* The one file that was asked for, or NULL. */
 static const char *named_file(const struct credentials_options *o)
 {
@@ -51,7 +43,7 @@ static const char *named_file(const struct credentials_options *o)
 
 static char *runtime_file(void)
 {
-    const char *dir = env_dir("XDG_RUNTIME_DIR");
+    const char *dir = paths_env("XDG_RUNTIME_DIR");
 
     if (dir)
         return path_join(dir, "containers/auth.json");
@@ -61,7 +53,7 @@ static char *runtime_file(void)
 /* Below the folder, or without one below the home folder. */
 static char *home_file(const char *dir, const char *name, const char *below_home)
 {
-    const char *home = env_dir("HOME");
+    const char *home = paths_env("HOME");
 
     if (dir)
         return path_join(dir, name);
@@ -70,7 +62,7 @@ static char *home_file(const char *dir, const char *name, const char *below_home
 
 static char *config_file(void)
 {
-    return home_file(env_dir("XDG_CONFIG_HOME"), "containers/auth.json",
+    return home_file(paths_env("XDG_CONFIG_HOME"), "containers/auth.json",
                      ".config/containers/auth.json");
 }
 

@@ -56,7 +56,7 @@ static int certs_read(struct registry *g, const char *folder, struct err *e)
 static int certs_find(struct registry *g, struct err *e)
 {
     static const char *const folders[] = {"/etc/containers/certs.d", "/etc/docker/certs.d"};
-    const char *home = getenv("HOME");
+    const char *home = paths_env("HOME");
 
     if (home) {
         autofree char *own = path_join(home, ".config/containers/certs.d");

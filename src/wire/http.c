@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/fds.h"
+#include "base/paths.h"
 #include "base/secret.h"
 
 #define CONNECT_TIMEOUT_MS 15000L
@@ -16,7 +17,6 @@
 #define HEADER_LIMIT       200
 #define CA_LIMIT_BYTES     (4u << 20)
 #define USER_AGENT         "wherry"
-#define SYSTEM_CA_FILE     "/etc/ssl/certs/ca-certificates.crt"
 
 struct http {
     CURL *easy;
@@ -36,6 +36,7 @@ static void library_init(void)
 struct http *http_new(const struct http_options *o)
 {
     struct http *h = xcalloc(1, sizeof(*h));
+    const char *system_ca = paths_system_ca();
     struct err e = ERR_INIT;
 
     pthread_once(&once, library_init);
@@ -43,7 +44,8 @@ struct http *http_new(const struct http_options *o)
     BUG_ON(!h->easy);
     if (o->ca_pem) {
         /* A list of one's own takes the place of the system's, so it begins with that. */
-        file_read(SYSTEM_CA_FILE, CA_LIMIT_BYTES, &h->ca_pem, &e);
+        if (system_ca)
+            file_read(system_ca, CA_LIMIT_BYTES, &h->ca_pem, &e);
         buf_addc(&h->ca_pem, '\n');
         buf_addstr(&h->ca_pem, o->ca_pem);
     }
