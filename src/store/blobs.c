@@ -32,6 +32,13 @@ static int partial_read(struct blob_writer *w, struct err *e)
     return 0;
 }
 
+/* Waits while another process has it. */
+static int partial_open(struct blob_writer *w, struct err *e)
+{
+    w->fd = file_lock_at(w->dirfd, w->partial);
+    return w->fd < 0 ? store_failed(e, w->fd, "create", w->partial) : 0;
+}
+
 int images_blob_begin(struct images *s, const struct digest *d, struct blob_writer **ret,
                       int64_t *ret_at, struct err *e)
 {
@@ -46,9 +53,7 @@ int images_blob_begin(struct images *s, const struct digest *d, struct blob_writ
     store_blob_path("partial/", d, w->partial);
     if (fstatat(s->dirfd, w->complete, &st, AT_SYMLINK_NOFOLLOW) == 0)
         return 1;
-    w->fd = file_lock_at(s->dirfd, w->partial);
-    if (w->fd < 0)
-        return store_failed(e, w->fd, "create", w->partial);
+    TRY(partial_open(w, e));
     if (fstatat(s->dirfd, w->complete, &st, AT_SYMLINK_NOFOLLOW) == 0) {
         /* It came while we waited, or before we made a file of our own. */
         unlinkat(s->dirfd, w->partial, 0);
