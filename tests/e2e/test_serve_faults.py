@@ -367,6 +367,7 @@ def main():
             c.send(NEXT)
             c.read_until(lambda c: attacks.answers_read(c.data, False))
             tap.equal("at SIGTERM it ends with 0", server.stop(), 0)
+        tap.ok("nothing of it has panicked", "panicked" not in server.log(), server.log()[-2000:])
     tap.finish()
 
 

@@ -5,6 +5,7 @@ use crate::Figures;
 use crate::code::Code;
 use crate::err::{Failure, Result, copy_text};
 use crate::ffi::{list, text, texts, variables};
+use crate::giveback::give_back;
 use crate::invoke::{self, Called, ComponentExport, ModuleFunction};
 use crate::network::CNetwork;
 use crate::outgoing::Hooks;
@@ -181,6 +182,8 @@ impl Guest {
         let refused = store.data().limiter.memory_refused;
         if self.is_last {
             std::mem::forget(store);
+        } else {
+            give_back(&mut store);
         }
         self.tell(ended, refused, out);
         Ok(())

@@ -5,6 +5,7 @@
 mod code;
 mod err;
 mod ffi;
+mod giveback;
 mod guest;
 mod heap;
 mod inspect;

@@ -3,6 +3,7 @@
 
 use crate::err::{Failure, Result};
 use crate::ffi::saturated;
+use crate::giveback;
 use crate::linkers;
 use crate::state::State;
 use std::ffi::{CStr, c_int};
@@ -49,23 +50,25 @@ pub struct Engine {
 }
 
 /// What decides the machine code: the same for the process that compiles and the one that runs.
-fn config(o: &EngineOptions) -> Config {
+pub fn config(is_interruptible: bool, is_concurrent: bool) -> Config {
     let mut c = Config::new();
-    c.epoch_interruption(o.is_interruptible);
+    c.epoch_interruption(is_interruptible);
     c.async_stack_size(STACK_BYTES);
     c.max_wasm_stack(WASM_STACK_BYTES);
-    c.concurrency_support(o.is_concurrent);
-    c.wasm_component_model_async(o.is_concurrent);
+    c.concurrency_support(is_concurrent);
+    c.wasm_component_model_async(is_concurrent);
     c.wasm_exceptions(true);
     c
 }
 
 impl Engine {
     pub fn open(o: &EngineOptions) -> Result<Self> {
-        let mut c = config(o);
+        let mut c = config(o.is_interruptible, o.is_concurrent);
         if !o.has_compiler {
             c.enable_compiler(false);
         }
+        // Where guests share a process; see giveback.rs.
+        c.coredump_on_trap(o.is_interruptible);
         if o.allocation == POOLING {
             c.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(o)));
         }
@@ -76,6 +79,9 @@ impl Engine {
                 format!("the engine cannot start: {e:#}"),
             )
         })?;
+        if o.is_interruptible {
+            giveback::prepare(&wasmtime, o.is_concurrent);
+        }
         if o.is_interruptible && o.allocation == POOLING {
             crate::serve::watch(&wasmtime);
         }

@@ -192,6 +192,7 @@ pub struct Limiter {
     pub memory_peak: u64,
     table_elements: u64,
     pub memory_refused: bool,
+    has_ended: bool,
 }
 
 impl Limiter {
@@ -205,6 +206,7 @@ impl Limiter {
             memory_peak: 0,
             table_elements: 0,
             memory_refused: false,
+            has_ended: false,
         }
     }
 
@@ -216,6 +218,11 @@ impl Limiter {
     /// By how much memory has grown since it began.
     pub fn growth_bytes(&self) -> u64 {
         self.memory - self.first_memory
+    }
+
+    /// No guest comes any more: what the host adds to the store is not limited.
+    pub fn end(&mut self) {
+        self.has_ended = true;
     }
 
     /// For the next request of an instance that is kept.
@@ -278,7 +285,7 @@ impl ResourceLimiter for Limiter {
     }
 
     fn instances(&self) -> usize {
-        saturated(self.limits.instances)
+        if self.has_ended { usize::MAX } else { saturated(self.limits.instances) }
     }
     fn tables(&self) -> usize {
         saturated(self.limits.tables)

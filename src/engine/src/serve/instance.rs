@@ -2,6 +2,7 @@
 //! A guest's store, and who drops it. To clear many megabytes takes milliseconds in which a thread
 //! that serves would answer nobody, so a thread beside it does that.
 
+use crate::giveback::{LARGE_BYTES, give_back};
 use crate::state::State;
 use crate::sync::lock;
 use std::ops::{Deref, DerefMut};
@@ -10,8 +11,8 @@ use std::thread::{self, JoinHandle};
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::Store;
 
-/// A memory that has grown by more than that is cleared elsewhere.
-const LARGE_BYTES: u64 = 2 << 20;
+/// For the engine's compiler, which the thread may need once.
+const STACK_BYTES: usize = 1 << 20;
 
 /// Its memory is cleared when it is dropped.
 pub struct Instance {
@@ -99,7 +100,9 @@ impl Drop for Sweeper {
 
 fn start() -> std::io::Result<Running> {
     let (instances, all) = mpsc::channel();
-    let builder = thread::Builder::new().name("sweeper".into()).stack_size(128 << 10);
-    let thread = builder.spawn(move || all.into_iter().for_each(drop))?;
+    let builder = thread::Builder::new().name("sweeper".into()).stack_size(STACK_BYTES);
+    let thread = builder.spawn(move || {
+        all.into_iter().for_each(|mut p: Parts| give_back(&mut p.store));
+    })?;
     Ok(Running { instances, thread })
 }
