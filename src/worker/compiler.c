@@ -17,6 +17,7 @@
 #include "base/fds.h"
 #include "base/log.h"
 #include "engine/engine.h"
+#include "worker/turns.h"
 
 enum { PROGRAM_FD = 3, CODE_FD = 4, ERROR_FD = 5 };
 
@@ -37,6 +38,7 @@ int compiler_main(const char *form)
     void *data;
     int r;
 
+    turns_request(0); /* not those of the thread that wants the code */
     if (fstat(PROGRAM_FD, &st) < 0)
         return 2;
     data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, PROGRAM_FD, 0);

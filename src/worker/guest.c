@@ -16,6 +16,7 @@
 #include "worker/grants.h"
 #include "worker/log_file.h"
 #include "worker/streams.h"
+#include "worker/turns.h"
 
 /* Enough for the host functions that run outside of the guest's own stack. */
 #define THREAD_STACK_BYTES (512u << 10)
@@ -379,6 +380,7 @@ void guest_run(struct guest *g)
 
 static void *guest_main(void *arg)
 {
+    turns_request(TURN_NS);
     guest_run(arg);
     return NULL;
 }

@@ -15,6 +15,7 @@
 #include "base/version.h"
 #include "worker/code.h"
 #include "worker/guest.h"
+#include "worker/turns.h"
 
 #define CONNECTION_LIMIT 16
 #define GUEST_LIMIT      4096
@@ -558,6 +559,7 @@ int service_main(const struct service_options *o)
     if (o->cache_dir && cache_open(o->cache_dir, &s.host.cache, &e) < 0)
         code_warn_cache(&e);
     worker_record_write(&s);
+    turns_request(SHORTEST_TURN_NS);
     loop(&s);
     while (s.n_connections) {
         channel_flush(&s.connections[0], &e);

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
-#include <sys/syscall.h>
 
 #include "base/clock.h"
 #include "base/fds.h"
@@ -16,6 +15,7 @@
 #include "worker/http/apps.h"
 #include "worker/http/gateway.h"
 #include "worker/jobs.h"
+#include "worker/turns.h"
 
 /* `wherry serve`: threads that serve, and one that waits for signals. */
 
@@ -23,9 +23,6 @@
 /* Guests run on stacks of the engine's own; this is for the server and the host functions. */
 #define THREAD_STACK_BYTES (2u << 20)
 #define RELOAD_END_MS      1000
-/* Turns of a CPU; the kernel allows 100 µs and more. */
-#define SHORTEST_TURN_NS 100000
-#define TURN_NS          200000
 
 struct serving {
     const struct guest_job *job;
@@ -47,28 +44,6 @@ struct thread_start {
     struct serving *s;
     unsigned index;
 };
-
-/* sched_setattr(2); the header that has it clashes with that of the C library. */
-struct scheduling {
-    uint32_t size, policy;
-    uint64_t flags;
-    int32_t nice;
-    uint32_t priority;
-    uint64_t runtime_ns, deadline_ns, period_ns;
-};
-
-/* Threads that compute keep a CPU for some milliseconds. Those that answer requests ask for short
- * turns, and since Linux 6.12 get one sooner for it: a request does not wait for other processes to
- * end theirs. Threads that this one makes inherit it; where it is refused nothing is lost. */
-static void turns_request(uint64_t ns)
-{
-    struct scheduling s;
-
-    if (syscall(SYS_sched_getattr, 0, &s, sizeof(s), 0) < 0 || s.policy != SCHED_OTHER)
-        return;
-    s.runtime_ns = ns;
-    syscall(SYS_sched_setattr, 0, &s, 0);
-}
 
 static void *thread_main(void *arg)
 {
