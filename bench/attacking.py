@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The part of bench/run that measures what those see who share a worker or a server with an
+attacker: p99 of a fixed good load when nothing else runs, beside the attack, and beside the same
+attack on another worker or server, which is what the attack costs everybody on these processors.
+
+An attacker goes on all the time. Its client takes only time that nobody else wants, and the client
+of the good load takes its time first: elsewhere both would be on other machines."""
+import os
+import statistics
+import sys
+import threading
+import time
+
+from measuring import ROOT, WHERRY, CannotMeasure, build_programs
+
+os.environ["WHERRY"] = str(WHERRY)
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests/e2e")]
+import hostile  # noqa: E402
+import http_attacks as attacks  # noqa: E402
+from http_attacks import ask, get, post  # noqa: E402
+from serve_client import PROBE, Server, load_end, load_start  # noqa: E402
+from worker_client import Worker, build_guests  # noqa: E402
+
+LIMIT = 2  # times quiet
+SERVE_S = 4
+SERVE_RATE = 200  # requests/s
+
+
+def row(what, quiet, beside, other):
+    quiet, beside, other = (statistics.median(v) for v in (quiet, beside, other))
+    verdict = "met" if beside <= LIMIT * quiet else "MISSED"
+    print(f"  {what:<41} {quiet:>7.2f} {beside:>7.2f} {other:>7.2f} {beside / quiet:>6.1f} "
+          f"{beside / other:>8.1f}  {verdict}", flush=True)
+
+
+def header(text):
+    print(f"\n{text}")
+    print(f"  {'p99 in ms':<41} {'quiet':>7} {'beside':>7} {'other':>7} {'/quiet':>6} {'/other':>8}"
+          f"  <= {LIMIT} x quiet")
+
+
+def first(pid):
+    """What measures does not wait for what is measured, where that is allowed."""
+    try:
+        os.sched_setscheduler(pid, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+    except PermissionError:
+        pass
+
+
+def bench_attacks_run(quick):
+    rounds, runs = (3, 200) if quick else (7, 300)
+    header(f"Short guests beside attackers of the same worker, medians of {rounds} times {runs}")
+    hostile.build()
+    with hostile.Box() as box, Worker(box.cache) as worker, Worker(box.cache) as another:
+        load = hostile.Load(worker)
+        first(0)
+
+        def p99():
+            figure, failures = load.run(runs)
+            if failures:
+                raise CannotMeasure(f"a good guest failed: {failures[0]}")
+            return figure
+
+        for attack in hostile.ATTACKS:
+            quiet, beside, other = [], [], []
+            for _ in range(rounds):
+                quiet.append(p99())
+                for victim, figures in (worker, beside), (another, other):
+                    with hostile.Attacker(victim, attack, box, is_idle=True):
+                        figures.append(p99())
+            row(attack.name, quiet, beside, other)
+
+
+# ---- Requests --------------------------------------------------------------------------------
+
+
+def idle():
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
+def at_once(n, work):
+    def client():
+        idle()
+        work()
+
+    clients = [threading.Thread(target=client) for _ in range(n)]
+    for c in clients:
+        c.start()
+    for c in clients:
+        c.join()
+
+
+def guests(path):
+    """Four clients of a guest that misbehaves."""
+    def work(address):
+        end = time.monotonic() + 1
+        while time.monotonic() < end:
+            ask(address, get(path, "Connection: close"))
+
+    return lambda address: at_once(4, lambda: work(address))
+
+
+def resets(address):
+    attacks.reset_in_body(address, "/echo", 300)
+    attacks.reset_in_body(address, "/noread", 100)
+    attacks.reset_in_answer(address, "/download?100000000", 100)
+
+
+BODY = 20 << 20
+SERVE_ATTACKS = {
+    "slow loris": lambda a: attacks.slow_loris(a, 50, 15),
+    "20 clients that do not read":
+        lambda a: at_once(20, lambda: attacks.unread_answer(a, "/download?100000000", 1)),
+    "1,000 connections at a time": lambda a: attacks.many_connections(a, 1000),
+    "500 resets in mid-body and mid-answer": resets,
+    "rapid reset": lambda a: attacks.rapid_reset(a, "/sleep?1000", 20000),
+    "SETTINGS flood": lambda a: attacks.settings_flood(a, 1000000),
+    "PING flood": lambda a: attacks.ping_flood(a, 1000000),
+    "CONTINUATION flood": lambda a: attacks.continuation_flood(a, 10000),
+    "four guests that loop": guests("/loop"),
+    "four guests that grow to 64 MiB": guests("/grow"),
+    "four guests that trap": guests("/trap"),
+    "four guests that trap in a long body": guests("/trap-late?10000000"),
+    "a guest that never reads": lambda a: ask(a, post("/noread", f"Content-Length: {BODY}",
+                                                      body=b"x" * BODY)),
+}
+
+
+def serve_p99(server, attack=None, victim=None):
+    """Of the good load on one server, while the other or itself is attacked over and over."""
+    end = time.monotonic() + SERVE_S
+
+    def attacker():
+        idle()
+        while time.monotonic() < end:
+            try:
+                attack(victim.address)
+            except OSError:
+                pass  # it was cut off, as it deserves
+
+    load = load_start(server, "/hello", 4, "--rate", SERVE_RATE, "--duration", "300s",
+                      "--timeout", "5s")
+    first(load.pid)
+    thread = threading.Thread(target=attacker)
+    if attack:
+        thread.start()
+    time.sleep(SERVE_S)
+    report = load_end(load, is_stopped=True)
+    if attack:
+        thread.join()
+    if report["failures"]:
+        raise CannotMeasure(f"a good request failed: {report}")
+    return report["latency_us"]["p99"] / 1e3
+
+
+def bench_attacks_serve(quick):
+    rounds = 3 if quick else 5
+    header(f"{SERVE_RATE} good requests a second beside attackers of the same server, medians of "
+           f"{rounds} times {SERVE_S} s")
+    build_programs("http_load")
+    build_guests("http/probe")
+    options = ["--threads", "2", "--timeout", "3s", "--cpu-time", "1s", "--read-timeout", "5s",
+               "--memory", "64Mi", PROBE]
+    with Server(*options, access_log=None) as server, Server(*options, access_log=None) as another:
+        for name, attack in SERVE_ATTACKS.items():
+            quiet, beside, other = [], [], []
+            for _ in range(rounds):
+                quiet.append(serve_p99(server))
+                beside.append(serve_p99(server, attack, server))
+                other.append(serve_p99(server, attack, another))
+            row(name, quiet, beside, other)
+
+
+PARTS = {"attacks-run": bench_attacks_run, "attacks-serve": bench_attacks_serve}
