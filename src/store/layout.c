@@ -23,18 +23,16 @@ static int bad(struct err *e, const char *what)
     return err_prefix(e, "%s", what);
 }
 
-static int version_check(int dirfd, struct err *e)
+int layout_version_check(const struct buf *text, struct err *e)
 {
     static const struct json_field fields[] = {
         {.name = "imageLayoutVersion", .type = FIELD_STRING, .is_required = true},
         {0        },
     };
     struct json_limits limits = {.bytes = VERSION_LIMIT_BYTES, .depth = DEPTH_LIMIT};
-    autobuf text = BUF_INIT;
     autofree char *version = NULL;
 
-    if (file_read_at(dirfd, "oci-layout", VERSION_LIMIT_BYTES, &text, e) < 0 ||
-        json_decode(text.data, text.len, limits, fields, 0, &version, e) < 0)
+    if (json_decode(text->data, text->len, limits, fields, 0, &version, e) < 0)
         return bad(e, "it is no OCI image layout");
     if (!str_starts(version, "1."))
         return err_set(e, -EINVAL, "BadImage", "it is an OCI image layout of version %.32s, not 1",
@@ -42,8 +40,19 @@ static int version_check(int dirfd, struct err *e)
     return 0;
 }
 
-/* Opens what the descriptor tells of, and makes sure that it is that. */
-static int blob_open(int dirfd, const struct image_descriptor *d, int *ret_fd,
+int layout_index_read(int dirfd, struct image_document *ret, struct err *e)
+{
+    autobuf version = BUF_INIT, text = BUF_INIT;
+
+    if (file_read_at(dirfd, "oci-layout", VERSION_LIMIT_BYTES, &version, e) < 0)
+        return bad(e, "it is no OCI image layout");
+    TRY(layout_version_check(&version, e));
+    if (file_read_at(dirfd, "index.json", IMAGE_DOCUMENT_LIMIT, &text, e) < 0)
+        return bad(e, "it is no OCI image layout");
+    return image_document_decode(&text, "index.json", ret, e);
+}
+
+int layout_blob_open(int dirfd, const struct image_descriptor *d, int *ret_fd,
                      struct digest *ret_digest, struct err *e)
 {
     char name[STORE_BLOB_PATH_SIZE];
@@ -70,16 +79,15 @@ static int blob_open(int dirfd, const struct image_descriptor *d, int *ret_fd,
 }
 
 static int document_read(int dirfd, const struct image_descriptor *d, struct image_document *ret,
-                         struct err *e)
+                         struct digest *ret_digest, struct err *e)
 {
     autobuf text = BUF_INIT;
-    struct digest digest;
     autofd fd = -EBADF;
 
     if (d->size > IMAGE_DOCUMENT_LIMIT)
         return err_set(e, -EINVAL, "BadImage", "%s has %lld bytes, more than a manifest may have",
                        d->digest, (long long)d->size);
-    TRY(blob_open(dirfd, d, &fd, &digest, e));
+    TRY(layout_blob_open(dirfd, d, &fd, ret_digest, e));
     TRY(fd_read_all(fd, IMAGE_DOCUMENT_LIMIT, &text, e));
     return image_document_decode(&text, d->digest, ret, e);
 }
@@ -101,9 +109,7 @@ static void describe_name(const struct image_descriptor *d, struct buf *out)
     buf_addf(out, "%s%.128s", d->tag ? "" : "@", d->tag ? d->tag : d->digest);
 }
 
-/* These return NULL and fill *e when there is not exactly one. */
-
-static const struct image_descriptor *image_find(const struct image_document *index,
+const struct image_descriptor *layout_image_find(const struct image_document *index,
                                                  const char *image, struct err *e)
 {
     image_is_wanted_fn is_wanted = *image == '@' ? has_digest : *image ? has_tag : NULL;
@@ -124,31 +130,48 @@ static const struct image_descriptor *image_find(const struct image_document *in
     return NULL;
 }
 
-int layout_program_open(int dirfd, const char *image, int *ret_fd, struct digest *ret_digest,
-                        struct err *e)
+int layout_manifest_read(int dirfd, const struct image_descriptor *d, struct image_document *ret,
+                         struct image *ret_image, struct err *e)
 {
-    const struct image_descriptor *d;
-    autobuf text = BUF_INIT;
     autodocument found = {0};
 
-    TRY(version_check(dirfd, e));
-    if (file_read_at(dirfd, "index.json", IMAGE_DOCUMENT_LIMIT, &text, e) < 0)
-        return bad(e, "it is no OCI image layout");
-    TRY(image_document_decode(&text, "index.json", &found, e));
-    d = image_find(&found, image, e);
-    for (unsigned depth = 0; d; depth++) {
+    for (unsigned depth = 0;; depth++) {
         struct image_document next = {0};
+        struct digest digest;
 
-        TRY(document_read(dirfd, d, &next, e));
+        TRY(document_read(dirfd, d, &next, &digest, e));
+        if (!next.n_manifests) {
+            ret_image->manifest = digest;
+            ret_image->manifest_size = d->size;
+            free(ret_image->manifest_type);
+            ret_image->manifest_type = next.media_type ? xstrdup(next.media_type)
+                                       : d->media_type ? xstrdup(d->media_type)
+                                                       : NULL;
+            *ret = next;
+            return 0;
+        }
         image_document_done(&found);
         found = next;
-        if (!found.n_manifests)
-            break;
         if (depth == IMAGE_INDEX_LIMIT)
             return err_set(e, -EINVAL, "BadImage", "its indexes are nested too deep");
         d = image_platform_find(&found, e);
+        if (!d)
+            return e->code;
     }
-    if (d)
-        d = image_program_find(&found, e);
-    return d ? blob_open(dirfd, d, ret_fd, ret_digest, e) : e->code;
+}
+
+int layout_program_open(int dirfd, const char *image, int *ret_fd, struct digest *ret_digest,
+                        struct err *e)
+{
+    __attribute__((cleanup(image_done))) struct image manifest_image = {0};
+    autodocument index = {0}, manifest = {0};
+    const struct image_descriptor *d;
+
+    TRY(layout_index_read(dirfd, &index, e));
+    d = layout_image_find(&index, image, e);
+    if (!d)
+        return e->code;
+    TRY(layout_manifest_read(dirfd, d, &manifest, &manifest_image, e));
+    d = image_program_find(&manifest, e);
+    return d ? layout_blob_open(dirfd, d, ret_fd, ret_digest, e) : e->code;
 }

@@ -3,6 +3,8 @@
 
 #include "base/digest.h"
 #include "base/err.h"
+#include "store/images.h"
+#include "store/manifest.h"
 
 /*
  * An OCI image layout: a folder with images, as `skopeo copy ... oci:DIR` makes it (OCI image-spec
@@ -24,3 +26,27 @@
  */
 int layout_program_open(int dirfd, const char *image, int *ret_fd, struct digest *ret_digest,
                         struct err *e);
+
+/* ---- Its parts ---- */
+
+/* The index.json of a layout. "BadImage": the folder is none. */
+int layout_index_read(int dirfd, struct image_document *ret, struct err *e);
+
+/* "BadImage" unless this is the text of the file oci-layout. */
+int layout_version_check(const struct buf *text, struct err *e);
+
+/* The image of an index that `image` names, as above; NULL with "NotFound". */
+const struct image_descriptor *layout_image_find(const struct image_document *index,
+                                                 const char *image, struct err *e);
+
+/*
+ * Follows a descriptor to a manifest, by the blobs of a folder that has them as a layout has, such
+ * as the image store: of indexes to the manifest for WebAssembly. Fills digest, size and media type
+ * of *ret_image.
+ */
+int layout_manifest_read(int dirfd, const struct image_descriptor *d, struct image_document *ret,
+                         struct image *ret_image, struct err *e);
+
+/* Opens the blob that a descriptor leads to, for reading, when it is what it should be. */
+int layout_blob_open(int dirfd, const struct image_descriptor *d, int *ret_fd,
+                     struct digest *ret_digest, struct err *e);

@@ -22,6 +22,7 @@
 
 static const struct json_field annotation_fields[] = {
     TEXT("org.opencontainers.image.ref.name", tag),
+    TEXT("io.containerd.image.name", name),
     {0},
 };
 

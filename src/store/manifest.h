@@ -19,7 +19,8 @@ struct image_descriptor {
     char *media_type; /* NULL: not said */
     char *digest;
     int64_t size;
-    char *tag; /* annotation org.opencontainers.image.ref.name */
+    char *tag;  /* annotation org.opencontainers.image.ref.name */
+    char *name; /* annotation io.containerd.image.name, which docker and podman know too */
     char *architecture, *os;
 };
 
