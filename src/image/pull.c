@@ -143,18 +143,28 @@ static int manifest_fetch(const struct source *from, const struct reference *r,
     }
 }
 
-/* A manifest of Docker or of OCI; "{}" and HTML are none. */
-static int manifest_check(const struct image_document *m, struct err *e)
+int image_manifest_check(const struct image_document *m, struct err *e)
 {
     struct digest d;
 
     if (!m->n_layers)
-        return err_set(e, -EINVAL, "BadImage", "what the registry sent has no layers");
+        return err_set(e, -EINVAL, "BadImage", "the manifest has no layers");
     if (m->config.digest)
         TRY(digest_parse(m->config.digest, &d, e));
     for (size_t i = 0; i < m->n_layers; i++)
         TRY(digest_parse(m->layers[i].digest, &d, e));
     return 0;
+}
+
+void image_program_choose(const struct image_document *m, struct image *i)
+{
+    struct err why = ERR_INIT;
+    const struct image_descriptor *program = image_program_find(m, &why);
+
+    if (program) {
+        i->program = xstrdup(program->digest);
+        i->program_size = program->size;
+    }
 }
 
 int image_pull(struct images *s, const struct reference *r, const struct pull_options *o,
@@ -166,13 +176,11 @@ int image_pull(struct images *s, const struct reference *r, const struct pull_op
     autofree struct image_descriptor *blobs = NULL; /* their texts are the manifest's */
     __attribute__((cleanup(image_done))) struct image image = {0};
     struct fetch f = {.images = s, .o = o};
-    const struct image_descriptor *program;
-    struct err why = ERR_INIT;
 
     TRY(registry_open(r, &o->registry, &registry, e));
     http = registry_http_new(registry);
     TRY(manifest_fetch(&(struct source){registry, http, s}, r, &manifest, &image, e));
-    TRY(manifest_check(&manifest, e));
+    TRY(image_manifest_check(&manifest, e));
     blobs = xcalloc(manifest.n_layers + 1, sizeof(*blobs));
     if (manifest.config.digest)
         blobs[f.n_blobs++] = manifest.config;
@@ -181,11 +189,7 @@ int image_pull(struct images *s, const struct reference *r, const struct pull_op
     f.registry = registry;
     f.blobs = blobs;
     TRY(blobs_fetch(&f, e));
-    program = image_program_find(&manifest, &why);
-    if (program) {
-        image.program = xstrdup(program->digest);
-        image.program_size = program->size;
-    }
+    image_program_choose(&manifest, &image);
     image.fetched_at_ns = (int64_t)clock_realtime_ns();
     image.name = reference_format(r);
     TRY(images_name(s, r, &image, e));

@@ -20,3 +20,12 @@ struct pull_options {
  */
 int image_pull(struct images *s, const struct reference *r, const struct pull_options *o,
                struct image *ret, struct err *e);
+
+/* ---- What is done with a manifest, wherever it comes from ---- */
+
+/* A manifest of Docker or of OCI; "{}" and HTML are none ("BadImage"). */
+int image_manifest_check(const struct image_document *m, struct err *e);
+
+/* Notes which of the blobs, which are in the store, is the program of the image; it may have
+ * none. */
+void image_program_choose(const struct image_document *m, struct image *i);

@@ -27,6 +27,9 @@ int images_open(const char *dir, struct images **ret, struct err *e);
 void images_free(struct images *s);
 DEFINE_AUTO(images);
 
+/* The folder, an OCI image layout: for layout_manifest_follow() and the like. */
+int images_folder(const struct images *s);
+
 /* ---- Names ---- */
 
 /* What a name stands for. */
@@ -83,6 +86,11 @@ int blob_writer_commit(struct blob_writer *w, struct err *e);
 /* What was written stays, for the next attempt. */
 void blob_writer_free(struct blob_writer *w);
 DEFINE_AUTO(blob_writer);
+
+/* Opens a complete blob, which was verified when it was stored, for reading. "BadImage" (-ENOENT)
+ * when it is missing. */
+int images_blob_open_at(int dirfd, const struct digest *d, int *ret_fd, int64_t *ret_size,
+                        struct err *e);
 
 /* Stores bytes that are there already. */
 int images_blob_add(struct images *s, const void *data, size_t len, struct digest *ret,

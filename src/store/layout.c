@@ -52,8 +52,8 @@ int layout_index_read(int dirfd, struct image_document *ret, struct err *e)
     return image_document_decode(&text, "index.json", ret, e);
 }
 
-int layout_blob_open(int dirfd, const struct image_descriptor *d, int *ret_fd,
-                     struct digest *ret_digest, struct err *e)
+int layout_blob_open_checked(int dirfd, const struct image_descriptor *d, int *ret_fd,
+                             struct digest *ret_digest, struct err *e)
 {
     char name[STORE_BLOB_PATH_SIZE];
     struct digest wanted, found;
@@ -87,7 +87,7 @@ static int document_read(int dirfd, const struct image_descriptor *d, struct ima
     if (d->size > IMAGE_DOCUMENT_LIMIT)
         return err_set(e, -EINVAL, "BadImage", "%s has %lld bytes, more than a manifest may have",
                        d->digest, (long long)d->size);
-    TRY(layout_blob_open(dirfd, d, &fd, ret_digest, e));
+    TRY(layout_blob_open_checked(dirfd, d, &fd, ret_digest, e));
     TRY(fd_read_all(fd, IMAGE_DOCUMENT_LIMIT, &text, e));
     return image_document_decode(&text, d->digest, ret, e);
 }
@@ -130,8 +130,8 @@ const struct image_descriptor *layout_image_find(const struct image_document *in
     return NULL;
 }
 
-int layout_manifest_read(int dirfd, const struct image_descriptor *d, struct image_document *ret,
-                         struct image *ret_image, struct err *e)
+int layout_manifest_follow(int dirfd, const struct image_descriptor *d, struct image_document *ret,
+                           struct image *ret_image, struct err *e)
 {
     autodocument found = {0};
 
@@ -171,7 +171,7 @@ int layout_program_open(int dirfd, const char *image, int *ret_fd, struct digest
     d = layout_image_find(&index, image, e);
     if (!d)
         return e->code;
-    TRY(layout_manifest_read(dirfd, d, &manifest, &manifest_image, e));
+    TRY(layout_manifest_follow(dirfd, d, &manifest, &manifest_image, e));
     d = image_program_find(&manifest, e);
-    return d ? layout_blob_open(dirfd, d, ret_fd, ret_digest, e) : e->code;
+    return d ? layout_blob_open_checked(dirfd, d, ret_fd, ret_digest, e) : e->code;
 }

@@ -44,9 +44,9 @@ const struct image_descriptor *layout_image_find(const struct image_document *in
  * as the image store: of indexes to the manifest for WebAssembly. Fills digest, size and media type
  * of *ret_image.
  */
-int layout_manifest_read(int dirfd, const struct image_descriptor *d, struct image_document *ret,
-                         struct image *ret_image, struct err *e);
+int layout_manifest_follow(int dirfd, const struct image_descriptor *d, struct image_document *ret,
+                           struct image *ret_image, struct err *e);
 
 /* Opens the blob that a descriptor leads to, for reading, when it is what it should be. */
-int layout_blob_open(int dirfd, const struct image_descriptor *d, int *ret_fd,
-                     struct digest *ret_digest, struct err *e);
+int layout_blob_open_checked(int dirfd, const struct image_descriptor *d, int *ret_fd,
+                             struct digest *ret_digest, struct err *e);
