@@ -413,6 +413,8 @@ const struct command_spec *const commands_all[] = {
     &command_images,
     &command_tag,
     &command_rmi,
+    &command_save,
+    &command_load,
     &command_login,
     &command_logout,
     &command_new,

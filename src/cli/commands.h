@@ -67,6 +67,16 @@ struct images_options {
     const char *output;
 };
 
+struct image_save_options {
+    bool is_help;
+    const char *output, *format;
+};
+
+struct image_load_options {
+    bool is_help, is_quiet;
+    const char *input, *name;
+};
+
 struct login_options {
     bool is_help, is_password_stdin, is_plain_http, is_insecure;
     const char *username, *authfile;
@@ -93,6 +103,8 @@ extern const struct command_spec command_tag;
 extern const struct command_spec command_rmi;
 extern const struct command_spec command_login;
 extern const struct command_spec command_logout;
+extern const struct command_spec command_save; /* commands_archive.c, with the next */
+extern const struct command_spec command_load;
 extern const struct command_spec command_version;
 extern const struct command_spec command_doctor;
 extern const struct command_spec command_new;
@@ -107,6 +119,9 @@ extern const char *const commands_output_words[];
 
 /* When an image is fetched, as Kubernetes means it: the words of --pull. */
 extern const char *const commands_pull_words[];
+
+/* The words of save --format. */
+extern const char *const commands_save_formats[];
 
 /* All of them in the order of `wherry help`; ends with NULL. */
 extern const struct command_spec *const commands_all[];

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/paths.h"
 #include "cli/cli.h"
+#include "cli/launch.h"
 
 int image_exit_for(const struct err *e)
 {
@@ -16,6 +17,7 @@ int image_exit_for(const struct err *e)
         "NotFound",       "Unauthorized", "TooManyRequests", "RegistryFailed", "BadImage",
         "DigestMismatch", "Unreachable",  "TlsFailed",       "Stalled",        "CutOff",
         "BadResponse",    "TooLarge",     "NotRunnable",     "BadChallenge",   "BadJson",
+        "CpuLimit",       "MemoryLimit",  "ForbiddenCall",   "ReaderDied",
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(reasons); i++)
@@ -24,7 +26,7 @@ int image_exit_for(const struct err *e)
     return GUEST_EXIT_WHERRY;
 }
 
-static int store_open(struct images **ret, struct err *e)
+int image_store_open(struct images **ret, struct err *e)
 {
     autofree char *dir = NULL;
 
@@ -51,8 +53,8 @@ static int pull(const struct image_pull_options *o, const char *text, struct err
     autobuf out = BUF_INIT;
 
     TRY(reference_parse(text, &r, e));
-    TRY(store_open(&images, e));
-    progress = image_progress_new(o->is_quiet);
+    TRY(image_store_open(&images, e));
+    progress = image_progress_new("pulling", o->is_quiet);
     p.ctx = progress;
     TRY(image_pull(images, &r, &p, &image, e));
     digest_format(&image.manifest, digest);
@@ -127,7 +129,7 @@ static int list(const struct images_options *o, struct err *e)
     struct list l = {.out = BUF_INIT};
     int r;
 
-    TRY(store_open(&images, e));
+    TRY(image_store_open(&images, e));
     if (str_eq(o->output, "json")) {
         json_writer_init(&w, &l.out, true);
         json_begin_array(&w);
@@ -173,7 +175,7 @@ static int tag(const char *from, const char *to, struct err *e)
 
     TRY(reference_parse(from, &source, e));
     TRY(reference_parse(to, &target, e));
-    TRY(store_open(&images, e));
+    TRY(image_store_open(&images, e));
     found = images_find(images, &source, &image, e);
     TRY(found);
     if (!found)
@@ -223,7 +225,7 @@ static int image_rmi_command(int argc, char *const *argv)
 
     if (status >= 0)
         return status;
-    if (store_open(&images, &e) < 0)
+    if (image_store_open(&images, &e) < 0)
         return cli_fail("rmi", &e, image_exit_for(&e));
     status = 0;
     for (size_t i = 0; i < operands.n; i++) {
@@ -240,13 +242,16 @@ int main(int argc, char **argv)
         const char *name;
         int (*run)(int argc, char *const *argv);
     } commands[] = {
-        {"pull",   image_pull_command  },
-        {"push",   image_push_command  },
-        {"images", image_images_command},
-        {"tag",    image_tag_command   },
-        {"rmi",    image_rmi_command   },
-        {"login",  image_login         },
-        {"logout", image_logout        },
+        {"pull",                image_pull_command           },
+        {"push",                image_push_command           },
+        {"images",              image_images_command         },
+        {"save",                image_save_command           },
+        {"load",                image_load_command           },
+        {IMAGE_ARCHIVE_PROGRAM, image_archive_program_command},
+        {"tag",                 image_tag_command            },
+        {"rmi",                 image_rmi_command            },
+        {"login",               image_login                  },
+        {"logout",              image_logout                 },
     };
 
     for (size_t i = 0; argc && i < ARRAY_SIZE(commands); i++)

@@ -11,7 +11,13 @@
 /* The exit status for an error: 1 for what the registry or the store says, else 125. */
 int image_exit_for(const struct err *e);
 
+/* Opens the store of this machine. */
+int image_store_open(struct images **ret, struct err *e);
+
 int image_push_command(int argc, char *const *argv);
+int image_save_command(int argc, char *const *argv);
+int image_load_command(int argc, char *const *argv);
+int image_archive_program_command(int argc, char *const *argv);
 int image_login(int argc, char *const *argv);
 int image_logout(int argc, char *const *argv);
 
@@ -21,7 +27,8 @@ int image_logout(int argc, char *const *argv);
  * one when it is complete. */
 struct image_progress;
 
-struct image_progress *image_progress_new(bool is_quiet);
+/* `what` is going on: "pulling". */
+struct image_progress *image_progress_new(const char *what, bool is_quiet);
 void image_progress_free(struct image_progress *p); /* ends the line */
 DEFINE_AUTO(image_progress);
 

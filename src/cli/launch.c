@@ -13,17 +13,20 @@
 
 #define RESOLVER_FILE_LIMIT (256u << 10)
 
-#define OCI_PREFIX "oci:"
+#define OCI_PREFIX         "oci:"
+#define OCI_ARCHIVE_PREFIX "oci-archive:"
 
-static void layout_name_parse(const char *text, struct program_name *ret)
+/* What follows the prefix. */
+static void layout_name_parse(const char *dir, bool is_archive, struct program_name *ret)
 {
-    const char *dir = text + strlen(OCI_PREFIX), *digest = strstr(dir, "@sha256:");
+    const char *digest = strstr(dir, "@sha256:");
     const char *end = dir + strcspn(dir, ":");
 
     if (digest && digest < end)
         end = digest;
     ret->path = xstrndup(dir, (size_t)(end - dir));
     ret->image = xstrdup(digest ? digest : *end ? end + 1 : end);
+    ret->is_archive = is_archive;
 }
 
 static int reference_name_parse(const char *text, struct program_name *ret, struct err *e)
@@ -46,7 +49,9 @@ int program_name_parse(const char *text, struct program_name *ret, struct err *e
     struct program_name p = {0};
 
     if (str_starts(text, OCI_PREFIX))
-        layout_name_parse(text, &p);
+        layout_name_parse(text + strlen(OCI_PREFIX), false, &p);
+    else if (str_starts(text, OCI_ARCHIVE_PREFIX))
+        layout_name_parse(text + strlen(OCI_ARCHIVE_PREFIX), true, &p);
     else if (str_starts(text, GUEST_IMAGE_STORED))
         TRY(reference_name_parse(text + strlen(GUEST_IMAGE_STORED), &p, e));
     else if (reference_is_plain(text) && access(text, F_OK) < 0)
@@ -263,6 +268,17 @@ int launch_network_add(const struct strv *grants, const char *ca, struct guest_s
     return fd < 0 ? 0 : launch_inherit(fd, e);
 }
 
+/* From then on it is a program in a file like any other. */
+static int archive_provide(struct program_name *p, int *ret_fd, struct err *e)
+{
+    char *path;
+
+    TRY(launch_archive(p, ret_fd, &path, e));
+    program_name_done(p);
+    p->path = path;
+    return 0;
+}
+
 int launch_program(const char *text, const char *pull, int *ret_fd, char **ret_image,
                    char **ret_path, struct err *e)
 {
@@ -272,7 +288,10 @@ int launch_program(const char *text, const char *pull, int *ret_fd, char **ret_i
     TRY(program_name_parse(text, &p, e));
     if (p.reference)
         TRY(image_provide(&p, pull, e));
-    TRY(launch_program_open(&p, &fd, e));
+    if (p.is_archive)
+        TRY(archive_provide(&p, &fd, e));
+    else
+        TRY(launch_program_open(&p, &fd, e));
     TRY(launch_inherit(fd, e));
     if (ret_path)
         TRY(launch_path_absolute(p.path, ret_path, e));
