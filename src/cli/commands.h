@@ -35,7 +35,7 @@ struct compile_options {
 
 struct inspect_options {
     bool is_help;
-    const char *output, *pull;
+    const char *output, *pull, *cache_dir;
 };
 
 struct version_options {
@@ -77,6 +77,11 @@ struct image_load_options {
     const char *input, *name;
 };
 
+struct image_describe_options {
+    bool is_help, is_whole;
+    const char *output;
+};
+
 struct login_options {
     bool is_help, is_password_stdin, is_plain_http, is_insecure;
     const char *username, *authfile;
@@ -103,7 +108,8 @@ extern const struct command_spec command_tag;
 extern const struct command_spec command_rmi;
 extern const struct command_spec command_login;
 extern const struct command_spec command_logout;
-extern const struct command_spec command_save; /* commands_archive.c, with the next */
+extern const struct command_spec command_image; /* commands_archive.c, with the next two */
+extern const struct command_spec command_save;
 extern const struct command_spec command_load;
 extern const struct command_spec command_version;
 extern const struct command_spec command_doctor;

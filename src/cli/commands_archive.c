@@ -11,8 +11,66 @@ static const struct option_exit_status archive_statuses[] = {
     {0                                                        },
 };
 
-static const char *const archive_see_also[] = {"wherry-image", "wherry-images", "wherry-load",
-                                               "wherry-pull",  "wherry-save",   NULL};
+static const char *const archive_see_also[] = {"wherry-image",
+                                               "wherry-images",
+                                               "wherry-inspect",
+                                               "wherry-load",
+                                               "wherry-pull",
+                                               "wherry-save",
+                                               NULL};
+
+/* --- image --- */
+
+static const struct option_spec image_table[] = {
+    OPTION_OUTPUT_ROW(image_describe_options),
+    {.name = "no-trunc",
+                              .type = OPTION_FLAG,
+                              .help = "Do not shorten the columns of history",
+                              ROW(image_describe_options, is_whole)},
+    OPTION_HELP_ROW(struct image_describe_options, is_help),
+    {0},
+};
+
+static const char *const image_actions[] = {"inspect", "history", NULL};
+
+static const struct option_positional image_positionals[] = {
+    {.name = "inspect|history",
+     .help =
+         "inspect: names, digest, platform, configuration, layers with their sizes, annotations, "
+         "a component's world, size on disk, and what the program is and whether it is "
+         "compiled; history: by what commands its layers were made, the last one first", .complete = COMPLETE_WORDS,
+     .words = image_actions},
+    {.name = "IMAGE...", .help = "Names as 'wherry images' lists them, or shorter"},
+    {0                          },
+};
+
+static const char *const image_description[] = {
+    "Shows what is known of images of this machine.",
+    "'wherry inspect' shows the program in an image, its imports and exports, and knows files too.",
+    NULL,
+};
+
+static const struct option_example image_examples[] = {
+    {"wherry image inspect hello:1",   "Show an image"},
+    {"wherry image inspect -o json hello:1",                                "The same for programs: a list"},
+    {"wherry image history hello:1","Show how it was made"},
+    {0  },
+};
+
+const struct command_spec command_image = {
+    .name = "image",
+    .helper = "image",
+    .summary = "show an image of this machine, or its history",
+    .usage = "inspect|history [options] IMAGE...",
+    .description = image_description,
+    .options = image_table,
+    .positionals = image_positionals,
+    .exit_statuses = archive_statuses,
+    .examples = image_examples,
+    .see_also = archive_see_also,
+    .positionals_min = 2,
+    .positionals_max = -1,
+};
 
 /* --- save --- */
 

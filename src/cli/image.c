@@ -87,23 +87,23 @@ struct list {
     size_t n;
 };
 
-static void time_format(int64_t ns, char *ret, size_t size)
+void image_time_format(int64_t ns, char ret[static IMAGE_TIME_SIZE])
 {
     time_t s = (time_t)(ns / 1000000000);
     struct tm tm;
 
     gmtime_r(&s, &tm);
-    strftime(ret, size, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    strftime(ret, IMAGE_TIME_SIZE, "%Y-%m-%dT%H:%M:%SZ", &tm);
 }
 
 static int list_image(void *ctx, const struct image *i, struct err *e)
 {
     struct list *l = ctx;
-    char digest[DIGEST_TEXT_SIZE], size[SIZE_TEXT_SIZE] = "-", fetched[32];
+    char digest[DIGEST_TEXT_SIZE], size[SIZE_TEXT_SIZE] = "-", fetched[IMAGE_TIME_SIZE];
 
     (void)e;
     digest_format(&i->manifest, digest);
-    time_format(i->fetched_at_ns, fetched, sizeof(fetched));
+    image_time_format(i->fetched_at_ns, fetched);
     if (i->program)
         size_bytes_format((uint64_t)i->program_size, size);
     l->n++;
@@ -245,6 +245,7 @@ int main(int argc, char **argv)
         {"pull",                image_pull_command           },
         {"push",                image_push_command           },
         {"images",              image_images_command         },
+        {"image",               image_describe_command       },
         {"save",                image_save_command           },
         {"load",                image_load_command           },
         {IMAGE_ARCHIVE_PROGRAM, image_archive_program_command},
