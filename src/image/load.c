@@ -156,7 +156,8 @@ static int on_data(void *ctx, const void *data, size_t len, struct err *e)
 
     if (!l->document) {
         TRY(blob_writer_add(l->writer, data, len, e));
-        progress_tell(l, blob_writer_size(l->writer));
+        if (blob_writer_size(l->writer) < l->told->blob.size) /* complete is what is verified */
+            progress_tell(l, blob_writer_size(l->writer));
         return 0;
     }
     if (l->document->text.len + len > l->document->limit)
