@@ -2,6 +2,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 
+#include "base/fds.h"
 #include "image/tarball.h"
 
 #define BLOCK_BYTES (256 << 10)
@@ -9,8 +10,21 @@
 struct tarball_writer {
     struct archive *archive;
     struct archive_entry *entry;
-    bool is_finished;
+    int fd;
+    bool is_given_up; /* nothing more is written */
 };
+
+static la_ssize_t on_write(struct archive *a, void *ctx, const void *data, size_t len)
+{
+    const struct tarball_writer *w = ctx;
+    struct err e = ERR_INIT;
+
+    if (!w->is_given_up && fd_write_all(w->fd, data, len, &e) < 0) {
+        archive_set_error(a, -e.code, "%s", e.msg);
+        return -1;
+    }
+    return (la_ssize_t)len;
+}
 
 static int failed(struct tarball_writer *w, struct err *e)
 {
@@ -30,16 +44,16 @@ struct tarball_writer *tarball_writer_new(int fd)
     BUG_ON(!w->archive || !w->entry);
     archive_write_set_format_pax_restricted(w->archive);
     archive_write_set_bytes_in_last_block(w->archive, 1);
-    BUG_ON(archive_write_open_fd(w->archive, fd) != ARCHIVE_OK);
+    w->fd = fd;
+    BUG_ON(archive_write_open(w->archive, w, NULL, on_write, NULL) != ARCHIVE_OK);
     return w;
 }
 
 void tarball_writer_free(struct tarball_writer *w)
 {
-    archive_entry_free(w->entry);
-    if (!w->is_finished)
-        archive_write_fail(w->archive); /* no end that would make it look whole */
+    w->is_given_up = true; /* no end that would make it look whole */
     archive_write_free(w->archive);
+    archive_entry_free(w->entry);
     free(w);
 }
 
@@ -90,7 +104,5 @@ int tarball_writer_file(struct tarball_writer *w, const char *name, int fd, int6
 
 int tarball_writer_finish(struct tarball_writer *w, struct err *e)
 {
-    TRY(archive_write_close(w->archive) == ARCHIVE_OK ? 0 : failed(w, e));
-    w->is_finished = true;
-    return 0;
+    return archive_write_close(w->archive) == ARCHIVE_OK ? 0 : failed(w, e);
 }
