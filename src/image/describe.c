@@ -107,34 +107,26 @@ static int annotations_check(const char *json, struct err *e)
     return 0;
 }
 
-static int manifest_read(struct images *s, const struct image *i, struct image_description *d,
-                         struct err *e)
+static int annotations_check_all(const struct image_description *d, struct err *e)
 {
-    struct json_limits limits = {.bytes = IMAGE_DOCUMENT_LIMIT, .depth = DEPTH_LIMIT};
-    autobuf text = BUF_INIT;
-
-    TRY(text_read(s, &i->manifest, &text, e));
-    TRY(json_decode(text.data, text.len, limits, manifest_fields, 0, d, e));
     TRY(annotations_check(d->annotations, e));
-    for (size_t l = 0; l < d->n_layers; l++)
-        TRY(annotations_check(d->layers[l].annotations, e));
+    for (size_t i = 0; i < d->n_layers; i++)
+        TRY(annotations_check(d->layers[i].annotations, e));
     return 0;
 }
 
-/* An artifact may have any configuration, also none in JSON: then it says nothing. */
-static int config_read(struct images *s, struct image_description *d, struct err *e)
+int image_description_decode(const struct buf *manifest, struct image_description *ret,
+                             struct err *e)
 {
     struct json_limits limits = {.bytes = IMAGE_DOCUMENT_LIMIT, .depth = DEPTH_LIMIT};
-    struct err ignored = ERR_INIT;
-    autobuf text = BUF_INIT;
-    struct digest digest;
+    struct image_description d = {0};
 
-    if (!d->config.digest || d->config.size > (int64_t)IMAGE_DOCUMENT_LIMIT)
-        return 0;
-    TRY(digest_parse(d->config.digest, &digest, e));
-    TRY(text_read(s, &digest, &text, e));
-    if (json_decode(buf_str(&text), text.len, limits, config_fields, 0, d, &ignored) >= 0)
-        d->config_text = buf_take(&text);
+    TRY(json_decode(buf_str(manifest), manifest->len, limits, manifest_fields, 0, &d, e));
+    if (annotations_check_all(&d, e) < 0) {
+        image_description_done(&d);
+        return e->code;
+    }
+    *ret = d;
     return 0;
 }
 
@@ -153,6 +145,16 @@ static void history_join(struct image_description *d)
     for (size_t i = 0; i < d->n_history; i++)
         if (!d->history[i].is_empty && next < d->n_layers)
             d->history[i].layer = &d->layers[next++];
+}
+
+void image_description_join(struct image_description *d, struct buf *config)
+{
+    struct json_limits limits = {.bytes = IMAGE_DOCUMENT_LIMIT, .depth = DEPTH_LIMIT};
+    struct err ignored = ERR_INIT;
+
+    if (json_decode(buf_str(config), config->len, limits, config_fields, 0, d, &ignored) >= 0)
+        d->config_text = buf_take(config);
+    history_join(d);
 }
 
 static int blob_add(struct images *s, struct strv *seen, const char *text, int64_t *total,
@@ -186,14 +188,29 @@ static int disk_sum(struct images *s, const struct image *i, struct image_descri
     return i->program ? blob_add(s, &seen, i->program, &d->disk_bytes, e) : 0;
 }
 
+/* An artifact may have any configuration, also one that is no document. */
+static int config_read(struct images *s, const struct image_part *config, struct buf *ret,
+                       struct err *e)
+{
+    struct digest digest;
+
+    if (!config->digest || config->size > (int64_t)IMAGE_DOCUMENT_LIMIT)
+        return 0;
+    TRY(digest_parse(config->digest, &digest, e));
+    return text_read(s, &digest, ret, e);
+}
+
 int image_describe(struct images *s, const struct image *i, struct image_description *ret,
                    struct err *e)
 {
+    autobuf manifest = BUF_INIT, config = BUF_INIT;
     struct image_description d = {0};
-    int r = manifest_read(s, i, &d, e);
+    int r = text_read(s, &i->manifest, &manifest, e);
 
     if (r >= 0)
-        r = config_read(s, &d, e);
+        r = image_description_decode(&manifest, &d, e);
+    if (r >= 0)
+        r = config_read(s, &d.config, &config, e);
     if (r >= 0)
         r = disk_sum(s, i, &d, e);
     if (r < 0) {
@@ -202,7 +219,7 @@ int image_describe(struct images *s, const struct image *i, struct image_descrip
             e->reason = "BadImage";
         return err_prefix(e, "'%s'", i->name);
     }
-    history_join(&d);
+    image_description_join(&d, &config);
     *ret = d;
     return 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include "base/buf.h"
 #include "base/strv.h"
 #include "store/images.h"
 
@@ -46,3 +47,9 @@ struct image_description {
 int image_describe(struct images *s, const struct image *i, struct image_description *ret,
                    struct err *e);
 void image_description_done(struct image_description *d);
+
+/* Its steps: what a manifest says; then what the configuration adds, unless it is no object of
+ * JSON, and which step of the history made which layer. */
+int image_description_decode(const struct buf *manifest, struct image_description *ret,
+                             struct err *e);
+void image_description_join(struct image_description *d, struct buf *config);
