@@ -42,24 +42,50 @@ static int version_check(int dirfd, struct err *e)
     return 0;
 }
 
-/* Opens what the descriptor tells of, and makes sure that it is that. */
-static int blob_open(int dirfd, const struct image_descriptor *d, int *ret_fd,
-                     struct digest *ret_digest, struct err *e)
+static int named_open(int dirfd, const struct image_descriptor *d, const char *name, int *ret_fd,
+                      struct err *e)
 {
-    char name[STORE_BLOB_PATH_SIZE];
-    struct digest wanted, found;
     struct stat st;
     autofd fd = -EBADF;
 
-    if (digest_parse(d->digest, &wanted, e) < 0)
-        return bad(e, "it names something by another digest than SHA-256");
-    store_blob_path("blobs/sha256/", &wanted, name);
     fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
     if (fd < 0 || fstat(fd, &st) < 0)
         return err_errno(e, -errno, "BadImage", "'%s' cannot be opened", name);
     if (!S_ISREG(st.st_mode) || st.st_size != d->size)
         return err_set(e, -EINVAL, "BadImage", "'%s' has %lld bytes instead of %lld", name,
                        (long long)st.st_size, (long long)d->size);
+    *ret_fd = take_fd(&fd);
+    return 0;
+}
+
+static int name_find(const struct image_descriptor *d, struct digest *ret_digest,
+                     char ret[static STORE_BLOB_PATH_SIZE], struct err *e)
+{
+    if (digest_parse(d->digest, ret_digest, e) < 0)
+        return bad(e, "it names something by another digest than SHA-256");
+    store_blob_path("blobs/sha256/", ret_digest, ret);
+    return 0;
+}
+
+int layout_blob_open(int dirfd, const struct image_descriptor *d, int *ret_fd, struct err *e)
+{
+    char name[STORE_BLOB_PATH_SIZE];
+    struct digest wanted;
+
+    TRY(name_find(d, &wanted, name, e));
+    return named_open(dirfd, d, name, ret_fd, e);
+}
+
+/* Opens what the descriptor tells of, and makes sure that it is that. */
+static int blob_open(int dirfd, const struct image_descriptor *d, int *ret_fd,
+                     struct digest *ret_digest, struct err *e)
+{
+    char name[STORE_BLOB_PATH_SIZE];
+    struct digest wanted, found;
+    autofd fd = -EBADF;
+
+    TRY(name_find(d, &wanted, name, e));
+    TRY(named_open(dirfd, d, name, &fd, e));
     TRY(digest_fd(fd, &found, e));
     if (memcmp(&found, &wanted, sizeof(found)) != 0)
         return err_set(e, -EINVAL, "BadImage", "'%s' is damaged: its content has another digest",
@@ -69,10 +95,8 @@ static int blob_open(int dirfd, const struct image_descriptor *d, int *ret_fd,
     return 0;
 }
 
-static int document_read(int dirfd, const struct image_descriptor *d, struct image_document *ret,
-                         struct err *e)
+int layout_text_read(int dirfd, const struct image_descriptor *d, struct buf *ret, struct err *e)
 {
-    autobuf text = BUF_INIT;
     struct digest digest;
     autofd fd = -EBADF;
 
@@ -80,7 +104,15 @@ static int document_read(int dirfd, const struct image_descriptor *d, struct ima
         return err_set(e, -EINVAL, "BadImage", "%s has %lld bytes, more than a manifest may have",
                        d->digest, (long long)d->size);
     TRY(blob_open(dirfd, d, &fd, &digest, e));
-    TRY(fd_read_all(fd, IMAGE_DOCUMENT_LIMIT, &text, e));
+    return fd_read_all(fd, IMAGE_DOCUMENT_LIMIT, ret, e);
+}
+
+static int document_read(int dirfd, const struct image_descriptor *d, struct image_document *ret,
+                         struct err *e)
+{
+    autobuf text = BUF_INIT;
+
+    TRY(layout_text_read(dirfd, d, &text, e));
     return image_document_decode(&text, d->digest, ret, e);
 }
 
@@ -124,12 +156,13 @@ static const struct image_descriptor *image_find(const struct image_document *in
     return NULL;
 }
 
-int layout_program_open(int dirfd, const char *image, int *ret_fd, struct digest *ret_digest,
-                        struct err *e)
+int layout_manifest_read(int dirfd, const char *image, struct image_document *ret,
+                         struct digest *ret_digest, struct err *e)
 {
     const struct image_descriptor *d;
     autobuf text = BUF_INIT;
     autodocument found = {0};
+    struct digest digest;
 
     TRY(version_check(dirfd, e));
     if (file_read_at(dirfd, "index.json", IMAGE_DOCUMENT_LIMIT, &text, e) < 0)
@@ -140,15 +173,34 @@ int layout_program_open(int dirfd, const char *image, int *ret_fd, struct digest
         struct image_document next = {0};
 
         TRY(document_read(dirfd, d, &next, e));
+        TRY(digest_parse(d->digest, &digest, e));
         image_document_done(&found);
         found = next;
-        if (!found.n_manifests)
-            break;
+        if (!found.n_manifests) {
+            *ret = found;
+            found = (struct image_document){0};
+            *ret_digest = digest;
+            return 0;
+        }
         if (depth == IMAGE_INDEX_LIMIT)
             return err_set(e, -EINVAL, "BadImage", "its indexes are nested too deep");
         d = image_platform_find(&found, e);
     }
-    if (d)
-        d = image_program_find(&found, e);
+    return e->code;
+}
+
+int layout_program_open(int dirfd, const char *image, int *ret_fd, struct digest *ret_digest,
+                        struct err *e)
+{
+    const struct image_descriptor *d;
+    autodocument manifest = {0};
+    struct digest digest;
+
+    TRY(layout_manifest_read(dirfd, image, &manifest, &digest, e));
+    if (image_is_container(&manifest))
+        return err_set(
+            e, -ENOEXEC, LAYOUT_NEEDS_UNPACKING,
+            "its program is a file in a layer; 'wherry run' and 'wherry pull' take it out");
+    d = image_program_find(&manifest, e);
     return d ? blob_open(dirfd, d, ret_fd, ret_digest, e) : e->code;
 }

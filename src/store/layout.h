@@ -3,6 +3,7 @@
 
 #include "base/digest.h"
 #include "base/err.h"
+#include "store/manifest.h"
 
 /*
  * An OCI image layout: a folder with images, as `skopeo copy ... oci:DIR` makes it (OCI image-spec
@@ -21,6 +22,19 @@
  *
  * "NotFound" (-ENOENT): no such image. "BadImage" (-EINVAL): the folder is no layout, or something
  * in it is missing, damaged or too large. "NotRunnable" (-ENOEXEC): there is no one program in it.
+ * LAYOUT_NEEDS_UNPACKING (-ENOEXEC): it is a container's image (image_is_container()).
  */
 int layout_program_open(int dirfd, const char *image, int *ret_fd, struct digest *ret_digest,
                         struct err *e);
+#define LAYOUT_NEEDS_UNPACKING "NeedsUnpacking"
+
+/* Reads the manifest of an image, of an index the one for WebAssembly, and tells its digest. Errors
+ * as above. */
+int layout_manifest_read(int dirfd, const char *image, struct image_document *ret,
+                         struct digest *ret_digest, struct err *e);
+
+/* Appends a document's text to *ret: it is what its descriptor says. */
+int layout_text_read(int dirfd, const struct image_descriptor *d, struct buf *ret, struct err *e);
+
+/* Opens a blob whose content the caller verifies: of the descriptor only its size is. */
+int layout_blob_open(int dirfd, const struct image_descriptor *d, int *ret_fd, struct err *e);
