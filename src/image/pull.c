@@ -4,6 +4,8 @@
 #include <pthread.h>
 
 #include "base/clock.h"
+#include "base/log.h"
+#include "image/container.h"
 
 #define PARALLEL 3 /* blobs, as docker and podman do */
 
@@ -157,6 +159,35 @@ static int manifest_check(const struct image_document *m, struct err *e)
     return 0;
 }
 
+/* An image without one can be kept too. */
+static int program_find(struct images *s, const struct image_document *m, struct image *image,
+                        struct err *e)
+{
+    const struct image_descriptor *program = image_program_find(m, e);
+    char text[DIGEST_TEXT_SIZE];
+    struct digest d;
+
+    if (program) {
+        image->program = xstrdup(program->digest);
+        image->program_size = program->size;
+        return 0;
+    }
+    if (image_is_container(m)) {
+        *e = ERR_INIT;
+        if (container_program_store(s, images_folder(s), m, &image->manifest, &d,
+                                    &image->program_size, e) >= 0) {
+            digest_format(&d, text);
+            image->program = xstrdup(text);
+            return 0;
+        }
+        if (!str_eq(e->reason, "NotRunnable"))
+            return e->code;
+    }
+    log_warn("the image has no program to run: %s", e->msg);
+    *e = ERR_INIT;
+    return 0;
+}
+
 int image_pull(struct images *s, const struct reference *r, const struct pull_options *o,
                struct image *ret, struct err *e)
 {
@@ -166,8 +197,6 @@ int image_pull(struct images *s, const struct reference *r, const struct pull_op
     autofree struct image_descriptor *blobs = NULL; /* their texts are the manifest's */
     __attribute__((cleanup(image_done))) struct image image = {0};
     struct fetch f = {.images = s, .o = o};
-    const struct image_descriptor *program;
-    struct err why = ERR_INIT;
 
     TRY(registry_open(r, &o->registry, &registry, e));
     http = registry_http_new(registry);
@@ -181,11 +210,7 @@ int image_pull(struct images *s, const struct reference *r, const struct pull_op
     f.registry = registry;
     f.blobs = blobs;
     TRY(blobs_fetch(&f, e));
-    program = image_program_find(&manifest, &why);
-    if (program) {
-        image.program = xstrdup(program->digest);
-        image.program_size = program->size;
-    }
+    TRY(program_find(s, &manifest, &image, e));
     image.fetched_at_ns = (int64_t)clock_realtime_ns();
     image.name = reference_format(r);
     TRY(images_name(s, r, &image, e));
