@@ -16,6 +16,7 @@ int image_exit_for(const struct err *e)
         "NotFound",       "Unauthorized", "TooManyRequests", "RegistryFailed", "BadImage",
         "DigestMismatch", "Unreachable",  "TlsFailed",       "Stalled",        "CutOff",
         "BadResponse",    "TooLarge",     "NotRunnable",     "BadChallenge",   "BadJson",
+        "CpuLimit",       "MemoryLimit",  "OutputLimit",     "ForbiddenCall",  "ReaderDied",
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(reasons); i++)
@@ -24,7 +25,7 @@ int image_exit_for(const struct err *e)
     return GUEST_EXIT_WHERRY;
 }
 
-static int store_open(struct images **ret, struct err *e)
+int image_store_open(struct images **ret, struct err *e)
 {
     autofree char *dir = NULL;
 
@@ -51,7 +52,7 @@ static int pull(const struct image_pull_options *o, const char *text, struct err
     autobuf out = BUF_INIT;
 
     TRY(reference_parse(text, &r, e));
-    TRY(store_open(&images, e));
+    TRY(image_store_open(&images, e));
     progress = image_progress_new(o->is_quiet);
     p.ctx = progress;
     TRY(image_pull(images, &r, &p, &image, e));
@@ -127,7 +128,7 @@ static int list(const struct images_options *o, struct err *e)
     struct list l = {.out = BUF_INIT};
     int r;
 
-    TRY(store_open(&images, e));
+    TRY(image_store_open(&images, e));
     if (str_eq(o->output, "json")) {
         json_writer_init(&w, &l.out, true);
         json_begin_array(&w);
@@ -173,7 +174,7 @@ static int tag(const char *from, const char *to, struct err *e)
 
     TRY(reference_parse(from, &source, e));
     TRY(reference_parse(to, &target, e));
-    TRY(store_open(&images, e));
+    TRY(image_store_open(&images, e));
     found = images_find(images, &source, &image, e);
     TRY(found);
     if (!found)
@@ -223,7 +224,7 @@ static int image_rmi_command(int argc, char *const *argv)
 
     if (status >= 0)
         return status;
-    if (store_open(&images, &e) < 0)
+    if (image_store_open(&images, &e) < 0)
         return cli_fail("rmi", &e, image_exit_for(&e));
     status = 0;
     for (size_t i = 0; i < operands.n; i++) {
@@ -247,6 +248,7 @@ int main(int argc, char **argv)
         {"rmi",    image_rmi_command   },
         {"login",  image_login         },
         {"logout", image_logout        },
+        {"unpack", image_unpack_command},
     };
 
     for (size_t i = 0; argc && i < ARRAY_SIZE(commands); i++)

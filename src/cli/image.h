@@ -11,9 +11,17 @@
 /* The exit status for an error: 1 for what the registry or the store says, else 125. */
 int image_exit_for(const struct err *e);
 
+/* Opens the image store of the user. */
+int image_store_open(struct images **ret, struct err *e);
+
 int image_push_command(int argc, char *const *argv);
 int image_login(int argc, char *const *argv);
 int image_logout(int argc, char *const *argv);
+
+/* `unpack DIR IMAGE`, for launch.c: when the image of the layout is a container's, stores its
+ * program and writes the path of that; or writes nothing. On failure (guest_exit_for()) it writes
+ * why. */
+int image_unpack_command(int argc, char *const *argv);
 
 /* ---- Progress ---- */
 
