@@ -98,6 +98,8 @@ static int push(const struct image_push_options *o, const char *file, const char
         .registry = {.authfile = o->authfile,
                      .is_plain_http = o->is_plain_http,
                      .is_insecure = o->is_insecure},
+        .format = o->format && str_eq(o->format, commands_format_words[PUSH_IMAGE]) ? PUSH_IMAGE
+                                                                                    : PUSH_ARTIFACT,
         .annotations = o->annotations,
     };
     autofd fd = -EBADF;
@@ -114,6 +116,7 @@ static int push(const struct image_push_options *o, const char *file, const char
                          file);
     TRY(program_describe(file, &program, e));
     program.fd = fd;
+    program.path = file;
     result = image_push(&program, &r, &p, &digest, e);
     strv_done(&program.imports);
     strv_done(&program.exports);

@@ -17,7 +17,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from image_layout import INDEX, Layout  # noqa: E402
 from machine import Machine  # noqa: E402
-from registry import Registry, push_layout  # noqa: E402
+from registry import Registry, pull_layout, push_layout  # noqa: E402
 from serve_client import BOX, PROBE, Server, example, get, output, run, tap  # noqa: E402
 
 
@@ -48,8 +48,8 @@ def zstd(data):
 class Buildah:
     """With a storage of its own."""
 
-    def __init__(self):
-        self.dir = os.path.join(BOX, "buildah")
+    def __init__(self, name="buildah"):
+        self.dir = os.path.join(BOX, name)
         self.context = os.path.join(self.dir, "context")
         os.makedirs(self.context)
         shutil.copy(example("c"), os.path.join(self.context, "app.wasm"))
@@ -135,6 +135,68 @@ def built():
         os.remove(os.path.join(m.state, "images/blobs/sha256", digest(program())[7:]))
         tap.equal("pull again: the program comes back", m.wherry("pull", "-q", name)[0], 0)
         tap.equal("pull again: and runs", m.wherry("run", "--pull", "never", name), wanted())
+
+
+# ---- What is pushed --------------------------------------------------------------------------
+
+
+def pushed():
+    m = Machine()
+    hello, component = example("c"), example("c-component")
+    with Registry() as registry:
+        name = f"{registry.address}/test/hello:1"
+        arguments = ("push", "--format", "image", hello, name, "--annotation", "org.example.a=b c")
+        status, out, said = m.wherry(*arguments)
+        tap.ok("push --format image: the name with the digest", status == 0 and
+               out.startswith(name + "@sha256:"), (status, out, said))
+        layout = Layout(os.path.join(BOX, "pushed"))
+        os.remove(os.path.join(layout.dir, "oci-layout"))
+        manifest = layout.read(pull_layout(registry, "1", layout.dir, "test/hello"))
+        config = layout.read(manifest["config"]["digest"])
+        tap.equal("push: the annotations", manifest["annotations"],
+                  {"org.example.a": "b c", "module.wasm.image/variant": "compat-smart"})
+        tap.equal("push: the platform and what it runs", (config["os"], config["architecture"],
+                  config["config"]), ("wasip1", "wasm", {
+                      "Entrypoint": ["/hello.wasm"], "WorkingDir": "/",
+                      "Labels": {"org.example.a": "b c"}}))
+        with open(layout.blob_path(manifest["layers"][0]["digest"]), "rb") as f:
+            packed = f.read()
+        with tarfile.open(fileobj=io.BytesIO(packed)) as t:
+            tap.equal("push: the layer, without owner and time",
+                      [(i.name, i.mode, i.uid, i.gid, i.mtime, i.uname, t.extractfile(i).read())
+                       for i in t], [("hello.wasm", 0o755, 0, 0, 0, "", program())])
+        tap.equal("push: gzip has no time either", packed[4:8], bytes(4))
+        tap.equal("push: the layer's diff_id", config["rootfs"]["diff_ids"],
+                  [digest(gzip.decompress(packed))])
+        tap.equal("push again: the layer is there", (m.wherry(*arguments)[0], len(
+            registry.requests("PUT", "/blobs/uploads/.*" + manifest["layers"][0]["digest"][7:]))),
+            (0, 1))
+        tap.equal("run: what was pushed", m.wherry("run", name)[:2], wanted()[:2])
+
+        status, out, said = output("skopeo", "inspect", "--tls-verify=false", "docker://" + name)
+        seen = json.loads(out) if status == 0 else {}
+        tap.equal("skopeo sees it", (seen.get("Os"), seen.get("Architecture"), seen.get("Labels")),
+                  ("wasip1", "wasm", {"org.example.a": "b c"}))
+        buildah = Buildah("reader")
+        container = buildah("from", "--tls-verify=false", "docker://" + name)
+        mounted = buildah("mount", container)
+        with open(os.path.join(mounted, "hello.wasm"), "rb") as f:
+            tap.ok("buildah unpacks it", f.read() == program())
+
+        strange = os.path.join(BOX, "a name, with\u00e4 much " + "x" * 120)
+        shutil.copy(component, strange)
+        name = f"{registry.address}/test/component:1"
+        status, _, said = m.wherry("push", "--format=image", strange, name)
+        tap.ok("push: a component with a strange name", status == 0, said)
+        status, out, said = output("skopeo", "inspect", "--config", "--tls-verify=false",
+                                   "docker://" + name)
+        config = json.loads(out) if status == 0 else {}
+        entry_point = config.get("config", {}).get("Entrypoint", [""])[0]
+        tap.ok("push: it is for wasip2, under a plain name", config.get("os") == "wasip2" and
+               entry_point.startswith("/a_name__with__") and entry_point.endswith("x.wasm"), config)
+        tap.equal("run: the component", m.wherry("run", name)[:2], m.wherry("run", component)[:2])
+        status, _, said = m.wherry("push", "--format", "tar", hello, name)
+        tap.ok("push: another format is none", status == 125 and "artifact" in said, said)
 
 
 # ---- What this test writes -------------------------------------------------------------------
@@ -336,4 +398,4 @@ def sparse():
     return tar((info, data))
 
 
-run(built, written, bad, needs=("buildah", "docker-registry", "zstd"))
+run(built, pushed, written, bad, needs=("buildah", "docker-registry", "zstd"))
