@@ -102,18 +102,24 @@ static int limits_set(const struct confine_limits *l, struct err *e)
     return r < 0 ? err_errno(e, r, "ConfineFailed", "cannot limit it") : 0;
 }
 
-/* What reading, computing and writing need. Whatever is in no rule kills. */
+/* What reading, computing and writing need; sigaltstack() is the sanitizers'. Whatever is in no
+ * rule kills. */
 static int rules_add(scmp_filter_ctx f)
 {
     static const int calls[] = {
-        SCMP_SYS(read),          SCMP_SYS(readv),        SCMP_SYS(pread64),
-        SCMP_SYS(preadv),        SCMP_SYS(write),        SCMP_SYS(writev),
-        SCMP_SYS(pwrite64),      SCMP_SYS(pwritev),      SCMP_SYS(lseek),
-        SCMP_SYS(brk),           SCMP_SYS(munmap),       SCMP_SYS(mremap),
-        SCMP_SYS(madvise),       SCMP_SYS(futex),        SCMP_SYS(sched_yield),
-        SCMP_SYS(clock_gettime), SCMP_SYS(getrandom),    SCMP_SYS(getpid),
-        SCMP_SYS(gettid),        SCMP_SYS(rt_sigreturn), SCMP_SYS(rt_sigprocmask),
-        SCMP_SYS(exit),          SCMP_SYS(exit_group),   SCMP_SYS(restart_syscall),
+        SCMP_SYS(read),          SCMP_SYS(readv),
+        SCMP_SYS(pread64),       SCMP_SYS(preadv),
+        SCMP_SYS(write),         SCMP_SYS(writev),
+        SCMP_SYS(pwrite64),      SCMP_SYS(pwritev),
+        SCMP_SYS(lseek),         SCMP_SYS(ftruncate),
+        SCMP_SYS(brk),           SCMP_SYS(munmap),
+        SCMP_SYS(mremap),        SCMP_SYS(madvise),
+        SCMP_SYS(futex),         SCMP_SYS(sched_yield),
+        SCMP_SYS(clock_gettime), SCMP_SYS(getrandom),
+        SCMP_SYS(getpid),        SCMP_SYS(gettid),
+        SCMP_SYS(rt_sigreturn),  SCMP_SYS(rt_sigprocmask),
+        SCMP_SYS(exit),          SCMP_SYS(exit_group),
+        SCMP_SYS(sigaltstack),   SCMP_SYS(restart_syscall),
     };
     int r = 0;
 

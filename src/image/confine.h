@@ -8,7 +8,7 @@
 
 /*
  * Runs a function that reads what strangers wrote, in a child process that can do little else: it
- * has the descriptors that it was given, may read, write and seek them, get memory, and end
+ * has the descriptors that it was given, may read, write, seek and cut them, get memory, and end
  * (seccomp(2), no_new_privs); it opens nothing, and its CPU time, memory and output are limited
  * (setrlimit(2)). It ends with the thread that waits for it.
  *

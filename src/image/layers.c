@@ -198,46 +198,15 @@ static int layer_read(const struct layers *l, unsigned i, int64_t *total, entry_
     return r < 0 ? r : content_end(c, &l->diff_ids[i], e);
 }
 
-/* ---- What is where ---- */
-
-static int entry_index(void *ctx, struct archive *a, struct archive_entry *entry,
-                       struct rootfs_place place, struct err *e)
-{
-    const char *name = archive_entry_pathname(entry);
-    const char *hard = archive_entry_hardlink(entry), *symlink = archive_entry_symlink(entry);
-    mode_t type = archive_entry_filetype(entry);
-    enum rootfs_kind kind = hard               ? ROOTFS_HARD_LINK
-                            : type == AE_IFREG ? ROOTFS_FILE
-                            : type == AE_IFDIR ? ROOTFS_FOLDER
-                            : type == AE_IFLNK ? ROOTFS_SYMLINK
-                                               : ROOTFS_OTHER;
-
-    (void)a;
-    /* A name that is no text is not the one that is wanted. */
-    if (!name || (kind == ROOTFS_SYMLINK && !symlink))
-        return 0;
-    return rootfs_add(ctx, place, kind, name, hard ? hard : symlink, e);
-}
-
-static int paths_find(const struct layers *l, struct rootfs *files, struct rootfs_place *ret,
-                      struct err *e)
-{
-    for (size_t i = 0; i < l->paths.n; i++) {
-        int r = rootfs_find(files, l->paths.v[i], ret, e);
-
-        if (r)
-            return r < 0 ? r : 0;
-    }
-    return err_set(e, -ENOEXEC, "NotRunnable", "there is no '%.128s' in its layers",
-                   l->paths.n ? l->paths.v[0] : "");
-}
-
 /* ---- The file ---- */
 
 struct extraction {
     const struct layers *of;
-    struct rootfs_place wanted;
+    struct rootfs *files;
     int fd;
+    bool is_used;    /* something is behind `fd` */
+    bool is_written; /* and that is the file at `place` */
+    struct rootfs_place place;
 };
 
 static int piece_write(int fd, const char *data, size_t len, struct err *e)
@@ -248,55 +217,125 @@ static int piece_write(int fd, const char *data, size_t len, struct err *e)
     return err_prefix(e, "cannot keep the program");
 }
 
-static int program_too_large(const struct extraction *x, struct err *e)
+static int too_large(const struct extraction *x, struct err *e)
 {
     return err_set(e, -EFBIG, "TooLarge", "the program has more than %lld MiB",
                    (long long)(x->of->limits.program_bytes >> 20));
 }
 
-static int entry_extract(void *ctx, struct archive *a, struct archive_entry *entry,
+static bool is_wasm(const char *data, size_t len)
+{
+    return len >= sizeof(WASM_MAGIC) - 1 && memcmp(data, WASM_MAGIC, sizeof(WASM_MAGIC) - 1) == 0;
+}
+
+static int program_write(struct extraction *x, struct archive *a, struct archive_entry *entry,
                          struct rootfs_place place, struct err *e)
 {
-    struct extraction *x = ctx;
-    autofree char *block = NULL;
+    autofree char *block = xcalloc(1, BLOCK_BYTES);
     int64_t size = 0;
     la_ssize_t n;
 
-    if (place.entry != x->wanted.entry)
-        return 0;
     /* A sparse file may be larger than all that is there. */
     if (archive_entry_size(entry) > x->of->limits.program_bytes)
-        return program_too_large(x, e);
-    block = xcalloc(1, BLOCK_BYTES);
+        return too_large(x, e);
+    x->is_written = false;
+    if (x->is_used && (lseek(x->fd, 0, SEEK_SET) < 0 || ftruncate(x->fd, 0) < 0))
+        return err_errno(e, -errno, "WriteFailed", "cannot keep the program");
     while ((n = archive_read_data(a, block, BLOCK_BYTES)) > 0) {
-        if (!size && (n < (la_ssize_t)sizeof(WASM_MAGIC) - 1 ||
-                      memcmp(block, WASM_MAGIC, sizeof(WASM_MAGIC) - 1) != 0))
+        if (!size && !is_wasm(block, (size_t)n))
             break;
         size += n;
         if (size > x->of->limits.program_bytes)
-            return program_too_large(x, e);
+            return too_large(x, e);
+        x->is_used = true;
         TRY(piece_write(x->fd, block, (size_t)n, e));
     }
     if (n < 0)
         return damaged(a, e);
     if (!size)
         return err_set(e, -ENOEXEC, "NotRunnable", "its entry point is no WebAssembly program");
+    x->is_written = true;
+    x->place = place;
     return 0;
+}
+
+static int entry_extract(void *ctx, struct archive *a, struct archive_entry *entry,
+                         struct rootfs_place place, struct err *e)
+{
+    struct extraction *x = ctx;
+
+    return place.entry == x->place.entry ? program_write(x, a, entry, place, e) : 0;
+}
+
+/* ---- What is where ---- */
+
+/* A file that is likely to be the one is written out when it passes by, to read its layer once. */
+static int likely_write(struct extraction *x, struct archive *a, struct archive_entry *entry,
+                        const char *name, struct rootfs_place place, struct err *e)
+{
+    bool is_likely = false;
+
+    for (size_t i = 0; i < x->of->paths.n; i++)
+        is_likely = is_likely || rootfs_is_name_of(name, x->of->paths.v[i]);
+    if (!is_likely || program_write(x, a, entry, place, e) >= 0)
+        return 0;
+    if (!str_eq(e->reason, "TooLarge") && !str_eq(e->reason, "NotRunnable"))
+        return e->code;
+    *e = ERR_INIT; /* which is no matter if it is another */
+    return 0;
+}
+
+static int entry_index(void *ctx, struct archive *a, struct archive_entry *entry,
+                       struct rootfs_place place, struct err *e)
+{
+    struct extraction *x = ctx;
+    const char *name = archive_entry_pathname(entry);
+    const char *hard = archive_entry_hardlink(entry), *symlink = archive_entry_symlink(entry);
+    mode_t type = archive_entry_filetype(entry);
+    enum rootfs_kind kind = hard               ? ROOTFS_HARD_LINK
+                            : type == AE_IFREG ? ROOTFS_FILE
+                            : type == AE_IFDIR ? ROOTFS_FOLDER
+                            : type == AE_IFLNK ? ROOTFS_SYMLINK
+                                               : ROOTFS_OTHER;
+
+    /* A name that is no text is not the one that is wanted. */
+    if (!name || (kind == ROOTFS_SYMLINK && !symlink))
+        return 0;
+    TRY(rootfs_add(x->files, place, kind, name, hard ? hard : symlink, e));
+    return kind == ROOTFS_FILE ? likely_write(x, a, entry, name, place, e) : 0;
+}
+
+static int paths_find(const struct extraction *x, struct rootfs_place *ret, struct err *e)
+{
+    const struct strv *paths = &x->of->paths;
+
+    for (size_t i = 0; i < paths->n; i++) {
+        int r = rootfs_find(x->files, paths->v[i], ret, e);
+
+        if (r)
+            return r < 0 ? r : 0;
+    }
+    return err_set(e, -ENOEXEC, "NotRunnable", "there is no '%.128s' in its layers",
+                   paths->n ? paths->v[0] : "");
 }
 
 int layers_program_extract(const struct layers *l, int fd, struct err *e)
 {
     AUTO(rootfs) files = rootfs_new();
-    struct extraction x = {.of = l, .fd = fd};
+    struct extraction x = {.of = l, .files = files, .fd = fd};
+    struct rootfs_place found;
     int64_t total = 0;
 
     for (unsigned i = 0; i < l->n; i++)
-        if (layer_read(l, i, &total, entry_index, files, e) < 0)
+        if (layer_read(l, i, &total, entry_index, &x, e) < 0)
             return e->code ? err_prefix(e, "layer %u of %zu", i + 1, l->n) : -ENOMEM;
-    TRY(paths_find(l, files, &x.wanted, e));
+    TRY(paths_find(&x, &found, e));
+    if (x.is_written && x.place.layer == found.layer && x.place.entry == found.entry)
+        return 0;
     /* To the end again, and its digest again: the file may be another by now. */
     total = 0;
-    return layer_read(l, x.wanted.layer, &total, entry_extract, &x, e);
+    x.place = found;
+    return layer_read(l, found.layer, &total, entry_extract, &x, e);
 }
 
 /* ---- The locale ---- */

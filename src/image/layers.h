@@ -29,10 +29,10 @@ struct layers {
 extern const char *const layers_reasons[];
 
 /*
- * Writes the WebAssembly program to `fd`. "NotRunnable" (-ENOEXEC): there is none of that name, or
- * it is something else. "BadImage": a layer is damaged, or the way to the file leads out of the
- * image; "DigestMismatch": a layer's content is another; "TooLarge": more than a limit;
- * "WriteFailed", "DiskFull".
+ * Writes the WebAssembly program to the empty file `fd`. "NotRunnable"
+ * (-ENOEXEC): there is none of that name, or it is something else. "BadImage": a layer is damaged,
+ * or the way to the file leads out of the image; "DigestMismatch": a layer's content is another;
+ * "TooLarge": more than a limit; "WriteFailed", "DiskFull".
  */
 int layers_program_extract(const struct layers *l, int fd, struct err *e);
 

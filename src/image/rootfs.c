@@ -98,6 +98,14 @@ static bool path_of(const char *name, struct buf *ret)
     return is_inside;
 }
 
+bool rootfs_is_name_of(const char *name, const char *path)
+{
+    autobuf a = BUF_INIT, b = BUF_INIT;
+
+    return path_of(name, &a) && path_of(path + strspn(path, "/"), &b) &&
+           str_eq(buf_str(&a), buf_str(&b));
+}
+
 static int record_add(struct rootfs *r, const struct record *what, struct err *e)
 {
     size_t bytes = strlen(what->path) + (what->link ? strlen(what->link) : 0);

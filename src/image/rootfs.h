@@ -48,6 +48,9 @@ DEFINE_AUTO(rootfs);
 int rootfs_add(struct rootfs *r, struct rootfs_place place, enum rootfs_kind kind, const char *name,
                const char *link, struct err *e);
 
+/* Whether a name, as a layer has it, is plainly that of this absolute path. */
+bool rootfs_is_name_of(const char *name, const char *path);
+
 /*
  * The regular file with this absolute path. 0 when there is none. "NotRunnable" (-ENOEXEC): it is
  * something else. "BadImage" (-EINVAL, -ELOOP): it would take a name or a link that leads out of

@@ -81,6 +81,17 @@ static void test_spellings(void **state)
     assert_bad("/../app.wasm", -EINVAL, "BadImage", "out of the image");
 }
 
+static void test_names(void **state)
+{
+    (void)state;
+    assert_true(rootfs_is_name_of("./a//b", "/a/b"));
+    assert_true(rootfs_is_name_of("a/b/", "//a/c/../b"));
+    assert_false(rootfs_is_name_of("/a/b", "/a/b"));
+    assert_false(rootfs_is_name_of("../a/b", "/a/b"));
+    assert_false(rootfs_is_name_of("a", "/a/b"));
+    assert_false(rootfs_is_name_of("a/b", "/../a/b"));
+}
+
 static void test_layers(void **state)
 {
     (void)state;
@@ -215,6 +226,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_spellings, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_names, setup, teardown),
         cmocka_unit_test_setup_teardown(test_layers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_links, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad, setup, teardown),
