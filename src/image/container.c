@@ -12,6 +12,7 @@
 #define CONFIG_DEPTH 16
 #define TEXT_LIMIT   4096
 #define LIST_LIMIT   1000
+#define FOLDER_LIMIT 32 /* of PATH, that are looked into */
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define GIB          (1LL << 30)
 #define CPU_LIMIT_S  120
@@ -90,10 +91,10 @@ static void path_folders_add(const struct container_config *c, const char *name,
     for (size_t i = 0; i < c->env.n; i++)
         if (str_starts(c->env.v[i], "PATH="))
             at = c->env.v[i] + strlen("PATH=");
-    while (*at) {
+    for (size_t n = 0; *at && n < FOLDER_LIMIT; n++) {
         size_t len = strcspn(at, ":");
 
-        if (*at == '/')
+        if (*at == '/' && len <= ROOTFS_NAME_LIMIT)
             strv_addf(ret, "%.*s/%s", (int)len, at, name);
         at += len + (at[len] == ':');
     }
@@ -108,6 +109,8 @@ int container_paths(const struct container_config *c, const struct image_wasm *s
 
     if (!*name)
         return err_set(e, -ENOEXEC, "NotRunnable", "its config names no entry point");
+    if (strlen(name) > ROOTFS_NAME_LIMIT)
+        return err_set(e, -ENOEXEC, "NotRunnable", "its entry point has a name that is too long");
     if (!image_architecture_is_wasm(c->architecture) && !image_wasm_is_said(said) &&
         !(ending && str_eq(ending, ".wasm")))
         return err_set(e, -ENOEXEC, "NotRunnable",

@@ -323,7 +323,7 @@ int layers_program_extract(const struct layers *l, int fd, struct err *e)
 {
     AUTO(rootfs) files = rootfs_new();
     struct extraction x = {.of = l, .files = files, .fd = fd};
-    struct rootfs_place found;
+    struct rootfs_place found = {0};
     int64_t total = 0;
 
     for (unsigned i = 0; i < l->n; i++)

@@ -2,6 +2,7 @@
 #include "image/rootfs.h"
 
 #include "base/buf.h"
+#include "base/paths.h"
 
 #define WHITEOUT ".wh."
 #define OPAQUE   ".wh..wh..opq"
@@ -102,8 +103,8 @@ bool rootfs_is_name_of(const char *name, const char *path)
 {
     autobuf a = BUF_INIT, b = BUF_INIT;
 
-    return path_of(name, &a) && path_of(path + strspn(path, "/"), &b) &&
-           str_eq(buf_str(&a), buf_str(&b));
+    return str_eq(path_base(name), path_base(path)) && path_of(name, &a) &&
+           path_of(path + strspn(path, "/"), &b) && str_eq(buf_str(&a), buf_str(&b));
 }
 
 static int record_add(struct rootfs *r, const struct record *what, struct err *e)

@@ -176,6 +176,7 @@ static void test_entry_point(void **state)
     struct container_config c = {0};
     struct err e = ERR_INIT;
     autobuf text = BUF_INIT;
+    autofree char *many = NULL;
 
     (void)state;
     assert_paths("{" WASM "{\"Entrypoint\":[\"/a\",\"b\"],\"Cmd\":[\"/c\"]}}", NULL, "/a");
@@ -192,6 +193,16 @@ static void test_entry_point(void **state)
                  "NotRunnable: it is a container for linux/amd64: its entry point '/bin/sh' is no "
                  ".wasm");
     assert_paths("{" NATIVE "{\"Cmd\":[\"/app\"]}}", "compat", "/app");
+    many = xcalloc(1, 10001);
+    memset(many, ':', 10000);
+    memset(many + 100, '/', 100);
+    buf_addf(&text, "{" WASM "{\"Cmd\":[\"c\"],\"Env\":[\"PATH=/a%s/b\"]}}", many);
+    assert_paths(text.data, NULL, "//c /a/c"); /* the first few */
+    buf_clear(&text);
+    memset(many, 'x', 10000);
+    buf_addf(&text, "{" WASM "{\"Cmd\":[\"%s\"]}}", many);
+    assert_paths(text.data, NULL, "NotRunnable: its entry point has a name that is too long");
+    buf_clear(&text);
     buf_addstr(&text, "{\"config\":{\"Cmd\":\"text\"}}");
     assert_fails(container_config_decode(&text, &c, &e), -EINVAL, "BadImage");
     assert_contains(e.msg, "the image's config: $.config.Cmd");

@@ -85,7 +85,7 @@ static void test_names(void **state)
 {
     (void)state;
     assert_true(rootfs_is_name_of("./a//b", "/a/b"));
-    assert_true(rootfs_is_name_of("a/b/", "//a/c/../b"));
+    assert_true(rootfs_is_name_of("a/b", "//a/c/../b"));
     assert_false(rootfs_is_name_of("/a/b", "/a/b"));
     assert_false(rootfs_is_name_of("../a/b", "/a/b"));
     assert_false(rootfs_is_name_of("a", "/a/b"));
