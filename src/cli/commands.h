@@ -59,7 +59,7 @@ struct image_push_options {
     bool is_help, is_plain_http, is_insecure;
     int verbosity;
     struct strv annotations;
-    const char *authfile;
+    const char *authfile, *format;
 };
 
 struct images_options {
@@ -125,6 +125,8 @@ extern const char *const commands_output_words[];
 
 /* When an image is fetched, as Kubernetes means it: the words of --pull. */
 extern const char *const commands_pull_words[];
+/* Of --format: in the order of enum push_format (image/push.h). */
+extern const char *const commands_format_words[];
 
 /* The words of save --format. */
 extern const char *const commands_save_formats[];

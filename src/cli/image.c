@@ -17,7 +17,7 @@ int image_exit_for(const struct err *e)
         "NotFound",       "Unauthorized", "TooManyRequests", "RegistryFailed", "BadImage",
         "DigestMismatch", "Unreachable",  "TlsFailed",       "Stalled",        "CutOff",
         "BadResponse",    "TooLarge",     "NotRunnable",     "BadChallenge",   "BadJson",
-        "CpuLimit",       "MemoryLimit",  "ForbiddenCall",   "ReaderDied",
+        "CpuLimit",       "MemoryLimit",  "OutputLimit",     "ForbiddenCall",  "ReaderDied",
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(reasons); i++)
@@ -253,6 +253,7 @@ int main(int argc, char **argv)
         {"rmi",                 image_rmi_command            },
         {"login",               image_login                  },
         {"logout",              image_logout                 },
+        {"unpack",              image_unpack_command         },
     };
 
     for (size_t i = 0; argc && i < ARRAY_SIZE(commands); i++)

@@ -41,6 +41,11 @@ struct image_program {
 int image_program_inspect(const char *name, struct image_program *ret, struct err *e);
 void image_program_done(struct image_program *p);
 
+/* `unpack DIR IMAGE`, for launch.c: when the image of the layout is a container's, stores its
+ * program and writes the path of that; or writes nothing. On failure (guest_exit_for()) it writes
+ * why. */
+int image_unpack_command(int argc, char *const *argv);
+
 /* ---- Progress ---- */
 
 /* Tells on standard error how a pull goes on: on a terminal a line that changes, and for each blob

@@ -15,6 +15,8 @@ static int push(const struct image_push_options *o, const char *file, const char
         .registry = {.authfile = o->authfile,
                      .is_plain_http = o->is_plain_http,
                      .is_insecure = o->is_insecure},
+        .format = o->format && str_eq(o->format, commands_format_words[PUSH_IMAGE]) ? PUSH_IMAGE
+                                                                                    : PUSH_ARTIFACT,
         .annotations = o->annotations,
     };
     __attribute__((cleanup(image_program_done))) struct image_program inspected = {0};
@@ -31,6 +33,7 @@ static int push(const struct image_push_options *o, const char *file, const char
                          file);
     TRY(image_program_inspect(file, &inspected, e));
     program.fd = fd;
+    program.path = file;
     program.is_component = inspected.is_component;
     if (program.is_component) {
         program.imports = inspected.imports;

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "base/fds.h"
@@ -97,6 +98,40 @@ static int image_provide(const struct program_name *p, const char *pull, struct 
                        "the image '%s' is not on this machine; to fetch it: wherry pull %s",
                        p->reference, p->reference);
     return image_fetch(p->reference, e);
+}
+
+/* ---- Containers' images in layouts ---- */
+
+#define UNPACK_TEXT_LIMIT 4096
+
+/* The program of a container's image is taken out of its layers, and is a file of the store then.
+ */
+static int layout_provide(struct program_name *p, struct err *e)
+{
+    char *argv[] = {(char *)"unpack", p->path, p->image, NULL};
+    autofd out = memfd_create("unpacked", MFD_CLOEXEC);
+    autofree char *path = NULL;
+    autobuf text = BUF_INIT;
+    int r;
+
+    TRY(paths_program_find("wherry-image", &path, e));
+    r = out < 0 ? -errno : cli_program_run(path, argv, out);
+    if (r < 0)
+        return err_errno(e, r, "UnpackFailed", "cannot run '%s'", path);
+    lseek(out, 0, SEEK_SET);
+    TRY(fd_read_all(out, UNPACK_TEXT_LIMIT, &text, e));
+    if (r)
+        return err_set(e, r == GUEST_EXIT_NOT_RUNNABLE ? -ENOEXEC : -ECANCELED, "UnpackFailed",
+                       "'" OCI_PREFIX "%s' (%s): %s", p->path,
+                       *p->image ? p->image : "its only image",
+                       text.len ? text.data : "its layers cannot be read");
+    if (text.len) {
+        free(p->image);
+        p->image = NULL;
+        free(p->path);
+        p->path = buf_take(&text);
+    }
+    return 0;
 }
 
 /* ---- Opening ---- */
@@ -288,6 +323,8 @@ int launch_program(const char *text, const char *pull, int *ret_fd, char **ret_i
     TRY(program_name_parse(text, &p, e));
     if (p.reference)
         TRY(image_provide(&p, pull, e));
+    else if (p.image && !p.is_archive)
+        TRY(layout_provide(&p, e));
     if (p.is_archive)
         TRY(archive_provide(&p, &fd, e));
     else

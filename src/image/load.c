@@ -199,13 +199,12 @@ static int blob_copy(struct load *l, int from, const struct image_descriptor *bl
 {
     autofree char *block = xcalloc(COPY_BYTES, 1);
     autofd fd = -EBADF;
-    struct digest found;
     ssize_t n;
     int r = blob_begin(l, d, blob->size, e);
 
     if (r <= 0)
         return r;
-    TRY(layout_blob_open_checked(from, blob, &fd, &found, e));
+    TRY(layout_blob_open(from, blob, &fd, e));
     for (int64_t at = 0; (n = pread(fd, block, COPY_BYTES, at)) > 0; at += n)
         TRY(on_data(l, block, (size_t)n, e));
     return n < 0 ? err_errno(e, -errno, "ReadFailed", "cannot read %s", blob->digest)
@@ -252,7 +251,7 @@ static int image_provide(struct load *l, int from, const struct image_descriptor
         TRY(blob_provide(l, from, &manifest.config, e));
     for (size_t i = 0; i < manifest.n_layers; i++)
         TRY(blob_provide(l, from, &manifest.layers[i], e));
-    image_program_choose(&manifest, &image);
+    TRY(image_program_choose(l->images, &manifest, &image, e));
     image.fetched_at_ns = (int64_t)clock_realtime_ns();
     *ret = image;
     image = (struct image){0};

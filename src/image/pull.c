@@ -4,6 +4,8 @@
 #include <pthread.h>
 
 #include "base/clock.h"
+#include "base/log.h"
+#include "image/container.h"
 
 #define PARALLEL 3 /* blobs, as docker and podman do */
 
@@ -156,15 +158,32 @@ int image_manifest_check(const struct image_document *m, struct err *e)
     return 0;
 }
 
-void image_program_choose(const struct image_document *m, struct image *i)
+int image_program_choose(struct images *s, const struct image_document *m, struct image *image,
+                         struct err *e)
 {
-    struct err why = ERR_INIT;
-    const struct image_descriptor *program = image_program_find(m, &why);
+    const struct image_descriptor *program = image_program_find(m, e);
+    char text[DIGEST_TEXT_SIZE];
+    struct digest d;
 
     if (program) {
-        i->program = xstrdup(program->digest);
-        i->program_size = program->size;
+        image->program = xstrdup(program->digest);
+        image->program_size = program->size;
+        return 0;
     }
+    if (image_is_container(m)) {
+        *e = ERR_INIT;
+        if (container_program_store(s, images_folder(s), m, &image->manifest, &d,
+                                    &image->program_size, e) >= 0) {
+            digest_format(&d, text);
+            image->program = xstrdup(text);
+            return 0;
+        }
+        if (!str_eq(e->reason, "NotRunnable"))
+            return e->code;
+    }
+    log_warn("the image has no program to run: %s", e->msg);
+    *e = ERR_INIT;
+    return 0;
 }
 
 int image_pull(struct images *s, const struct reference *r, const struct pull_options *o,
@@ -189,7 +208,7 @@ int image_pull(struct images *s, const struct reference *r, const struct pull_op
     f.registry = registry;
     f.blobs = blobs;
     TRY(blobs_fetch(&f, e));
-    image_program_choose(&manifest, &image);
+    TRY(image_program_choose(s, &manifest, &image, e));
     image.fetched_at_ns = (int64_t)clock_realtime_ns();
     image.name = reference_format(r);
     TRY(images_name(s, r, &image, e));

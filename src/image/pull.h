@@ -28,4 +28,5 @@ int image_manifest_check(const struct image_document *m, struct err *e);
 
 /* Notes which of the blobs, which are in the store, is the program of the image; it may have
  * none. */
-void image_program_choose(const struct image_document *m, struct image *i);
+int image_program_choose(struct images *s, const struct image_document *m, struct image *image,
+                         struct err *e);

@@ -48,11 +48,6 @@ void images_free(struct images *s)
     free(s);
 }
 
-int images_folder(const struct images *s)
-{
-    return s->dirfd;
-}
-
 /* ---- Records ---- */
 
 struct record {

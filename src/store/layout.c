@@ -52,23 +52,50 @@ int layout_index_read(int dirfd, struct image_document *ret, struct err *e)
     return image_document_decode(&text, "index.json", ret, e);
 }
 
-int layout_blob_open_checked(int dirfd, const struct image_descriptor *d, int *ret_fd,
-                             struct digest *ret_digest, struct err *e)
+static int named_open(int dirfd, const struct image_descriptor *d, const char *name, int *ret_fd,
+                      struct err *e)
 {
-    char name[STORE_BLOB_PATH_SIZE];
-    struct digest wanted, found;
     struct stat st;
     autofd fd = -EBADF;
 
-    if (digest_parse(d->digest, &wanted, e) < 0)
-        return bad(e, "it names something by another digest than SHA-256");
-    store_blob_path("blobs/sha256/", &wanted, name);
     fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
     if (fd < 0 || fstat(fd, &st) < 0)
         return err_errno(e, -errno, "BadImage", "'%s' cannot be opened", name);
     if (!S_ISREG(st.st_mode) || st.st_size != d->size)
         return err_set(e, -EINVAL, "BadImage", "'%s' has %lld bytes instead of %lld", name,
                        (long long)st.st_size, (long long)d->size);
+    *ret_fd = take_fd(&fd);
+    return 0;
+}
+
+static int name_find(const struct image_descriptor *d, struct digest *ret_digest,
+                     char ret[static STORE_BLOB_PATH_SIZE], struct err *e)
+{
+    if (digest_parse(d->digest, ret_digest, e) < 0)
+        return bad(e, "it names something by another digest than SHA-256");
+    store_blob_path("blobs/sha256/", ret_digest, ret);
+    return 0;
+}
+
+int layout_blob_open(int dirfd, const struct image_descriptor *d, int *ret_fd, struct err *e)
+{
+    char name[STORE_BLOB_PATH_SIZE];
+    struct digest wanted;
+
+    TRY(name_find(d, &wanted, name, e));
+    return named_open(dirfd, d, name, ret_fd, e);
+}
+
+/* Opens what the descriptor tells of, and makes sure that it is that. */
+static int blob_open(int dirfd, const struct image_descriptor *d, int *ret_fd,
+                     struct digest *ret_digest, struct err *e)
+{
+    char name[STORE_BLOB_PATH_SIZE];
+    struct digest wanted, found;
+    autofd fd = -EBADF;
+
+    TRY(name_find(d, &wanted, name, e));
+    TRY(named_open(dirfd, d, name, &fd, e));
     TRY(digest_fd(fd, &found, e));
     if (memcmp(&found, &wanted, sizeof(found)) != 0)
         return err_set(e, -EINVAL, "BadImage", "'%s' is damaged: its content has another digest",
@@ -78,17 +105,24 @@ int layout_blob_open_checked(int dirfd, const struct image_descriptor *d, int *r
     return 0;
 }
 
-static int document_read(int dirfd, const struct image_descriptor *d, struct image_document *ret,
-                         struct digest *ret_digest, struct err *e)
+int layout_text_read(int dirfd, const struct image_descriptor *d, struct buf *ret, struct err *e)
 {
-    autobuf text = BUF_INIT;
+    struct digest digest;
     autofd fd = -EBADF;
 
     if (d->size > IMAGE_DOCUMENT_LIMIT)
         return err_set(e, -EINVAL, "BadImage", "%s has %lld bytes, more than a manifest may have",
                        d->digest, (long long)d->size);
-    TRY(layout_blob_open_checked(dirfd, d, &fd, ret_digest, e));
-    TRY(fd_read_all(fd, IMAGE_DOCUMENT_LIMIT, &text, e));
+    TRY(blob_open(dirfd, d, &fd, &digest, e));
+    return fd_read_all(fd, IMAGE_DOCUMENT_LIMIT, ret, e);
+}
+
+static int document_read(int dirfd, const struct image_descriptor *d, struct image_document *ret,
+                         struct err *e)
+{
+    autobuf text = BUF_INIT;
+
+    TRY(layout_text_read(dirfd, d, &text, e));
     return image_document_decode(&text, d->digest, ret, e);
 }
 
@@ -139,7 +173,8 @@ int layout_manifest_follow(int dirfd, const struct image_descriptor *d, struct i
         struct image_document next = {0};
         struct digest digest;
 
-        TRY(document_read(dirfd, d, &next, &digest, e));
+        TRY(document_read(dirfd, d, &next, e));
+        BUG_ON(digest_parse(d->digest, &digest, e) < 0); /* it was read by it */
         if (!next.n_manifests) {
             ret_image->manifest = digest;
             ret_image->manifest_size = d->size;
@@ -160,18 +195,34 @@ int layout_manifest_follow(int dirfd, const struct image_descriptor *d, struct i
     }
 }
 
-int layout_program_open(int dirfd, const char *image, int *ret_fd, struct digest *ret_digest,
-                        struct err *e)
+int layout_manifest_read(int dirfd, const char *image, struct image_document *ret,
+                         struct digest *ret_digest, struct err *e)
 {
-    __attribute__((cleanup(image_done))) struct image manifest_image = {0};
-    autodocument index = {0}, manifest = {0};
+    __attribute__((cleanup(image_done))) struct image found = {0};
     const struct image_descriptor *d;
+    autodocument index = {0};
 
     TRY(layout_index_read(dirfd, &index, e));
     d = layout_image_find(&index, image, e);
     if (!d)
         return e->code;
-    TRY(layout_manifest_follow(dirfd, d, &manifest, &manifest_image, e));
+    TRY(layout_manifest_follow(dirfd, d, ret, &found, e));
+    *ret_digest = found.manifest;
+    return 0;
+}
+
+int layout_program_open(int dirfd, const char *image, int *ret_fd, struct digest *ret_digest,
+                        struct err *e)
+{
+    const struct image_descriptor *d;
+    autodocument manifest = {0};
+    struct digest digest;
+
+    TRY(layout_manifest_read(dirfd, image, &manifest, &digest, e));
+    if (image_is_container(&manifest))
+        return err_set(
+            e, -ENOEXEC, LAYOUT_NEEDS_UNPACKING,
+            "its program is a file in a layer; 'wherry run' and 'wherry pull' take it out");
     d = image_program_find(&manifest, e);
-    return d ? layout_blob_open_checked(dirfd, d, ret_fd, ret_digest, e) : e->code;
+    return d ? blob_open(dirfd, d, ret_fd, ret_digest, e) : e->code;
 }

@@ -19,7 +19,7 @@ import threading
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from image_layout import INDEX, MANIFEST, Layout  # noqa: E402
-from registry import Machine  # noqa: E402
+from machine import Machine  # noqa: E402
 from serve_client import (  # noqa: E402
     BOX, IS_FULL, PROBE, WHERRY, Server, example, get, output, run, tap)
 

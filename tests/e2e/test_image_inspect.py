@@ -8,7 +8,7 @@ import sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from image_layout import MANIFEST, Layout  # noqa: E402
-from registry import Machine  # noqa: E402
+from machine import Machine  # noqa: E402
 from serve_client import BOX, example, run, tap  # noqa: E402
 
 LAYER = "application/vnd.oci.image.layer.v1.tar"

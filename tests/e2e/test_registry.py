@@ -15,9 +15,10 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import faulty_registry as faults  # noqa: E402
 from faulty_registry import FaultyRegistry  # noqa: E402
 from image_layout import INDEX, MANIFEST, Layout  # noqa: E402
+from machine import Machine  # noqa: E402
 from registry import (  # noqa: E402
-    Machine, Registry, TokenServer, basic, login_file, private_ca, pull_layout, push_layout)
-from serve_client import BOX, IS_FULL, example, run, tap  # noqa: E402
+    Registry, TokenServer, basic, login_file, private_ca, pull_layout, push_layout)
+from serve_client import BOX, IS_FULL, example, output, run, tap  # noqa: E402
 
 MANY = 200 if IS_FULL else 20    # pulls at once
 KILLS = 100 if IS_FULL else 10
