@@ -156,15 +156,15 @@ int image_manifest_check(const struct image_document *m, struct err *e)
     return 0;
 }
 
-void image_program_choose(const struct image_document *m, struct image *i)
+int image_program_choose(const struct image_document *m, struct image *i, struct err *e)
 {
-    struct err why = ERR_INIT;
-    const struct image_descriptor *program = image_program_find(m, &why);
+    const struct image_descriptor *program = image_program_find(m, e);
 
-    if (program) {
-        i->program = xstrdup(program->digest);
-        i->program_size = program->size;
-    }
+    if (!program)
+        return e->code;
+    i->program = xstrdup(program->digest);
+    i->program_size = program->size;
+    return 0;
 }
 
 int image_pull(struct images *s, const struct reference *r, const struct pull_options *o,
@@ -176,6 +176,7 @@ int image_pull(struct images *s, const struct reference *r, const struct pull_op
     autofree struct image_descriptor *blobs = NULL; /* their texts are the manifest's */
     __attribute__((cleanup(image_done))) struct image image = {0};
     struct fetch f = {.images = s, .o = o};
+    struct err why = ERR_INIT;
 
     TRY(registry_open(r, &o->registry, &registry, e));
     http = registry_http_new(registry);
@@ -189,7 +190,7 @@ int image_pull(struct images *s, const struct reference *r, const struct pull_op
     f.registry = registry;
     f.blobs = blobs;
     TRY(blobs_fetch(&f, e));
-    image_program_choose(&manifest, &image);
+    image_program_choose(&manifest, &image, &why);
     image.fetched_at_ns = (int64_t)clock_realtime_ns();
     image.name = reference_format(r);
     TRY(images_name(s, r, &image, e));

@@ -26,6 +26,6 @@ int image_pull(struct images *s, const struct reference *r, const struct pull_op
 /* A manifest of Docker or of OCI; "{}" and HTML are none ("BadImage"). */
 int image_manifest_check(const struct image_document *m, struct err *e);
 
-/* Notes which of the blobs, which are in the store, is the program of the image; it may have
- * none. */
-void image_program_choose(const struct image_document *m, struct image *i);
+/* Notes which of the blobs is the program of the image. "NotRunnable": it has none; it can be kept
+ * all the same. */
+int image_program_choose(const struct image_document *m, struct image *i, struct err *e);
