@@ -235,7 +235,7 @@ static int blob_provide(struct load *l, int from, const struct image_descriptor 
 /* From the descriptor of an index to an image without a name, all of whose blobs are there. `from`
  * is the store itself after an archive was read. */
 static int image_provide(struct load *l, int from, const struct image_descriptor *d,
-                         struct image *ret, struct err *e)
+                         struct image_document *ret_manifest, struct image *ret, struct err *e)
 {
     __attribute__((cleanup(image_done))) struct image image = {0};
     char digest[DIGEST_TEXT_SIZE];
@@ -251,11 +251,22 @@ static int image_provide(struct load *l, int from, const struct image_descriptor
         TRY(blob_provide(l, from, &manifest.config, e));
     for (size_t i = 0; i < manifest.n_layers; i++)
         TRY(blob_provide(l, from, &manifest.layers[i], e));
-    TRY(image_program_choose(l->images, &manifest, &image, e));
     image.fetched_at_ns = (int64_t)clock_realtime_ns();
+    *ret_manifest = manifest;
+    manifest = (struct image_document){0};
     *ret = image;
     image = (struct image){0};
     return 0;
+}
+
+/* One without a program is kept too. */
+static int image_add(struct load *l, int from, const struct image_descriptor *d, struct image *ret,
+                     struct err *e)
+{
+    autodocument manifest = {0};
+
+    TRY(image_provide(l, from, d, &manifest, ret, e));
+    return image_program_choose_if_any(l->images, &manifest, ret, e);
 }
 
 static int image_give(struct load *l, const struct reference *r, struct image *i, struct err *e)
@@ -297,7 +308,7 @@ static int index_image_add(struct load *l, int from, const struct image_descript
         TRY(name_find(d, &own, e));
         name = &own;
     }
-    TRY(image_provide(l, from, d, &image, e));
+    TRY(image_add(l, from, d, &image, e));
     return image_give(l, name, &image, e);
 }
 
@@ -309,7 +320,7 @@ static int docker_image_add(struct load *l, const struct docker_image *d, struct
 
     TRY(docker_archive_convert(l->images, d, digest, &manifest.size, e));
     manifest.digest = digest;
-    TRY(image_provide(l, images_folder(l->images), &manifest, &image, e));
+    TRY(image_add(l, images_folder(l->images), &manifest, &image, e));
     if (l->o->name)
         return image_give(l, l->o->name, &image, e);
     if (!d->tags.n)
@@ -411,7 +422,7 @@ int image_archive_program(struct images *s, int fd, const char *image, int *ret_
     __attribute__((cleanup(image_done))) struct image found = {0};
     struct load_options none = {0};
     const struct image_descriptor *d;
-    autodocument index = {0};
+    autodocument index = {0}, manifest = {0};
     autoload l;
 
     load_init(&l, s, &none);
@@ -423,6 +434,7 @@ int image_archive_program(struct images *s, int fd, const char *image, int *ret_
     d = layout_image_find(&index, image, e);
     if (!d)
         return e->code;
-    TRY(image_provide(&l, images_folder(s), d, &found, e));
+    TRY(image_provide(&l, images_folder(s), d, &manifest, &found, e));
+    TRY(image_program_choose(s, &manifest, &found, e));
     return images_program_open_at(images_folder(s), &found, ret_fd, ret_digest, e);
 }

@@ -158,7 +158,7 @@ int image_manifest_check(const struct image_document *m, struct err *e)
     return 0;
 }
 
-int image_program_choose(struct images *s, const struct image_document *m, struct image *image,
+int image_program_choose(struct images *s, const struct image_document *m, struct image *i,
                          struct err *e)
 {
     const struct image_descriptor *program = image_program_find(m, e);
@@ -166,21 +166,26 @@ int image_program_choose(struct images *s, const struct image_document *m, struc
     struct digest d;
 
     if (program) {
-        image->program = xstrdup(program->digest);
-        image->program_size = program->size;
+        i->program = xstrdup(program->digest);
+        i->program_size = program->size;
         return 0;
     }
-    if (image_is_container(m)) {
-        *e = ERR_INIT;
-        if (container_program_store(s, images_folder(s), m, &image->manifest, &d,
-                                    &image->program_size, e) >= 0) {
-            digest_format(&d, text);
-            image->program = xstrdup(text);
-            return 0;
-        }
-        if (!str_eq(e->reason, "NotRunnable"))
-            return e->code;
-    }
+    if (!image_is_container(m))
+        return e->code;
+    *e = ERR_INIT;
+    TRY(container_program_store(s, images_folder(s), m, &i->manifest, &d, &i->program_size, e));
+    digest_format(&d, text);
+    i->program = xstrdup(text);
+    return 0;
+}
+
+int image_program_choose_if_any(struct images *s, const struct image_document *m, struct image *i,
+                                struct err *e)
+{
+    int r = image_program_choose(s, m, i, e);
+
+    if (r >= 0 || !str_eq(e->reason, "NotRunnable"))
+        return r;
     log_warn("the image has no program to run: %s", e->msg);
     *e = ERR_INIT;
     return 0;
@@ -208,7 +213,7 @@ int image_pull(struct images *s, const struct reference *r, const struct pull_op
     f.registry = registry;
     f.blobs = blobs;
     TRY(blobs_fetch(&f, e));
-    TRY(image_program_choose(s, &manifest, &image, e));
+    TRY(image_program_choose_if_any(s, &manifest, &image, e));
     image.fetched_at_ns = (int64_t)clock_realtime_ns();
     image.name = reference_format(r);
     TRY(images_name(s, r, &image, e));

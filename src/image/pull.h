@@ -26,7 +26,11 @@ int image_pull(struct images *s, const struct reference *r, const struct pull_op
 /* A manifest of Docker or of OCI; "{}" and HTML are none ("BadImage"). */
 int image_manifest_check(const struct image_document *m, struct err *e);
 
-/* Notes which of the blobs, which are in the store, is the program of the image; it may have
- * none. */
-int image_program_choose(struct images *s, const struct image_document *m, struct image *image,
+/* Notes which of the blobs is the program of the image, which a container's layers are read for.
+ * "NotRunnable": it has none. */
+int image_program_choose(struct images *s, const struct image_document *m, struct image *i,
                          struct err *e);
+
+/* The same for an image that is kept without one too, with a warning. */
+int image_program_choose_if_any(struct images *s, const struct image_document *m, struct image *i,
+                                struct err *e);

@@ -260,7 +260,7 @@ def references():
             ("no such file", "/nowhere:v1", 127, "/nowhere"),
             ("a folder", f"{BOX}:v1", 126, "not a regular file"),
             ("no archive", f"{WHERRY}", 125, "no tar archive"),
-            ("an image without a program", f"{several}:files", 126, "no WebAssembly program")):
+            ("an image without a program", f"{several}:files", 126, "application/octet-stream")):
         for command in ("run", "inspect", "compile"):
             got, out, err = m.wherry(command, "oci-archive:" + name)
             tap.ok(f"{what}: {command} ends with {status} and says why, once",

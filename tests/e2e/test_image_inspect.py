@@ -99,7 +99,8 @@ def files():
         "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": layers}))
     other = layout.blob("text/plain", b"no JSON")
     layout.tag("odd:1", layout.blob(MANIFEST, {
-        "schemaVersion": 2, "mediaType": MANIFEST, "config": other, "layers": layers}))
+        "schemaVersion": 2, "mediaType": MANIFEST, "config": other,
+        "layers": [layout.blob("application/octet-stream", b"anything")]}))
     m = machine("an image of files", layout)
     status, out, _ = m.wherry("image", "history", "-o", "json", "files:1")
     steps = json.loads(out)[0]["history"]
