@@ -208,6 +208,11 @@ def with_podman():
     m = Machine()
     tap.equal("load: an image of files", m.wherry("load", "-q", "-i", layout.dir),
               (0, f"localhost/hello:1@{digest}\n", ""))
+    wanted = m.wherry("run", example("c"))
+    tap.equal("run: an image of files that was loaded", m.wherry("run", "localhost/hello:1"), wanted)
+    archive = pack(layout.dir, "container.tar.gz", "w:gz")
+    tap.equal("run: an image of files in an archive",
+              Machine().wherry("run", f"oci-archive:{archive}:localhost/hello:1"), wanted)
     for form in ("oci-archive", "docker-archive"):
         archive = path(form)
         tap.equal(f"save --format {form}",
@@ -220,6 +225,7 @@ def with_podman():
         tap.ok(f"podman saves as {form}", status == 0, said)
         b = Machine()
         status, out, said = b.wherry("load", "-q", "-i", archive)
+        tap.equal(f"run: the {form} of podman", b.wherry("run", "localhost/hello:1"), wanted)
         tap.ok(f"load: the {form} of podman", status == 0 and
                out.startswith("localhost/hello:1@sha256:") and b.damaged() == [], (out, said))
         config = {c for c in b.files("blobs/sha256") if b'"diff_ids"' in
