@@ -96,7 +96,7 @@ static const struct option_positional run_positionals[] = {
      .help =
          "A WebAssembly command: a WASI preview 1 module, or a component for WASI 0.2 or 0.3; "
          "or an image: [HOST/]NAME:TAG of a registry, oci:DIR[:TAG][@sha256:HEX] of an OCI image "
-         "layout", .complete = COMPLETE_FILE},
+         "layout, oci-archive:FILE[:TAG][@sha256:HEX] of one in a tar archive", .complete = COMPLETE_FILE},
     {.name = "[ARG...]",
      .help = "Arguments of the guest; options behind FILE are the guest's too",
      .complete = COMPLETE_FILE},
@@ -169,7 +169,7 @@ static const struct option_spec compile_table[] = {
 static const struct option_positional compile_positionals[] = {
     {.name = "FILE...",
      .help = "WebAssembly modules or components, or images: [HOST/]NAME:TAG, "
-             "oci:DIR[:TAG][@sha256:HEX]", .complete = COMPLETE_FILE},
+             "oci:DIR[:TAG][@sha256:HEX], oci-archive:FILE[:TAG][@sha256:HEX]", .complete = COMPLETE_FILE},
     {0},
 };
 
@@ -221,7 +221,7 @@ static const struct option_spec inspect_table[] = {
 static const struct option_positional inspect_positionals[] = {
     {.name = "FILE",
      .help = "A WebAssembly module or component, or an image: [HOST/]NAME:TAG, "
-             "oci:DIR[:TAG][@sha256:HEX]", .complete = COMPLETE_FILE},
+             "oci:DIR[:TAG][@sha256:HEX], oci-archive:FILE[:TAG][@sha256:HEX]", .complete = COMPLETE_FILE},
     {0},
 };
 

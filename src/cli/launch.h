@@ -42,7 +42,8 @@ int launch_program(const char *text, const char *pull, int *ret_fd, char **ret_i
 
 /*
  * Lets wherry-image store what is in the archive and open the program of the image; *ret_path is
- * its file in the image store (heap), close-on-exec.
+ * its file in the image store (heap), close-on-exec. "NotFound", "NotRunnable", or whatever else it
+ * was: "ArchiveFailed".
  */
 int launch_archive(const struct program_name *p, int *ret_fd, char **ret_path, struct err *e);
 

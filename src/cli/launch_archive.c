@@ -37,7 +37,7 @@ static int failed(int status, const char *name, const char *text, struct err *e)
         return err_set(e, -ENOENT, "NotFound", "%s: %s", name, text);
     if (status == GUEST_EXIT_NOT_RUNNABLE)
         return err_set(e, -ENOEXEC, "NotRunnable", "%s: %s", name, text);
-    return err_set(e, -EINVAL, "BadImage", "%s: %s", name,
+    return err_set(e, -EINVAL, "ArchiveFailed", "%s: %s", name,
                    *text ? text : "reading it came to an unexpected end");
 }
 

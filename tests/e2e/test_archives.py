@@ -168,6 +168,13 @@ def with_skopeo():
                              f"oci:{copy}:copied")
     tap.ok("skopeo copies what save wrote, by its tag", status == 0, said)
     tap.equal("and that runs", m.wherry("run", f"oci:{copy}:copied"), m.wherry("run", example("c")))
+    with tarfile.open(path("unicode.tar"), "w", format=tarfile.PAX_FORMAT) as tar:
+        tar.addfile(tarfile.TarInfo("\u043a\u043b\u044e\u0447" * 60))
+        with tarfile.open(archive) as source:
+            for member in source.getmembers():
+                tar.addfile(member, source.extractfile(member))
+    tap.equal("load: beside files with long names in other letters", Machine().wherry(
+        "load", "-q", "-i", path("unicode.tar")), (0, f"quay.io/a/b:3@{digest}\n", ""))
     for program in ("gzip", "bzip2", "xz", "zstd"):
         if not shutil.which(program):
             tap.skip(f"load: packed with {program}", f"missing: {program}")
