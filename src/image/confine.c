@@ -89,7 +89,10 @@ static int limits_set(const struct confine_limits *l, struct err *e)
     uint64_t memory = 0;
     int r;
 
-    TRY(memory_now(&memory, e));
+    if (memory_now(&memory, e) < 0) {
+        e->reason = "ConfineFailed";
+        return err_prefix(e, "cannot limit it");
+    }
     memory += l->memory_bytes;
     /* At the hard limit of CPU time comes a SIGKILL, for who lived through the SIGXCPU. */
     r = limit(RLIMIT_CPU, l->cpu_s, l->cpu_s + 1);

@@ -245,6 +245,8 @@ def written():
         "zstd": layout.container([("+zstd", zstd(plain))], diff_ids=ids),
         "gzip of docker": layout.container([(".gzip", gzip.compress(plain))], kind="docker"),
         "another compression than said": layout.container([("+gzip", zstd(plain))], diff_ids=ids),
+        "frames of zstd to skip": layout.container(
+            [("+zstd", zstd(plain) + b"\x50\x2a\x4d\x18\x04\0\0\0ABCD")], diff_ids=ids),
         "two members of gzip": layout.container(
             [("+gzip", gzip.compress(plain[:700]) + gzip.compress(plain[700:]))]),
         "an empty layer": layout.container([tar(), plain, ("", b"")]),
