@@ -19,8 +19,8 @@ int image_login(int argc, char *const *argv);
 int image_logout(int argc, char *const *argv);
 
 /* `unpack DIR IMAGE`, for launch.c: when the image of the layout is a container's, stores its
- * program and writes the path of that; or writes nothing. On failure (guest_exit_for()) it writes
- * why. */
+ * program and writes the path of that, otherwise nothing. On failure it writes why, and ends as
+ * guest_exit_for() has it. */
 int image_unpack_command(int argc, char *const *argv);
 
 /* ---- Progress ---- */
