@@ -35,3 +35,4 @@ DEFINE_AUTO(image_progress);
 
 /* For struct pull_options. */
 void image_progress_tell(void *ctx, const struct image_descriptor *d, int64_t have);
+void image_progress_unpacking(void *ctx, uint64_t elapsed_ms);

@@ -160,10 +160,11 @@ static int manifest_check(const struct image_document *m, struct err *e)
 }
 
 /* An image without one can be kept too. */
-static int program_find(struct images *s, const struct image_document *m, struct image *image,
-                        struct err *e)
+static int program_find(struct images *s, const struct image_document *m,
+                        const struct pull_options *o, struct image *image, struct err *e)
 {
     const struct image_descriptor *program = image_program_find(m, e);
+    struct confine_watch watch = {o->unpacking, o->ctx};
     char text[DIGEST_TEXT_SIZE];
     struct digest d;
 
@@ -174,7 +175,7 @@ static int program_find(struct images *s, const struct image_document *m, struct
     }
     if (image_is_container(m)) {
         *e = ERR_INIT;
-        if (container_program_store(s, images_folder(s), m, &image->manifest, &d,
+        if (container_program_store(s, images_folder(s), m, &image->manifest, watch, &d,
                                     &image->program_size, e) >= 0) {
             digest_format(&d, text);
             image->program = xstrdup(text);
@@ -210,7 +211,7 @@ int image_pull(struct images *s, const struct reference *r, const struct pull_op
     f.registry = registry;
     f.blobs = blobs;
     TRY(blobs_fetch(&f, e));
-    TRY(program_find(s, &manifest, &image, e));
+    TRY(program_find(s, &manifest, o, &image, e));
     image.fetched_at_ns = (int64_t)clock_realtime_ns();
     image.name = reference_format(r);
     TRY(images_name(s, r, &image, e));

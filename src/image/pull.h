@@ -11,6 +11,8 @@ struct pull_options {
     /* Told of every blob as it comes: how much of it is there, of how much. Called by several
      * threads, one at a time. May be NULL. */
     void (*progress)(void *ctx, const struct image_descriptor *blob, int64_t have);
+    /* Told every now and then while the layers of a container's image are read. May be NULL. */
+    void (*unpacking)(void *ctx, uint64_t elapsed_ms);
     void *ctx;
 };
 
