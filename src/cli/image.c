@@ -48,6 +48,7 @@ static int pull(const struct image_pull_options *o, const char *text, struct err
                      .is_insecure = o->is_insecure,
                      .stall_ms = (unsigned)o->stall_ms.value},
         .progress = image_progress_tell,
+        .unpacking = image_progress_unpacking,
     };
     char digest[DIGEST_TEXT_SIZE];
     autobuf out = BUF_INIT;

@@ -42,8 +42,8 @@ int image_program_inspect(const char *name, struct image_program *ret, struct er
 void image_program_done(struct image_program *p);
 
 /* `unpack DIR IMAGE`, for launch.c: when the image of the layout is a container's, stores its
- * program and writes the path of that; or writes nothing. On failure (guest_exit_for()) it writes
- * why. */
+ * program and writes the path of that, otherwise nothing. On failure it writes why, and ends as
+ * guest_exit_for() has it. */
 int image_unpack_command(int argc, char *const *argv);
 
 /* ---- Progress ---- */
@@ -59,3 +59,4 @@ DEFINE_AUTO(image_progress);
 
 /* For struct pull_options. */
 void image_progress_tell(void *ctx, const struct image_descriptor *d, int64_t have);
+void image_progress_unpacking(void *ctx, uint64_t elapsed_ms);

@@ -151,6 +151,13 @@ static void on_progress(void *ctx, const struct image_descriptor *blob, int64_t 
     image_progress_tell(l->progress, blob, have);
 }
 
+static void on_unpacking(void *ctx, uint64_t elapsed_ms)
+{
+    struct loading *l = ctx;
+
+    image_progress_unpacking(l->progress, elapsed_ms);
+}
+
 static int input_open(const char *path, int *ret_fd, struct err *e)
 {
     int fd = path ? open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY)
@@ -166,8 +173,11 @@ static int input_open(const char *path, int *ret_fd, struct err *e)
 static int load(const struct image_load_options *o, struct loading *l, struct err *e)
 {
     __attribute__((cleanup(reference_done))) struct reference name = {0};
-    struct load_options options = {
-        .loaded = on_loaded, .failed = on_failed, .progress = on_progress, .ctx = l};
+    struct load_options options = {.loaded = on_loaded,
+                                   .failed = on_failed,
+                                   .progress = on_progress,
+                                   .unpacking = on_unpacking,
+                                   .ctx = l};
     AUTO(images) images = NULL;
     autofd fd = -EBADF;
 

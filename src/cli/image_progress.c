@@ -122,3 +122,14 @@ void image_progress_tell(void *ctx, const struct image_descriptor *d, int64_t ha
         line_show(p, now);
     }
 }
+
+void image_progress_unpacking(void *ctx, uint64_t elapsed_ms)
+{
+    struct image_progress *p = ctx;
+
+    if (p->is_quiet || !p->is_terminal)
+        return;
+    dprintf(STDERR_FILENO, "\rtaking the program out of the layers: %llu s\x1b[K",
+            (unsigned long long)(elapsed_ms / 1000));
+    p->has_line = true;
+}

@@ -13,6 +13,8 @@ static int unpack(const char *folder, const char *image, struct buf *ret, struct
     autofd dirfd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     autodocument manifest = {0};
     AUTO(images) images = NULL;
+    AUTO(image_progress) progress = image_progress_new("pulling", false);
+    struct confine_watch watch = {image_progress_unpacking, progress};
     autofree char *path = NULL;
     struct digest digest, program;
     char hex[DIGEST_HEX_SIZE];
@@ -24,7 +26,7 @@ static int unpack(const char *folder, const char *image, struct buf *ret, struct
         return 0;
     }
     TRY(image_store_open(&images, e));
-    TRY(container_program_store(images, dirfd, &manifest, &digest, &program, &size, e));
+    TRY(container_program_store(images, dirfd, &manifest, &digest, watch, &program, &size, e));
     TRY(paths_images_dir(&path, e));
     digest_hex_format(&program, hex);
     buf_addf(ret, "%s/blobs/sha256/%s", path, hex);

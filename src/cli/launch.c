@@ -104,8 +104,7 @@ static int image_provide(const struct program_name *p, const char *pull, struct 
 
 #define UNPACK_TEXT_LIMIT 4096
 
-/* The program of a container's image is taken out of its layers, and is a file of the store then.
- */
+/* The program of a container's image becomes a file of the image store. */
 static int layout_provide(struct program_name *p, struct err *e)
 {
     char *argv[] = {(char *)"unpack", p->path, p->image, NULL};

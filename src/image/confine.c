@@ -3,22 +3,26 @@
 
 #include <fcntl.h>
 #include <malloc.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <seccomp.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/fds.h"
 #include "base/util.h"
 
 #define REASON_SIZE 48
 #define SAID_LIMIT  4096
 #define SAID_SHOWN  200
+#define WATCH_MS    250
 
 /* The shadow of a sanitizer takes terabytes of address space. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -89,7 +93,10 @@ static int limits_set(const struct confine_limits *l, struct err *e)
     uint64_t memory = 0;
     int r;
 
-    TRY(memory_now(&memory, e));
+    if (memory_now(&memory, e) < 0) {
+        e->reason = "ConfineFailed";
+        return err_prefix(e, "cannot limit it");
+    }
     memory += l->memory_bytes;
     /* At the hard limit of CPU time comes a SIGKILL, for who lived through the SIGXCPU. */
     r = limit(RLIMIT_CPU, l->cpu_s, l->cpu_s + 1);
@@ -274,6 +281,17 @@ static int died(const struct confine *c, int status, int said, struct err *e)
                    *text ? ": " : "", SAID_SHOWN, text);
 }
 
+/* Until it ends, or there is nobody to tell. */
+static void watch(const struct confine_watch *w, pid_t pid)
+{
+    uint64_t begun = clock_monotonic_ns();
+    autofd pidfd = w->tell ? (int)syscall(SYS_pidfd_open, pid, 0) : -EBADF;
+    struct pollfd p = {.fd = pidfd, .events = POLLIN};
+
+    while (pidfd >= 0 && poll(&p, 1, WATCH_MS) <= 0)
+        w->tell(w->ctx, (clock_monotonic_ns() - begun) / 1000000);
+}
+
 /* The ends of a pipe, out of the way of the standard descriptors. */
 static int pipe_make(int ret[static 2], struct err *e)
 {
@@ -311,6 +329,7 @@ int confine_run(const struct confine *c, struct err *e)
     if (pid == 0)
         child_main(c, parent, to, said);
     close(take_fd(&to));
+    watch(&c->watch, pid);
     while (waitpid(pid, &status, 0) < 0)
         if (errno != EINTR)
             return err_errno(e, -errno, "ConfineFailed", "cannot wait for a process");

@@ -23,6 +23,12 @@ struct confine_limits {
     uint64_t output_bytes; /* of each file that it writes */
 };
 
+/* Who is told every quarter of a second that it is not done yet; `tell` may be NULL. */
+struct confine_watch {
+    void (*tell)(void *ctx, uint64_t elapsed_ms);
+    void *ctx;
+};
+
 struct confine {
     const char *what; /* is read, for messages */
     struct confine_limits limits;
@@ -31,6 +37,7 @@ struct confine {
     const char *const *reasons; /* that the function may fail with; ends with NULL */
     int (*run)(void *ctx, struct err *e);
     void *ctx;
+    struct confine_watch watch;
 };
 
 /*

@@ -130,6 +130,7 @@ int container_paths(const struct container_config *c, const struct image_wasm *s
 struct unpacking {
     struct layers layers; /* `layers.fds` is `fds` */
     int *fds;             /* the last is the program's */
+    struct confine_watch watch;
 };
 
 static void unpacking_done(struct unpacking *u)
@@ -182,6 +183,7 @@ static int extract_confined(struct unpacking *u, struct err *e)
         .reasons = layers_reasons,
         .run = extract,
         .ctx = u,
+        .watch = u->watch,
     };
     int r;
 
@@ -212,11 +214,11 @@ static int unpack(struct images *s, int dirfd, const struct image_document *m,
 }
 
 int container_program_store(struct images *s, int dirfd, const struct image_document *manifest,
-                            const struct digest *manifest_digest, struct digest *ret,
-                            int64_t *ret_size, struct err *e)
+                            const struct digest *manifest_digest, struct confine_watch watch,
+                            struct digest *ret, int64_t *ret_size, struct err *e)
 {
     __attribute__((cleanup(container_config_done))) struct container_config config = {0};
-    __attribute__((cleanup(unpacking_done))) struct unpacking u = {0};
+    __attribute__((cleanup(unpacking_done))) struct unpacking u = {.watch = watch};
     autobuf text = BUF_INIT;
 
     u.fds = xcalloc(manifest->n_layers + 1, sizeof(*u.fds));

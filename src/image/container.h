@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/strv.h"
+#include "image/confine.h"
 #include "store/images.h"
 #include "store/manifest.h"
 
@@ -36,5 +37,5 @@ int container_paths(const struct container_config *c, const struct image_wasm *s
  * as of confine_run() and layers_program_extract(), and "NotRunnable".
  */
 int container_program_store(struct images *s, int dirfd, const struct image_document *manifest,
-                            const struct digest *manifest_digest, struct digest *ret,
-                            int64_t *ret_size, struct err *e);
+                            const struct digest *manifest_digest, struct confine_watch watch,
+                            struct digest *ret, int64_t *ret_size, struct err *e);

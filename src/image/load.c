@@ -266,7 +266,8 @@ static int image_add(struct load *l, int from, const struct image_descriptor *d,
     autodocument manifest = {0};
 
     TRY(image_provide(l, from, d, &manifest, ret, e));
-    return image_program_choose_if_any(l->images, &manifest, ret, e);
+    return image_program_choose_if_any(l->images, &manifest,
+                                       (struct confine_watch){l->o->unpacking, l->o->ctx}, ret, e);
 }
 
 static int image_give(struct load *l, const struct reference *r, struct image *i, struct err *e)
@@ -435,6 +436,6 @@ int image_archive_program(struct images *s, int fd, const char *image, int *ret_
     if (!d)
         return e->code;
     TRY(image_provide(&l, images_folder(s), d, &manifest, &found, e));
-    TRY(image_program_choose(s, &manifest, &found, e));
+    TRY(image_program_choose(s, &manifest, (struct confine_watch){0}, &found, e));
     return images_program_open_at(images_folder(s), &found, ret_fd, ret_digest, e);
 }

@@ -23,6 +23,7 @@ struct load_options {
 
     /* As in struct pull_options. */
     void (*progress)(void *ctx, const struct image_descriptor *blob, int64_t have);
+    void (*unpacking)(void *ctx, uint64_t elapsed_ms);
     void *ctx;
 };
 

@@ -158,8 +158,8 @@ int image_manifest_check(const struct image_document *m, struct err *e)
     return 0;
 }
 
-int image_program_choose(struct images *s, const struct image_document *m, struct image *i,
-                         struct err *e)
+int image_program_choose(struct images *s, const struct image_document *m,
+                         struct confine_watch watch, struct image *i, struct err *e)
 {
     const struct image_descriptor *program = image_program_find(m, e);
     char text[DIGEST_TEXT_SIZE];
@@ -173,16 +173,17 @@ int image_program_choose(struct images *s, const struct image_document *m, struc
     if (!image_is_container(m))
         return e->code;
     *e = ERR_INIT;
-    TRY(container_program_store(s, images_folder(s), m, &i->manifest, &d, &i->program_size, e));
+    TRY(container_program_store(s, images_folder(s), m, &i->manifest, watch, &d, &i->program_size,
+                                e));
     digest_format(&d, text);
     i->program = xstrdup(text);
     return 0;
 }
 
-int image_program_choose_if_any(struct images *s, const struct image_document *m, struct image *i,
-                                struct err *e)
+int image_program_choose_if_any(struct images *s, const struct image_document *m,
+                                struct confine_watch watch, struct image *i, struct err *e)
 {
-    int r = image_program_choose(s, m, i, e);
+    int r = image_program_choose(s, m, watch, i, e);
 
     if (r >= 0 || !str_eq(e->reason, "NotRunnable"))
         return r;
@@ -213,7 +214,8 @@ int image_pull(struct images *s, const struct reference *r, const struct pull_op
     f.registry = registry;
     f.blobs = blobs;
     TRY(blobs_fetch(&f, e));
-    TRY(image_program_choose_if_any(s, &manifest, &image, e));
+    TRY(image_program_choose_if_any(s, &manifest, (struct confine_watch){o->unpacking, o->ctx},
+                                    &image, e));
     image.fetched_at_ns = (int64_t)clock_realtime_ns();
     image.name = reference_format(r);
     TRY(images_name(s, r, &image, e));

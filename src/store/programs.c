@@ -78,7 +78,11 @@ int images_program_note(struct images *s, const struct digest *manifest,
     digest_hex_format(program, hex);
     if (mkdirat(s->dirfd, "programs", 0700) < 0 && errno != EEXIST)
         return store_failed(e, -errno, "create the folder", "programs");
-    /* One that is there says the same, or else leads to what is gone. */
+    if (symlinkat(hex, s->dirfd, path) == 0)
+        return 0;
+    /* One that is there is of no use any more, or another process was quicker. */
+    if (errno == EEXIST && unlinkat(s->dirfd, path, 0) < 0 && errno != ENOENT)
+        return store_failed(e, -errno, "remove", path);
     if (symlinkat(hex, s->dirfd, path) < 0 && errno != EEXIST)
         return store_failed(e, -errno, "create", path);
     return 0;

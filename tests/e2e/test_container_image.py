@@ -12,13 +12,15 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from image_layout import INDEX, Layout  # noqa: E402
 from machine import Machine  # noqa: E402
 from registry import Registry, pull_layout, push_layout  # noqa: E402
-from serve_client import BOX, PROBE, Server, example, get, output, run, tap  # noqa: E402
+from serve_client import (  # noqa: E402
+    BOX, IS_FULL, PROBE, WHERRY, Server, example, get, output, run, tap)
 
 
 @functools.cache
@@ -245,6 +247,8 @@ def written():
         "zstd": layout.container([("+zstd", zstd(plain))], diff_ids=ids),
         "gzip of docker": layout.container([(".gzip", gzip.compress(plain))], kind="docker"),
         "another compression than said": layout.container([("+gzip", zstd(plain))], diff_ids=ids),
+        "frames of zstd to skip": layout.container(
+            [("+zstd", zstd(plain) + b"\x50\x2a\x4d\x18\x04\0\0\0ABCD")], diff_ids=ids),
         "two members of gzip": layout.container(
             [("+gzip", gzip.compress(plain[:700]) + gzip.compress(plain[700:]))]),
         "an empty layer": layout.container([tar(), plain, ("", b"")]),
@@ -387,6 +391,39 @@ def bad():
             tap.equal(f"pull, {what}: the name", any(i["name"] == name for i in listed), kept)
 
 
+def killed():
+    """kill -9 at any moment leaves nothing but what the next one goes on with."""
+    big = b"\0asm\1\0\0\0" + os.urandom(8 << 20)  # it is never run
+    layout = Layout(os.path.join(BOX, "killed"))
+    layout.tag("1", layout.container([("+zstd", zstd(tar(entry("app.wasm", big))))],
+                                     diff_ids=[digest(tar(entry("app.wasm", big)))]))
+    m = Machine()
+    helper = os.path.join(os.path.dirname(WHERRY), "libexec/wherry/wherry-image")
+
+    def start():
+        return subprocess.Popen(["unpack", layout.dir, "1"], executable=helper, env=m.env,
+                                stdout=subprocess.PIPE)
+
+    begun = time.monotonic()
+    start().communicate()
+    whole_s = time.monotonic() - begun
+    kills = 100 if IS_FULL else 10
+    bad = []
+    for i in range(kills):
+        shutil.rmtree(os.path.join(m.state, "images"))
+        unpacking = start()
+        time.sleep(whole_s * i / kills)
+        unpacking.kill()
+        unpacking.communicate()
+        bad += m.damaged()
+        if any(name != digest(big)[7:] for name in m.files("partial")):
+            bad.append(m.files("partial"))
+        out, _ = start().communicate()
+        if not out.decode().endswith(digest(big)[7:]) or m.damaged() or m.files("partial"):
+            bad.append((i, out))
+    tap.equal(f"{kills} times kill -9: whole or not there, and the next one succeeds", bad, [])
+
+
 def sparse():
     """GNU's form of one, in 1.5 KiB."""
     pax = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "app.wasm",
@@ -398,4 +435,4 @@ def sparse():
     return tar((info, data))
 
 
-run(built, pushed, written, bad, needs=("buildah", "docker-registry", "zstd"))
+run(built, pushed, written, bad, killed, needs=("buildah", "docker-registry", "zstd"))

@@ -21,7 +21,16 @@ static const char *const reasons[] = {"BadInput", NULL};
 /* All are open in this process; `other` is not given. */
 struct files {
     int in, out, other;
+    uint64_t waited_ms; /* as the parent was told */
 };
+
+static void on_wait(void *ctx, uint64_t elapsed_ms)
+{
+    struct files *f = ctx;
+
+    assert_true(elapsed_ms >= f->waited_ms);
+    f->waited_ms = elapsed_ms;
+}
 
 static int confined(int (*function)(void *, struct err *), struct files *f, struct err *e)
 {
@@ -34,6 +43,7 @@ static int confined(int (*function)(void *, struct err *), struct files *f, stru
         .reasons = reasons,
         .run = function,
         .ctx = f,
+        .watch = {on_wait,          f                           },
     };
 
     *e = ERR_INIT;
@@ -163,6 +173,7 @@ static void test_limits(void **state)
 
     assert_fails(confined(loops, f, &e), -ETIME, "CpuLimit");
     assert_contains(e.msg, "the input: reading it takes more than 1 s");
+    assert_in_range(f->waited_ms, 500, 100000);
     assert_fails(confined(writes, f, &e), -EFBIG, "OutputLimit");
     assert_contains(e.msg, "more than the 1 MiB");
     assert_int_equal(lseek(f->out, 0, SEEK_END), 1 << 20);
