@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """OCI image layouts with WebAssembly programs, written by the book (image-spec 1.1)."""
+import gzip
 import hashlib
 import json
 import os
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
+# Of a container's layers, without their compression, and of its config.
+TYPES = {"oci": ("application/vnd.oci.image.layer.v1.tar",
+                 "application/vnd.oci.image.config.v1+json"),
+         "docker": ("application/vnd.docker.image.rootfs.diff.tar",
+                    "application/vnd.docker.container.image.v1+json")}
 
 
 class Layout:
@@ -48,6 +54,25 @@ class Layout:
             "layerDigests": [layer["digest"]]})
         return self.blob(MANIFEST, {"schemaVersion": 2, "mediaType": MANIFEST, "config": config,
                                     "layers": [layer]}, **more)
+
+    def container(self, layers, config=None, *, kind="oci", architecture="wasm", os_name="wasi",
+                  diff_ids=None, annotations=None, **more):
+        """The image of a container with these layers: [(what the media type ends in, bytes)], or
+        tar files alone, which are compressed by gzip here."""
+        layers = [("+gzip", gzip.compress(x, mtime=0)) if isinstance(x, bytes) else x
+                  for x in layers]
+        base, config_type = TYPES[kind]
+        content = [{"+gzip": gzip.decompress, ".gzip": gzip.decompress}.get(end, bytes)(data)
+                   for end, data in layers] if diff_ids is None else []
+        ids = diff_ids or ["sha256:" + hashlib.sha256(data).hexdigest() for data in content]
+        config = self.blob(config_type, {
+            "architecture": architecture, "os": os_name,
+            "config": {"Entrypoint": ["/app.wasm"]} if config is None else config,
+            "rootfs": {"type": "layers", "diff_ids": ids}})
+        return self.blob(MANIFEST, {
+            "schemaVersion": 2, "mediaType": MANIFEST, "config": config,
+            "layers": [self.blob(base + end, data) for end, data in layers],
+            **({"annotations": annotations} if annotations else {})}, **more)
 
     def tag(self, tag, descriptor):
         name = "org.opencontainers.image.ref.name"

@@ -96,7 +96,7 @@ static const struct option_positional run_positionals[] = {
      .help =
          "A WebAssembly command: a WASI preview 1 module, or a component for WASI 0.2 or 0.3; "
          "or an image: [HOST/]NAME:TAG of a registry, oci:DIR[:TAG][@sha256:HEX] of an OCI image "
-         "layout", .complete = COMPLETE_FILE},
+         "layout, oci-archive:FILE[:TAG][@sha256:HEX] of one in a tar archive", .complete = COMPLETE_FILE},
     {.name = "[ARG...]",
      .help = "Arguments of the guest; options behind FILE are the guest's too",
      .complete = COMPLETE_FILE},
@@ -169,7 +169,7 @@ static const struct option_spec compile_table[] = {
 static const struct option_positional compile_positionals[] = {
     {.name = "FILE...",
      .help = "WebAssembly modules or components, or images: [HOST/]NAME:TAG, "
-             "oci:DIR[:TAG][@sha256:HEX]", .complete = COMPLETE_FILE},
+             "oci:DIR[:TAG][@sha256:HEX], oci-archive:FILE[:TAG][@sha256:HEX]", .complete = COMPLETE_FILE},
     {0},
 };
 
@@ -213,6 +213,7 @@ const struct command_spec command_compile = {
 static const struct option_spec inspect_table[] = {
     OPTION_OUTPUT_ROW(inspect_options),
     OPTION_PULL_ROW(inspect_options),
+    OPTION_CACHE_DIR_ROW(inspect_options),
     OPTION_HELP_ROW(struct inspect_options, is_help),
     {0},
 };
@@ -220,13 +221,16 @@ static const struct option_spec inspect_table[] = {
 static const struct option_positional inspect_positionals[] = {
     {.name = "FILE",
      .help = "A WebAssembly module or component, or an image: [HOST/]NAME:TAG, "
-             "oci:DIR[:TAG][@sha256:HEX]", .complete = COMPLETE_FILE},
+             "oci:DIR[:TAG][@sha256:HEX], oci-archive:FILE[:TAG][@sha256:HEX]", .complete = COMPLETE_FILE},
     {0},
 };
 
 static const char *const inspect_description[] = {
     "Shows what a file is without running it: the contract it was built for and how that was "
-    "recognised, its imports and exports, what it may need in plain words, its size and digest.",
+    "recognised, its imports and exports, what it may need in plain words, its size and digest, "
+    "and whether its "
+    "compiled code is in the cache.",
+    "Of an image it shows the program; 'wherry image inspect' shows the image around it.",
     NULL,
 };
 
@@ -236,11 +240,11 @@ static const struct option_example inspect_examples[] = {
     {0},
 };
 
-static const char *const inspect_see_also[] = {"wherry-run", NULL};
+static const char *const inspect_see_also[] = {"wherry-image", "wherry-run", NULL};
 
 const struct command_spec command_inspect = {
     .name = "inspect",
-    .summary = "show what a WebAssembly file is and what it needs",
+    .summary = "show what a WebAssembly program is and what it needs",
     .usage = "[options] FILE",
     .description = inspect_description,
     .options = inspect_table,
@@ -404,23 +408,10 @@ const struct command_spec command_help = {
 /* --- all --- */
 
 const struct command_spec *const commands_all[] = {
-    &command_run,
-    &command_serve,
-    &command_compile,
-    &command_inspect,
-    &command_pull,
-    &command_push,
-    &command_images,
-    &command_tag,
-    &command_rmi,
-    &command_login,
-    &command_logout,
-    &command_new,
-    &command_doctor,
-    &command_version,
-    &command_help,
-    &command_completion,
-    NULL,
+    &command_run,    &command_serve,   &command_compile, &command_inspect,    &command_pull,
+    &command_push,   &command_images,  &command_tag,     &command_rmi,        &command_image,
+    &command_save,   &command_load,    &command_login,   &command_logout,     &command_new,
+    &command_doctor, &command_version, &command_help,    &command_completion, NULL,
 };
 
 static const char *const program_description[] = {

@@ -35,7 +35,7 @@ struct compile_options {
 
 struct inspect_options {
     bool is_help;
-    const char *output, *pull;
+    const char *output, *pull, *cache_dir;
 };
 
 struct version_options {
@@ -59,11 +59,26 @@ struct image_push_options {
     bool is_help, is_plain_http, is_insecure;
     int verbosity;
     struct strv annotations;
-    const char *authfile;
+    const char *authfile, *format;
 };
 
 struct images_options {
     bool is_help;
+    const char *output;
+};
+
+struct image_save_options {
+    bool is_help;
+    const char *output, *format;
+};
+
+struct image_load_options {
+    bool is_help, is_quiet;
+    const char *input, *name;
+};
+
+struct image_describe_options {
+    bool is_help, is_whole;
     const char *output;
 };
 
@@ -93,6 +108,9 @@ extern const struct command_spec command_tag;
 extern const struct command_spec command_rmi;
 extern const struct command_spec command_login;
 extern const struct command_spec command_logout;
+extern const struct command_spec command_image; /* commands_archive.c, with the next two */
+extern const struct command_spec command_save;
+extern const struct command_spec command_load;
 extern const struct command_spec command_version;
 extern const struct command_spec command_doctor;
 extern const struct command_spec command_new;
@@ -107,6 +125,11 @@ extern const char *const commands_output_words[];
 
 /* When an image is fetched, as Kubernetes means it: the words of --pull. */
 extern const char *const commands_pull_words[];
+/* Of --format: in the order of enum push_format (image/push.h). */
+extern const char *const commands_format_words[];
+
+/* The words of save --format. */
+extern const char *const commands_save_formats[];
 
 /* All of them in the order of `wherry help`; ends with NULL. */
 extern const struct command_spec *const commands_all[];

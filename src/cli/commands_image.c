@@ -92,18 +92,28 @@ const struct command_spec command_pull = {
 
 /* --- push --- */
 
+const char *const commands_format_words[] = {"artifact", "image", NULL};
+
 static const struct option_spec push_table[] = {
     {.name = "annotation",
      .type = OPTION_STRINGS,
      .arg_name = "NAME=VALUE",
      .help = "Add this annotation to the manifest",
      ROW(image_push_options, annotations)},
+    {.name = "format",
+     .type = OPTION_STRING,
+     .arg_name = "FORM",
+     .help = "Send a wasm artifact, or the image of a container for podman, crun and containerd",
+     .default_text = "artifact",
+     .complete = COMPLETE_WORDS,
+     .words = commands_format_words,
+     ROW(image_push_options, format)},
     AUTHFILE_ROW(image_push_options),
     PLAIN_HTTP_ROW(image_push_options),
     INSECURE_ROW(image_push_options),
     OPTION_VERBOSE_ROW(image_push_options),
     OPTION_HELP_ROW(struct image_push_options, is_help),
-    {0},
+    {0  },
 };
 
 static const struct option_positional push_positionals[] = {
@@ -116,12 +126,16 @@ static const char *const push_description[] = {
     "Sends a program to a registry as a wasm artifact (config application/vnd.wasm.config.v0+json, "
     "one layer application/wasm), with the imports and exports of a component's world. The name in "
     "full, with the digest, is written to standard output.",
+    "With --format image it is the image of a container instead, which container engines read as "
+    "well: the file is all that is in it, and its entry point; the platform is wasip1/wasm, or "
+    "wasip2/wasm for a component; annotations become labels, too.",
     NULL,
 };
 
 static const struct option_example push_examples[] = {
     {"wherry push hello.wasm ghcr.io/me/hello:1.0", "Send a program"},
-    {0                                            },
+    {"wherry push --format image hello.wasm ghcr.io/me/hello:1.0",                                             "Send it for container engines"},
+    {0},
 };
 
 const struct command_spec command_push = {

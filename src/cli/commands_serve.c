@@ -190,7 +190,8 @@ static const struct option_positional serve_positionals[] = {
      .help = "The program for every request that no --route and no --host claims: a component with "
              "wasi:http of WASI 0.2 or 0.3, or a WASI preview 1 command in the manner of CGI. Here "
              "and in --route and --host FILE may be an image: [HOST/]NAME:TAG of a registry, "
-             "oci:DIR[:TAG][@sha256:HEX] of an OCI image layout"},
+             "oci:DIR[:TAG][@sha256:HEX] of an OCI image layout, "
+             "oci-archive:FILE[:TAG][@sha256:HEX] of one in a tar archive"},
     {0},
 };
 

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/paths.h"
 #include "cli/cli.h"
+#include "cli/launch.h"
 
 int image_exit_for(const struct err *e)
 {
@@ -16,6 +17,7 @@ int image_exit_for(const struct err *e)
         "NotFound",       "Unauthorized", "TooManyRequests", "RegistryFailed", "BadImage",
         "DigestMismatch", "Unreachable",  "TlsFailed",       "Stalled",        "CutOff",
         "BadResponse",    "TooLarge",     "NotRunnable",     "BadChallenge",   "BadJson",
+        "CpuLimit",       "MemoryLimit",  "OutputLimit",     "ForbiddenCall",  "ReaderDied",
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(reasons); i++)
@@ -24,7 +26,7 @@ int image_exit_for(const struct err *e)
     return GUEST_EXIT_WHERRY;
 }
 
-static int store_open(struct images **ret, struct err *e)
+int image_store_open(struct images **ret, struct err *e)
 {
     autofree char *dir = NULL;
 
@@ -46,13 +48,14 @@ static int pull(const struct image_pull_options *o, const char *text, struct err
                      .is_insecure = o->is_insecure,
                      .stall_ms = (unsigned)o->stall_ms.value},
         .progress = image_progress_tell,
+        .unpacking = image_progress_unpacking,
     };
     char digest[DIGEST_TEXT_SIZE];
     autobuf out = BUF_INIT;
 
     TRY(reference_parse(text, &r, e));
-    TRY(store_open(&images, e));
-    progress = image_progress_new(o->is_quiet);
+    TRY(image_store_open(&images, e));
+    progress = image_progress_new("pulling", o->is_quiet);
     p.ctx = progress;
     TRY(image_pull(images, &r, &p, &image, e));
     digest_format(&image.manifest, digest);
@@ -85,23 +88,23 @@ struct list {
     size_t n;
 };
 
-static void time_format(int64_t ns, char *ret, size_t size)
+void image_time_format(int64_t ns, char ret[static IMAGE_TIME_SIZE])
 {
     time_t s = (time_t)(ns / 1000000000);
     struct tm tm;
 
     gmtime_r(&s, &tm);
-    strftime(ret, size, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    strftime(ret, IMAGE_TIME_SIZE, "%Y-%m-%dT%H:%M:%SZ", &tm);
 }
 
 static int list_image(void *ctx, const struct image *i, struct err *e)
 {
     struct list *l = ctx;
-    char digest[DIGEST_TEXT_SIZE], size[SIZE_TEXT_SIZE] = "-", fetched[32];
+    char digest[DIGEST_TEXT_SIZE], size[SIZE_TEXT_SIZE] = "-", fetched[IMAGE_TIME_SIZE];
 
     (void)e;
     digest_format(&i->manifest, digest);
-    time_format(i->fetched_at_ns, fetched, sizeof(fetched));
+    image_time_format(i->fetched_at_ns, fetched);
     if (i->program)
         size_bytes_format((uint64_t)i->program_size, size);
     l->n++;
@@ -127,7 +130,7 @@ static int list(const struct images_options *o, struct err *e)
     struct list l = {.out = BUF_INIT};
     int r;
 
-    TRY(store_open(&images, e));
+    TRY(image_store_open(&images, e));
     if (str_eq(o->output, "json")) {
         json_writer_init(&w, &l.out, true);
         json_begin_array(&w);
@@ -173,7 +176,7 @@ static int tag(const char *from, const char *to, struct err *e)
 
     TRY(reference_parse(from, &source, e));
     TRY(reference_parse(to, &target, e));
-    TRY(store_open(&images, e));
+    TRY(image_store_open(&images, e));
     found = images_find(images, &source, &image, e);
     TRY(found);
     if (!found)
@@ -223,7 +226,7 @@ static int image_rmi_command(int argc, char *const *argv)
 
     if (status >= 0)
         return status;
-    if (store_open(&images, &e) < 0)
+    if (image_store_open(&images, &e) < 0)
         return cli_fail("rmi", &e, image_exit_for(&e));
     status = 0;
     for (size_t i = 0; i < operands.n; i++) {
@@ -240,13 +243,18 @@ int main(int argc, char **argv)
         const char *name;
         int (*run)(int argc, char *const *argv);
     } commands[] = {
-        {"pull",   image_pull_command  },
-        {"push",   image_push_command  },
-        {"images", image_images_command},
-        {"tag",    image_tag_command   },
-        {"rmi",    image_rmi_command   },
-        {"login",  image_login         },
-        {"logout", image_logout        },
+        {"pull",                image_pull_command           },
+        {"push",                image_push_command           },
+        {"images",              image_images_command         },
+        {"image",               image_describe_command       },
+        {"save",                image_save_command           },
+        {"load",                image_load_command           },
+        {IMAGE_ARCHIVE_PROGRAM, image_archive_program_command},
+        {"tag",                 image_tag_command            },
+        {"rmi",                 image_rmi_command            },
+        {"login",               image_login                  },
+        {"logout",              image_logout                 },
+        {"unpack",              image_unpack_command         },
     };
 
     for (size_t i = 0; argc && i < ARRAY_SIZE(commands); i++)

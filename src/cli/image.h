@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include "base/strv.h"
 #include "image/pull.h"
 
 /*
@@ -11,9 +12,39 @@
 /* The exit status for an error: 1 for what the registry or the store says, else 125. */
 int image_exit_for(const struct err *e);
 
+/* Opens the store of this machine. */
+int image_store_open(struct images **ret, struct err *e);
+
+/* A time (realtime) in UTC, in seconds (RFC 3339). */
+#define IMAGE_TIME_SIZE 32
+void image_time_format(int64_t ns, char ret[static IMAGE_TIME_SIZE]);
+
 int image_push_command(int argc, char *const *argv);
+int image_save_command(int argc, char *const *argv);
+int image_load_command(int argc, char *const *argv);
+int image_archive_program_command(int argc, char *const *argv);
+int image_describe_command(int argc, char *const *argv);
 int image_login(int argc, char *const *argv);
 int image_logout(int argc, char *const *argv);
+
+/* ---- What a program is: `wherry inspect` knows ---- */
+
+struct image_program {
+    bool is_component;
+    char *contract, *reason;
+    struct strv imports, exports; /* names */
+    bool is_compiled_known, is_compiled_for_run, is_compiled_for_serve;
+};
+
+/* Of a file or an image of this machine, as people name it. It says itself what is wrong with the
+ * program ("NotRunnable"). */
+int image_program_inspect(const char *name, struct image_program *ret, struct err *e);
+void image_program_done(struct image_program *p);
+
+/* `unpack DIR IMAGE`, for launch.c: when the image of the layout is a container's, stores its
+ * program and writes the path of that, otherwise nothing. On failure it writes why, and ends as
+ * guest_exit_for() has it. */
+int image_unpack_command(int argc, char *const *argv);
 
 /* ---- Progress ---- */
 
@@ -21,9 +52,11 @@ int image_logout(int argc, char *const *argv);
  * one when it is complete. */
 struct image_progress;
 
-struct image_progress *image_progress_new(bool is_quiet);
+/* `what` is going on: "pulling". */
+struct image_progress *image_progress_new(const char *what, bool is_quiet);
 void image_progress_free(struct image_progress *p); /* ends the line */
 DEFINE_AUTO(image_progress);
 
 /* For struct pull_options. */
 void image_progress_tell(void *ctx, const struct image_descriptor *d, int64_t have);
+void image_progress_unpacking(void *ctx, uint64_t elapsed_ms);

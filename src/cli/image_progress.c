@@ -18,13 +18,15 @@ struct image_progress {
     struct blob blobs[BLOBS];
     size_t n;
     uint64_t shown_ns;
+    const char *what;
     bool is_quiet, is_terminal, has_line;
 };
 
-struct image_progress *image_progress_new(bool is_quiet)
+struct image_progress *image_progress_new(const char *what, bool is_quiet)
 {
     struct image_progress *p = xcalloc(1, sizeof(*p));
 
+    p->what = what;
     p->is_quiet = is_quiet;
     p->is_terminal = isatty(STDERR_FILENO);
     return p;
@@ -99,7 +101,7 @@ static void line_show(struct image_progress *p, uint64_t now)
     size_bytes_format(have, have_text);
     size_bytes_format(all, all_text);
     rate_format(moved, now - begun, rate);
-    dprintf(STDERR_FILENO, "\rpulling: %s of %s, %s/s\x1b[K", have_text, all_text, rate);
+    dprintf(STDERR_FILENO, "\r%s: %s of %s, %s/s\x1b[K", p->what, have_text, all_text, rate);
     p->has_line = true;
     p->shown_ns = now;
 }
@@ -119,4 +121,15 @@ void image_progress_tell(void *ctx, const struct image_descriptor *d, int64_t ha
     } else if (p->is_terminal && now - p->shown_ns > PAUSE_NS) {
         line_show(p, now);
     }
+}
+
+void image_progress_unpacking(void *ctx, uint64_t elapsed_ms)
+{
+    struct image_progress *p = ctx;
+
+    if (p->is_quiet || !p->is_terminal)
+        return;
+    dprintf(STDERR_FILENO, "\rtaking the program out of the layers: %llu s\x1b[K",
+            (unsigned long long)(elapsed_ms / 1000));
+    p->has_line = true;
 }

@@ -14,7 +14,8 @@ int cli_inspect(int argc, char *const *argv)
         return status;
     job.command = xstrdup("inspect");
     job.is_json = o.output && str_eq(o.output, "json");
-    if (launch_files_add(&operands, o.pull, &job, &e) >= 0)
+    if (launch_cache_dir(o.cache_dir, &job.cache_dir, &e) >= 0 &&
+        launch_files_add(&operands, o.pull, &job, &e) >= 0)
         launch_job(&job, &e); /* returns only on failure */
     status = cli_fail("inspect", &e, guest_exit_for(&e));
     guest_job_done(&job);

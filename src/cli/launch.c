@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "base/fds.h"
@@ -13,17 +14,20 @@
 
 #define RESOLVER_FILE_LIMIT (256u << 10)
 
-#define OCI_PREFIX "oci:"
+#define OCI_PREFIX         "oci:"
+#define OCI_ARCHIVE_PREFIX "oci-archive:"
 
-static void layout_name_parse(const char *text, struct program_name *ret)
+/* What follows the prefix. */
+static void layout_name_parse(const char *dir, bool is_archive, struct program_name *ret)
 {
-    const char *dir = text + strlen(OCI_PREFIX), *digest = strstr(dir, "@sha256:");
+    const char *digest = strstr(dir, "@sha256:");
     const char *end = dir + strcspn(dir, ":");
 
     if (digest && digest < end)
         end = digest;
     ret->path = xstrndup(dir, (size_t)(end - dir));
     ret->image = xstrdup(digest ? digest : *end ? end + 1 : end);
+    ret->is_archive = is_archive;
 }
 
 static int reference_name_parse(const char *text, struct program_name *ret, struct err *e)
@@ -46,7 +50,9 @@ int program_name_parse(const char *text, struct program_name *ret, struct err *e
     struct program_name p = {0};
 
     if (str_starts(text, OCI_PREFIX))
-        layout_name_parse(text, &p);
+        layout_name_parse(text + strlen(OCI_PREFIX), false, &p);
+    else if (str_starts(text, OCI_ARCHIVE_PREFIX))
+        layout_name_parse(text + strlen(OCI_ARCHIVE_PREFIX), true, &p);
     else if (str_starts(text, GUEST_IMAGE_STORED))
         TRY(reference_name_parse(text + strlen(GUEST_IMAGE_STORED), &p, e));
     else if (reference_is_plain(text) && access(text, F_OK) < 0)
@@ -92,6 +98,39 @@ static int image_provide(const struct program_name *p, const char *pull, struct 
                        "the image '%s' is not on this machine; to fetch it: wherry pull %s",
                        p->reference, p->reference);
     return image_fetch(p->reference, e);
+}
+
+/* ---- Containers' images in layouts ---- */
+
+#define UNPACK_TEXT_LIMIT 4096
+
+/* The program of a container's image becomes a file of the image store. */
+static int layout_provide(struct program_name *p, struct err *e)
+{
+    char *argv[] = {(char *)"unpack", p->path, p->image, NULL};
+    autofd out = memfd_create("unpacked", MFD_CLOEXEC);
+    autofree char *path = NULL;
+    autobuf text = BUF_INIT;
+    int r;
+
+    TRY(paths_program_find("wherry-image", &path, e));
+    r = out < 0 ? -errno : cli_program_run(path, argv, out);
+    if (r < 0)
+        return err_errno(e, r, "UnpackFailed", "cannot run '%s'", path);
+    lseek(out, 0, SEEK_SET);
+    TRY(fd_read_all(out, UNPACK_TEXT_LIMIT, &text, e));
+    if (r)
+        return err_set(e, r == GUEST_EXIT_NOT_RUNNABLE ? -ENOEXEC : -ECANCELED, "UnpackFailed",
+                       "'" OCI_PREFIX "%s' (%s): %s", p->path,
+                       *p->image ? p->image : "its only image",
+                       text.len ? text.data : "its layers cannot be read");
+    if (text.len) {
+        free(p->image);
+        p->image = NULL;
+        free(p->path);
+        p->path = buf_take(&text);
+    }
+    return 0;
 }
 
 /* ---- Opening ---- */
@@ -263,6 +302,17 @@ int launch_network_add(const struct strv *grants, const char *ca, struct guest_s
     return fd < 0 ? 0 : launch_inherit(fd, e);
 }
 
+/* From then on it is a program in a file like any other. */
+static int archive_provide(struct program_name *p, int *ret_fd, struct err *e)
+{
+    char *path;
+
+    TRY(launch_archive(p, ret_fd, &path, e));
+    program_name_done(p);
+    p->path = path;
+    return 0;
+}
+
 int launch_program(const char *text, const char *pull, int *ret_fd, char **ret_image,
                    char **ret_path, struct err *e)
 {
@@ -272,7 +322,12 @@ int launch_program(const char *text, const char *pull, int *ret_fd, char **ret_i
     TRY(program_name_parse(text, &p, e));
     if (p.reference)
         TRY(image_provide(&p, pull, e));
-    TRY(launch_program_open(&p, &fd, e));
+    else if (p.image && !p.is_archive)
+        TRY(layout_provide(&p, e));
+    if (p.is_archive)
+        TRY(archive_provide(&p, &fd, e));
+    else
+        TRY(launch_program_open(&p, &fd, e));
     TRY(launch_inherit(fd, e));
     if (ret_path)
         TRY(launch_path_absolute(p.path, ret_path, e));

@@ -15,12 +15,14 @@
  * A program as people name it:
  *   a path;
  *   "oci:DIR[:TAG][@sha256:HEX]", an image in the OCI image layout DIR (containers-transports(5));
+ *   "oci-archive:FILE[:TAG][@sha256:HEX]", the same in a tar archive;
  *   "docker://REFERENCE", an image of a registry (store/reference.h), or REFERENCE alone when it
  * has a host, a tag or a digest and no such file is there.
  */
 struct program_name {
     char *path;            /* of the file or of the folder that the image is in; heap */
     char *image;           /* which one (guest/spec.h); heap; NULL: `path` is the program */
+    bool is_archive;       /* `path` is an archive that the image is in, for launch_archive() */
     const char *reference; /* in full, in `image`; NULL: it is of no registry */
     char *record;          /* of that: the file in the store that is there with it; heap */
 };
@@ -37,6 +39,17 @@ int launch_program_open(const struct program_name *p, int *ret_fd, struct err *e
  * fetched before as `pull` says, one of commands_pull_words ("PullFailed"). */
 int launch_program(const char *text, const char *pull, int *ret_fd, char **ret_image,
                    char **ret_path, struct err *e);
+
+/*
+ * Lets wherry-image store what is in the archive and open the program of the image; *ret_path is
+ * its file in the image store (heap), close-on-exec. "NotFound", "NotRunnable", or whatever else it
+ * was: "ArchiveFailed".
+ */
+int launch_archive(const struct program_name *p, int *ret_fd, char **ret_path, struct err *e);
+
+/* The command of wherry-image for that: FILE and the image as in store/layout.h. It sends the
+ * descriptor and the path, or what is wrong, to the socket that is its standard output. */
+#define IMAGE_ARCHIVE_PROGRAM "archive-program"
 
 /* Opens the host folder of a --dir (close-on-exec). */
 int launch_dir_open(const struct dir_grant *d, int *ret_fd, struct err *e);

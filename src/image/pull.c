@@ -4,6 +4,8 @@
 #include <pthread.h>
 
 #include "base/clock.h"
+#include "base/log.h"
+#include "image/container.h"
 
 #define PARALLEL 3 /* blobs, as docker and podman do */
 
@@ -143,17 +145,50 @@ static int manifest_fetch(const struct source *from, const struct reference *r,
     }
 }
 
-/* A manifest of Docker or of OCI; "{}" and HTML are none. */
-static int manifest_check(const struct image_document *m, struct err *e)
+int image_manifest_check(const struct image_document *m, struct err *e)
 {
     struct digest d;
 
     if (!m->n_layers)
-        return err_set(e, -EINVAL, "BadImage", "what the registry sent has no layers");
+        return err_set(e, -EINVAL, "BadImage", "the manifest has no layers");
     if (m->config.digest)
         TRY(digest_parse(m->config.digest, &d, e));
     for (size_t i = 0; i < m->n_layers; i++)
         TRY(digest_parse(m->layers[i].digest, &d, e));
+    return 0;
+}
+
+int image_program_choose(struct images *s, const struct image_document *m,
+                         struct confine_watch watch, struct image *i, struct err *e)
+{
+    const struct image_descriptor *program = image_program_find(m, e);
+    char text[DIGEST_TEXT_SIZE];
+    struct digest d;
+
+    if (program) {
+        i->program = xstrdup(program->digest);
+        i->program_size = program->size;
+        return 0;
+    }
+    if (!image_is_container(m))
+        return e->code;
+    *e = ERR_INIT;
+    TRY(container_program_store(s, images_folder(s), m, &i->manifest, watch, &d, &i->program_size,
+                                e));
+    digest_format(&d, text);
+    i->program = xstrdup(text);
+    return 0;
+}
+
+int image_program_choose_if_any(struct images *s, const struct image_document *m,
+                                struct confine_watch watch, struct image *i, struct err *e)
+{
+    int r = image_program_choose(s, m, watch, i, e);
+
+    if (r >= 0 || !str_eq(e->reason, "NotRunnable"))
+        return r;
+    log_warn("the image has no program to run: %s", e->msg);
+    *e = ERR_INIT;
     return 0;
 }
 
@@ -166,13 +201,11 @@ int image_pull(struct images *s, const struct reference *r, const struct pull_op
     autofree struct image_descriptor *blobs = NULL; /* their texts are the manifest's */
     __attribute__((cleanup(image_done))) struct image image = {0};
     struct fetch f = {.images = s, .o = o};
-    const struct image_descriptor *program;
-    struct err why = ERR_INIT;
 
     TRY(registry_open(r, &o->registry, &registry, e));
     http = registry_http_new(registry);
     TRY(manifest_fetch(&(struct source){registry, http, s}, r, &manifest, &image, e));
-    TRY(manifest_check(&manifest, e));
+    TRY(image_manifest_check(&manifest, e));
     blobs = xcalloc(manifest.n_layers + 1, sizeof(*blobs));
     if (manifest.config.digest)
         blobs[f.n_blobs++] = manifest.config;
@@ -181,11 +214,8 @@ int image_pull(struct images *s, const struct reference *r, const struct pull_op
     f.registry = registry;
     f.blobs = blobs;
     TRY(blobs_fetch(&f, e));
-    program = image_program_find(&manifest, &why);
-    if (program) {
-        image.program = xstrdup(program->digest);
-        image.program_size = program->size;
-    }
+    TRY(image_program_choose_if_any(s, &manifest, (struct confine_watch){o->unpacking, o->ctx},
+                                    &image, e));
     image.fetched_at_ns = (int64_t)clock_realtime_ns();
     image.name = reference_format(r);
     TRY(images_name(s, r, &image, e));

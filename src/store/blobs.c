@@ -135,6 +135,26 @@ void blob_writer_free(struct blob_writer *w)
     free(w);
 }
 
+int images_blob_open_at(int dirfd, const struct digest *d, int *ret_fd, int64_t *ret_size,
+                        struct err *e)
+{
+    char path[STORE_BLOB_PATH_SIZE];
+    struct stat st;
+    autofd fd = -EBADF;
+
+    store_blob_path("blobs/sha256/", d, path);
+    fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0 && errno == ENOENT)
+        return err_set(e, -ENOENT, "BadImage", "'%s' is not in the image store", path);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return store_failed(e, -errno, "open", path);
+    if (!S_ISREG(st.st_mode))
+        return err_set(e, -EINVAL, "BadImage", "'%s' of the image store is no file", path);
+    *ret_fd = take_fd(&fd);
+    *ret_size = st.st_size;
+    return 0;
+}
+
 int images_blob_add(struct images *s, const void *data, size_t len, struct digest *ret,
                     struct err *e)
 {

@@ -155,21 +155,17 @@ int images_find(struct images *s, const struct reference *r, struct image *ret, 
 int images_program_open_at(int dirfd, const struct image *i, int *ret_fd, struct digest *ret_digest,
                            struct err *e)
 {
-    char path[STORE_BLOB_PATH_SIZE];
-    struct digest d;
-    struct stat st;
     autofd fd = -EBADF;
+    struct digest d;
+    int64_t size;
 
     if (!i->program)
         return err_set(e, -ENOEXEC, "NotRunnable", "there is no WebAssembly program in it");
     TRY(digest_parse(i->program, &d, e));
-    store_blob_path("blobs/sha256/", &d, path);
-    fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (fd < 0 || fstat(fd, &st) < 0)
-        return store_failed(e, -errno, "open", path);
-    if (!S_ISREG(st.st_mode) || st.st_size != i->program_size)
+    TRY(images_blob_open_at(dirfd, &d, &fd, &size, e));
+    if (size != i->program_size)
         return err_set(e, -EINVAL, "BadImage",
-                       "'%s' of the image store is damaged; pull the image again", path);
+                       "'%s' of the image store is damaged; pull the image again", i->program);
     *ret_fd = take_fd(&fd);
     *ret_digest = d;
     return 0;

@@ -61,6 +61,26 @@ int images_unname(struct images *s, const struct reference *r, struct err *e);
 int images_list(struct images *s, int (*each)(void *ctx, const struct image *i, struct err *e),
                 void *ctx, struct err *e);
 
+/* The folder, an OCI image layout: for layout_text_read() and layout_blob_open(). */
+int images_folder(const struct images *s);
+
+/* ---- Programs out of the layers of containers' images ---- */
+
+/* Where the program is to be written before its digest is known: a file without a name on the
+ * store's disk, which is gone when it is closed. */
+int images_file_open(struct images *s, int *ret_fd, struct err *e);
+
+/* Stores the content of a file as a blob. */
+int images_file_add(struct images *s, int fd, struct digest *ret, int64_t *ret_size, struct err *e);
+
+/* Keeps which program is the one of the image with this manifest, so that its layers are not read
+ * again. It is no name: it keeps no blob from being removed, and may be removed itself. */
+int images_program_note(struct images *s, const struct digest *manifest,
+                        const struct digest *program, struct err *e);
+/* 1 with the program, if it is known and there. */
+int images_program_find(struct images *s, const struct digest *manifest, struct digest *ret,
+                        int64_t *ret_size);
+
 /* ---- Blobs ---- */
 
 /* A blob on its way in. */
@@ -83,6 +103,11 @@ int blob_writer_commit(struct blob_writer *w, struct err *e);
 /* What was written stays, for the next attempt. */
 void blob_writer_free(struct blob_writer *w);
 DEFINE_AUTO(blob_writer);
+
+/* Opens a complete blob, which was verified when it was stored, for reading. "BadImage" (-ENOENT)
+ * when it is missing. */
+int images_blob_open_at(int dirfd, const struct digest *d, int *ret_fd, int64_t *ret_size,
+                        struct err *e);
 
 /* Stores bytes that are there already. */
 int images_blob_add(struct images *s, const void *data, size_t len, struct digest *ret,

@@ -23,23 +23,67 @@ static int bad(struct err *e, const char *what)
     return err_prefix(e, "%s", what);
 }
 
-static int version_check(int dirfd, struct err *e)
+int layout_version_check(const struct buf *text, struct err *e)
 {
     static const struct json_field fields[] = {
         {.name = "imageLayoutVersion", .type = FIELD_STRING, .is_required = true},
         {0        },
     };
     struct json_limits limits = {.bytes = VERSION_LIMIT_BYTES, .depth = DEPTH_LIMIT};
-    autobuf text = BUF_INIT;
     autofree char *version = NULL;
 
-    if (file_read_at(dirfd, "oci-layout", VERSION_LIMIT_BYTES, &text, e) < 0 ||
-        json_decode(text.data, text.len, limits, fields, 0, &version, e) < 0)
+    if (json_decode(text->data, text->len, limits, fields, 0, &version, e) < 0)
         return bad(e, "it is no OCI image layout");
     if (!str_starts(version, "1."))
         return err_set(e, -EINVAL, "BadImage", "it is an OCI image layout of version %.32s, not 1",
                        version);
     return 0;
+}
+
+int layout_index_read(int dirfd, struct image_document *ret, struct err *e)
+{
+    autobuf version = BUF_INIT, text = BUF_INIT;
+
+    if (file_read_at(dirfd, "oci-layout", VERSION_LIMIT_BYTES, &version, e) < 0)
+        return bad(e, "it is no OCI image layout");
+    TRY(layout_version_check(&version, e));
+    if (file_read_at(dirfd, "index.json", IMAGE_DOCUMENT_LIMIT, &text, e) < 0)
+        return bad(e, "it is no OCI image layout");
+    return image_document_decode(&text, "index.json", ret, e);
+}
+
+static int named_open(int dirfd, const struct image_descriptor *d, const char *name, int *ret_fd,
+                      struct err *e)
+{
+    struct stat st;
+    autofd fd = -EBADF;
+
+    fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return err_errno(e, -errno, "BadImage", "'%s' cannot be opened", name);
+    if (!S_ISREG(st.st_mode) || st.st_size != d->size)
+        return err_set(e, -EINVAL, "BadImage", "'%s' has %lld bytes instead of %lld", name,
+                       (long long)st.st_size, (long long)d->size);
+    *ret_fd = take_fd(&fd);
+    return 0;
+}
+
+static int name_find(const struct image_descriptor *d, struct digest *ret_digest,
+                     char ret[static STORE_BLOB_PATH_SIZE], struct err *e)
+{
+    if (digest_parse(d->digest, ret_digest, e) < 0)
+        return bad(e, "it names something by another digest than SHA-256");
+    store_blob_path("blobs/sha256/", ret_digest, ret);
+    return 0;
+}
+
+int layout_blob_open(int dirfd, const struct image_descriptor *d, int *ret_fd, struct err *e)
+{
+    char name[STORE_BLOB_PATH_SIZE];
+    struct digest wanted;
+
+    TRY(name_find(d, &wanted, name, e));
+    return named_open(dirfd, d, name, ret_fd, e);
 }
 
 /* Opens what the descriptor tells of, and makes sure that it is that. */
@@ -48,18 +92,10 @@ static int blob_open(int dirfd, const struct image_descriptor *d, int *ret_fd,
 {
     char name[STORE_BLOB_PATH_SIZE];
     struct digest wanted, found;
-    struct stat st;
     autofd fd = -EBADF;
 
-    if (digest_parse(d->digest, &wanted, e) < 0)
-        return bad(e, "it names something by another digest than SHA-256");
-    store_blob_path("blobs/sha256/", &wanted, name);
-    fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0 || fstat(fd, &st) < 0)
-        return err_errno(e, -errno, "BadImage", "'%s' cannot be opened", name);
-    if (!S_ISREG(st.st_mode) || st.st_size != d->size)
-        return err_set(e, -EINVAL, "BadImage", "'%s' has %lld bytes instead of %lld", name,
-                       (long long)st.st_size, (long long)d->size);
+    TRY(name_find(d, &wanted, name, e));
+    TRY(named_open(dirfd, d, name, &fd, e));
     TRY(digest_fd(fd, &found, e));
     if (memcmp(&found, &wanted, sizeof(found)) != 0)
         return err_set(e, -EINVAL, "BadImage", "'%s' is damaged: its content has another digest",
@@ -69,10 +105,8 @@ static int blob_open(int dirfd, const struct image_descriptor *d, int *ret_fd,
     return 0;
 }
 
-static int document_read(int dirfd, const struct image_descriptor *d, struct image_document *ret,
-                         struct err *e)
+int layout_text_read(int dirfd, const struct image_descriptor *d, struct buf *ret, struct err *e)
 {
-    autobuf text = BUF_INIT;
     struct digest digest;
     autofd fd = -EBADF;
 
@@ -80,7 +114,15 @@ static int document_read(int dirfd, const struct image_descriptor *d, struct ima
         return err_set(e, -EINVAL, "BadImage", "%s has %lld bytes, more than a manifest may have",
                        d->digest, (long long)d->size);
     TRY(blob_open(dirfd, d, &fd, &digest, e));
-    TRY(fd_read_all(fd, IMAGE_DOCUMENT_LIMIT, &text, e));
+    return fd_read_all(fd, IMAGE_DOCUMENT_LIMIT, ret, e);
+}
+
+static int document_read(int dirfd, const struct image_descriptor *d, struct image_document *ret,
+                         struct err *e)
+{
+    autobuf text = BUF_INIT;
+
+    TRY(layout_text_read(dirfd, d, &text, e));
     return image_document_decode(&text, d->digest, ret, e);
 }
 
@@ -101,9 +143,7 @@ static void describe_name(const struct image_descriptor *d, struct buf *out)
     buf_addf(out, "%s%.128s", d->tag ? "" : "@", d->tag ? d->tag : d->digest);
 }
 
-/* These return NULL and fill *e when there is not exactly one. */
-
-static const struct image_descriptor *image_find(const struct image_document *index,
+const struct image_descriptor *layout_image_find(const struct image_document *index,
                                                  const char *image, struct err *e)
 {
     image_is_wanted_fn is_wanted = *image == '@' ? has_digest : *image ? has_tag : NULL;
@@ -124,31 +164,65 @@ static const struct image_descriptor *image_find(const struct image_document *in
     return NULL;
 }
 
+int layout_manifest_follow(int dirfd, const struct image_descriptor *d, struct image_document *ret,
+                           struct image *ret_image, struct err *e)
+{
+    autodocument found = {0};
+
+    for (unsigned depth = 0;; depth++) {
+        struct image_document next = {0};
+        struct digest digest;
+
+        TRY(document_read(dirfd, d, &next, e));
+        BUG_ON(digest_parse(d->digest, &digest, e) < 0); /* it was read by it */
+        if (!next.n_manifests) {
+            ret_image->manifest = digest;
+            ret_image->manifest_size = d->size;
+            free(ret_image->manifest_type);
+            ret_image->manifest_type = next.media_type ? xstrdup(next.media_type)
+                                       : d->media_type ? xstrdup(d->media_type)
+                                                       : NULL;
+            *ret = next;
+            return 0;
+        }
+        image_document_done(&found);
+        found = next;
+        if (depth == IMAGE_INDEX_LIMIT)
+            return err_set(e, -EINVAL, "BadImage", "its indexes are nested too deep");
+        d = image_platform_find(&found, e);
+        if (!d)
+            return e->code;
+    }
+}
+
+int layout_manifest_read(int dirfd, const char *image, struct image_document *ret,
+                         struct digest *ret_digest, struct err *e)
+{
+    __attribute__((cleanup(image_done))) struct image found = {0};
+    const struct image_descriptor *d;
+    autodocument index = {0};
+
+    TRY(layout_index_read(dirfd, &index, e));
+    d = layout_image_find(&index, image, e);
+    if (!d)
+        return e->code;
+    TRY(layout_manifest_follow(dirfd, d, ret, &found, e));
+    *ret_digest = found.manifest;
+    return 0;
+}
+
 int layout_program_open(int dirfd, const char *image, int *ret_fd, struct digest *ret_digest,
                         struct err *e)
 {
     const struct image_descriptor *d;
-    autobuf text = BUF_INIT;
-    autodocument found = {0};
+    autodocument manifest = {0};
+    struct digest digest;
 
-    TRY(version_check(dirfd, e));
-    if (file_read_at(dirfd, "index.json", IMAGE_DOCUMENT_LIMIT, &text, e) < 0)
-        return bad(e, "it is no OCI image layout");
-    TRY(image_document_decode(&text, "index.json", &found, e));
-    d = image_find(&found, image, e);
-    for (unsigned depth = 0; d; depth++) {
-        struct image_document next = {0};
-
-        TRY(document_read(dirfd, d, &next, e));
-        image_document_done(&found);
-        found = next;
-        if (!found.n_manifests)
-            break;
-        if (depth == IMAGE_INDEX_LIMIT)
-            return err_set(e, -EINVAL, "BadImage", "its indexes are nested too deep");
-        d = image_platform_find(&found, e);
-    }
-    if (d)
-        d = image_program_find(&found, e);
+    TRY(layout_manifest_read(dirfd, image, &manifest, &digest, e));
+    if (image_is_container(&manifest))
+        return err_set(
+            e, -ENOEXEC, LAYOUT_NEEDS_UNPACKING,
+            "its program is a file in a layer; 'wherry run' and 'wherry pull' take it out");
+    d = image_program_find(&manifest, e);
     return d ? blob_open(dirfd, d, ret_fd, ret_digest, e) : e->code;
 }

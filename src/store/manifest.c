@@ -22,6 +22,9 @@
 
 static const struct json_field annotation_fields[] = {
     TEXT("org.opencontainers.image.ref.name", tag),
+    TEXT("io.containerd.image.name", name),
+    TEXT("module.wasm.image/variant", wasm.variant),
+    TEXT("run.oci.handler", wasm.handler),
     {0},
 };
 
@@ -48,6 +51,18 @@ static const struct json_field descriptor_fields[] = {
     {0                       },
 };
 
+static const struct json_field document_annotation_fields[] = {
+    {.name = "module.wasm.image/variant",
+     .type = FIELD_STRING,
+     .offset = offsetof(struct image_document, wasm.variant),
+     .limit = TEXT_LIMIT},
+    {.name = "run.oci.handler",
+     .type = FIELD_STRING,
+     .offset = offsetof(struct image_document, wasm.handler),
+     .limit = TEXT_LIMIT},
+    {0                     },
+};
+
 static const struct json_field document_fields[] = {
     {.name = "mediaType",
      .type = FIELD_STRING,
@@ -59,7 +74,8 @@ static const struct json_field document_fields[] = {
      .offset = offsetof(struct image_document, config),
      .fields = descriptor_fields},
     LIST("layers", layers, n_layers),
-    {0                     },
+    {.name = "annotations",                      .type = FIELD_OBJECT, .fields = document_annotation_fields},
+    {0                        },
 };
 
 void image_document_done(struct image_document *d)
@@ -112,12 +128,81 @@ void image_descriptors_describe(const struct image_descriptor *list, size_t n,
     buf_addstr(out, n > NAMES_SHOWN ? ", ..." : n ? "" : "none");
 }
 
-/* The platform of a wasm image is written in many ways: wasi/wasm, wasip1/wasm32, js/wasm. */
+bool image_wasm_is_said(const struct image_wasm *w)
+{
+    static const char *const handlers[] = {"wasm",     "wasm-smart", "wasmedge",
+                                           "wasmtime", "wasmer",     "wamr"};
+
+    if (w->variant && (str_eq(w->variant, "compat") || str_eq(w->variant, "compat-smart")))
+        return true;
+    for (size_t i = 0; i < ARRAY_SIZE(handlers); i++)
+        if (w->handler && str_eq(w->handler, handlers[i]))
+            return true;
+    return false;
+}
+
+bool image_architecture_is_wasm(const char *architecture)
+{
+    return architecture && (str_eq(architecture, "wasm") || str_eq(architecture, "wasm32"));
+}
+
+/* The platform of a wasm image is written in many ways: wasi/wasm, wasip1/wasm32, js/wasm. `which`
+ * may say the system. */
 static bool is_for_wasm(const struct image_descriptor *d, const char *which)
 {
-    (void)which;
-    return d->architecture &&
-           (str_eq(d->architecture, "wasm") || str_eq(d->architecture, "wasm32"));
+    if (!image_architecture_is_wasm(d->architecture) && !image_wasm_is_said(&d->wasm))
+        return false;
+    return !which || (d->os && str_eq(d->os, which));
+}
+
+/* An image for this machine may have a program for WebAssembly in it, too. */
+static bool is_for_here(const struct image_descriptor *d, const char *which)
+{
+    return d->os && d->architecture && str_eq(d->os, "linux") && str_eq(d->architecture, which);
+}
+
+/* As images call it. */
+static const char here[] =
+#if defined(__x86_64__)
+    "amd64";
+#elif defined(__aarch64__)
+    "arm64";
+#elif defined(__riscv)
+    "riscv64";
+#elif defined(__powerpc64__)
+    "ppc64le";
+#elif defined(__s390x__)
+    "s390x";
+#else
+    "unknown";
+#endif
+
+/* A layer of files, in any compression; not one that is encrypted. */
+static bool is_files(const struct image_descriptor *d)
+{
+    static const char *const types[] = {
+        "application/vnd.oci.image.layer.v1.tar",
+        "application/vnd.oci.image.layer.nondistributable.v1.tar",
+        "application/vnd.docker.image.rootfs.diff.tar",
+        "application/vnd.docker.image.rootfs.foreign.diff.tar",
+    };
+    static const char *const compressions[] = {"", "+gzip", ".gzip", "+zstd", ".zstd"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+        for (size_t j = 0;
+             d->media_type && str_starts(d->media_type, types[i]) && j < ARRAY_SIZE(compressions);
+             j++)
+            if (str_eq(d->media_type + strlen(types[i]), compressions[j]))
+                return true;
+    return false;
+}
+
+bool image_is_container(const struct image_document *manifest)
+{
+    for (size_t i = 0; i < manifest->n_layers; i++)
+        if (!is_files(&manifest->layers[i]))
+            return false;
+    return manifest->n_layers && manifest->config.digest;
 }
 
 static bool is_program(const struct image_descriptor *d, const char *which)
@@ -158,12 +243,18 @@ static void not_runnable(size_t n_found, const char *what, const struct image_de
 const struct image_descriptor *image_platform_find(const struct image_document *index,
                                                    struct err *e)
 {
-    size_t n, n_any;
+    static const char *const systems[] = {"wasip2", "wasip1", "wasi"};
+    const struct image_descriptor *list = index->manifests;
+    size_t n, n_all = index->n_manifests, n_of;
     const struct image_descriptor *found =
-        image_descriptor_find(index->manifests, index->n_manifests, is_for_wasm, NULL, &n);
+        image_descriptor_find(list, n_all, is_for_wasm, NULL, &n);
 
+    for (size_t i = 0, n_said = 0; n > 1 && !n_said && i < ARRAY_SIZE(systems); i++)
+        found = image_descriptor_find(list, n_all, is_for_wasm, systems[i], &n_said);
     if (!n)
-        found = image_descriptor_find(index->manifests, index->n_manifests, NULL, NULL, &n_any);
+        found = image_descriptor_find(list, n_all, NULL, NULL, &n_of);
+    if (!n && !found)
+        found = image_descriptor_find(list, n_all, is_for_here, here, &n_of);
     if (!found)
         not_runnable(n, "of its platforms is for WebAssembly", index->manifests, index->n_manifests,
                      describe_platform, e);

@@ -14,13 +14,22 @@
 #define IMAGE_DOCUMENT_LIMIT (4u << 20) /* bytes: what registries and other readers accept */
 #define IMAGE_INDEX_LIMIT    4          /* an index may list indexes */
 
+/* What other runtimes know a container for WebAssembly by: the annotations that crun reads
+ * (solo.io's "compat" images have the first one). */
+struct image_wasm {
+    char *variant; /* module.wasm.image/variant */
+    char *handler; /* run.oci.handler */
+};
+
 /* descriptor.md: what there is to fetch, and what it has to be. */
 struct image_descriptor {
     char *media_type; /* NULL: not said */
     char *digest;
     int64_t size;
-    char *tag; /* annotation org.opencontainers.image.ref.name */
+    char *tag;  /* annotation org.opencontainers.image.ref.name */
+    char *name; /* annotation io.containerd.image.name, which docker and podman know too */
     char *architecture, *os;
+    struct image_wasm wasm;
 };
 
 /* An index or a manifest, whichever of the two lists it has. */
@@ -31,6 +40,7 @@ struct image_document {
     struct image_descriptor config; /* of a manifest; without a digest there is none */
     struct image_descriptor *layers;
     size_t n_layers;
+    struct image_wasm wasm;
 };
 
 /* "BadImage" (-EINVAL), beginning with `name`: no such document, or one that is both of them
@@ -54,9 +64,21 @@ const struct image_descriptor *image_descriptor_find(const struct image_descript
 void image_descriptors_describe(const struct image_descriptor *list, size_t n,
                                 image_describe_fn one, struct buf *out);
 
+/* Whether the annotations say that it is for WebAssembly, or the architecture (NULL: not said). */
+bool image_wasm_is_said(const struct image_wasm *w);
+bool image_architecture_is_wasm(const char *architecture);
+
+/* Whether it is in the older form: a container's, with files in all its layers, one of which may be
+ * a program (image/container.h). */
+bool image_is_container(const struct image_document *manifest);
+
 /* These return NULL and fill *e ("NotRunnable", -ENOEXEC) when there is not exactly one. */
 
-/* Of an index the manifest for WebAssembly: of architecture wasm or wasm32, or the only one. */
+/*
+ * Of an index the manifest for WebAssembly: of architecture wasm or wasm32, or annotated so. Of
+ * several the one for the system wasip2, else wasip1, else wasi. Without any it is the only one
+ * that there is, or the one for Linux on this machine's processor.
+ */
 const struct image_descriptor *image_platform_find(const struct image_document *index,
                                                    struct err *e);
 /* Of a manifest the layer that is a WebAssembly program. */

@@ -203,6 +203,18 @@ static void key_make(const struct program *p, const struct code_options *o,
     cache_key(&digest, settings, ret);
 }
 
+bool code_is_cached(const struct program *p, const struct code_options *o)
+{
+    char key[CACHE_KEY_SIZE];
+    struct err e = ERR_INIT;
+    autofd fd = -EBADF;
+
+    if (!o->cache)
+        return false;
+    key_make(p, o, key);
+    return cache_find(o->cache, key, &fd, &e) > 0;
+}
+
 static void code_forget(const struct program *p, const struct code_options *o)
 {
     char key[CACHE_KEY_SIZE];

@@ -60,6 +60,9 @@ struct code_options {
 int code_obtain(const struct program *p, const char *name, const struct code_options *o,
                 int *ret_fd, bool *ret_was_cached, struct err *e);
 
+/* Whether the cache has the code; what it could not be asked counts as no. */
+bool code_is_cached(const struct program *p, const struct code_options *o);
+
 /* Says that the cache cannot be used, which costs time and nothing else. */
 void code_warn_cache(const struct err *e);
 

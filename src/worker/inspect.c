@@ -16,8 +16,31 @@ static void item_text(struct buf *out, const struct artifact_item *i, const char
         buf_addf(out, "            not offered by wherry; by %s\n", missing);
 }
 
+/* Which of the two forms of its code are in the cache. */
+struct compiled {
+    bool is_known, for_run, for_serve;
+};
+
+static struct compiled compiled_find(const struct guest_job *j, const struct program *p,
+                                     struct cache *cache)
+{
+    struct code_options o = {.cache = cache, .stop_fd = -1};
+    struct compiled c = {.is_known = j->cache_dir};
+
+    c.for_run = code_is_cached(p, &o);
+    o.is_interruptible = true;
+    c.for_serve = code_is_cached(p, &o);
+    return c;
+}
+
+/* Only one that is there: to look makes nothing. */
+static struct cache *cache_find_folder(const struct guest_job *j)
+{
+    return j->cache_dir && access(j->cache_dir, F_OK) == 0 ? job_cache_open(j) : NULL;
+}
+
 static void text_out(const struct guest_file *f, const struct program *p, const char *digest,
-                     struct buf *out)
+                     const struct compiled *c, struct buf *out)
 {
     const struct artifact *a = &p->artifact;
     char size[SIZE_TEXT_SIZE];
@@ -29,6 +52,10 @@ static void text_out(const struct guest_file *f, const struct program *p, const 
     buf_addf(out, "Contract:  %s: %s\n", contract_name(p->contract), p->why);
     buf_addf(out, "Size:      %s (%zu bytes)\n", size, p->len);
     buf_addf(out, "Digest:    %s\n", digest);
+    if (c->is_known)
+        buf_addf(out, "Compiled:  %s%s%s%s\n", c->for_run ? "for run" : "",
+                 c->for_run && c->for_serve ? ", " : "", c->for_serve ? "for serve" : "",
+                 c->for_run || c->for_serve ? "" : "not yet");
     buf_addstr(out, "May need:  ");
     for (size_t i = 0; i < needs.n; i++)
         buf_addf(out, "%s%s\n", i ? "           " : "", needs.v[i]);
@@ -68,7 +95,7 @@ static void items_json(struct json_writer *w, const char *key, const struct arti
 }
 
 static void json_out(const struct guest_file *f, const struct program *p, const char *digest,
-                     struct json_writer *w)
+                     const struct compiled *c, struct json_writer *w)
 {
     const struct artifact *a = &p->artifact;
     autostrv needs = STRV_INIT;
@@ -81,6 +108,13 @@ static void json_out(const struct guest_file *f, const struct program *p, const 
     json_key_bool(w, "component", a->is_component);
     json_key_uint(w, "size", p->len);
     json_key_str(w, "digest", digest);
+    if (c->is_known) {
+        json_key(w, "compiled");
+        json_begin_object(w);
+        json_key_bool(w, "run", c->for_run);
+        json_key_bool(w, "serve", c->for_serve);
+        json_end_object(w);
+    }
     json_key_strings(w, "may_need", &needs);
     items_json(w, "imports", a, a->imports, a->n_imports);
     items_json(w, "exports", a, a->exports, a->n_exports);
@@ -89,6 +123,7 @@ static void json_out(const struct guest_file *f, const struct program *p, const 
 
 int job_inspect(const struct guest_job *j)
 {
+    AUTO(cache) cache = cache_find_folder(j);
     autobuf out = BUF_INIT;
     struct err e = ERR_INIT;
     int status = 0;
@@ -96,6 +131,7 @@ int job_inspect(const struct guest_job *j)
     for (size_t i = 0; i < j->n_files; i++) {
         const struct guest_file *f = &j->files[i];
         char digest[DIGEST_TEXT_SIZE];
+        struct compiled compiled;
         struct json_writer w;
         struct program p;
         struct digest d;
@@ -106,12 +142,13 @@ int job_inspect(const struct guest_job *j)
         }
         program_digest(&p, &d);
         digest_format(&d, digest);
+        compiled = compiled_find(j, &p, cache);
         json_writer_init(&w, &out, true);
         if (j->is_json) {
-            json_out(f, &p, digest, &w);
+            json_out(f, &p, digest, &compiled, &w);
             json_writer_finish(&w, &e);
         } else {
-            text_out(f, &p, digest, &out);
+            text_out(f, &p, digest, &compiled, &out);
         }
         program_done(&p);
     }

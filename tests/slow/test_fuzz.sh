@@ -14,6 +14,8 @@ for target in build/fuzz/tests/fuzz/fuzz_*; do
     number=$((number + 1))
     name=$(basename "$target")
     mkdir -p "build/corpus/$name"
+    seeds="tests/fuzz/seeds_${name#fuzz_}.py"
+    [ ! -x "$seeds" ] || "$seeds" "build/corpus/$name" || exit 1
     if UBSAN_OPTIONS=halt_on_error=1 "$target" -max_total_time="$seconds" -max_len=4096 -timeout=10 \
         -artifact_prefix="build/corpus/$name." "build/corpus/$name" >"build/corpus/$name.log" 2>&1; then
         echo "ok $number - $name for $seconds s"

@@ -33,6 +33,17 @@ if install "$clang" @yowasp/clang@22.0.0-git20542-10; then
     check "an error in the C file is the compiler's own status" status_is 1 "bad.c:1"
     run "$WHERRY" run -v --name llvm "$llvm" clang --version
     check "the next run compiles nothing" err_has "in the cache"
+
+    # The same program as an image in a file.
+    PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=tests python3 -c "import sys; from image_layout import Layout
+layout = Layout(sys.argv[1]); layout.tag('llvm:22', layout.artifact(sys.argv[2]))" "$dir/layout" "$llvm"
+    tar -C "$dir/layout" -czf "$dir/llvm.tar.gz" .
+    run env WHERRY_STATE_DIR="$dir/a" "$WHERRY" load -i "$dir/llvm.tar.gz"
+    check "75 MB are loaded" out_has "docker.io/library/llvm:22@sha256:"
+    run env WHERRY_STATE_DIR="$dir/a" "$WHERRY" save -o "$dir/llvm.tar" llvm:22
+    check "and saved" status_is 0
+    run env WHERRY_STATE_DIR="$dir/b" "$WHERRY" run -v "oci-archive:$dir/llvm.tar:22" clang --version
+    check "and run from the archive, as the same program" err_has "in the cache"
 else
     cat "$dir/npm.log" >&2
     not_ok "npm installs @yowasp/clang"

@@ -55,20 +55,23 @@ static void test_program_names(void **state)
     static const struct {
         const char *text, *path, *image;
     } cases[] = {
-        {"a.wasm",                "a.wasm",         NULL                                     },
-        {"/a:b@sha256:00",        "/a:b@sha256:00", NULL                                     },
-        {"./oci:x",               "./oci:x",        NULL                                     },
-        {"oci:dir",               "dir",            ""                                       },
-        {"oci:/a/dir:tag",        "/a/dir",         "tag"                                    },
-        {"oci:dir:a/b:c",         "dir",            "a/b:c"                                  },
-        {"oci:dir@sha256:00",     "dir",            "@sha256:00"                             },
-        {"oci:dir:tag@sha256:00", "dir",            "@sha256:00"                             },
-        {"oci:",                  "",               ""                                       },
-        {"hello",                 "hello",          NULL                                     },
-        {"build/hello",           "build/hello",    NULL                                     },
-        {"hello:1",               "/s/images",      "docker://docker.io/library/hello:1"     },
-        {"quay.io/a/b",           "/s/images",      "docker://quay.io/a/b:latest"            },
-        {"docker://hello",        "/s/images",      "docker://docker.io/library/hello:latest"},
+        {"a.wasm",                 "a.wasm",         NULL                                     },
+        {"/a:b@sha256:00",         "/a:b@sha256:00", NULL                                     },
+        {"./oci:x",                "./oci:x",        NULL                                     },
+        {"oci:dir",                "dir",            ""                                       },
+        {"oci:/a/dir:tag",         "/a/dir",         "tag"                                    },
+        {"oci:dir:a/b:c",          "dir",            "a/b:c"                                  },
+        {"oci:dir@sha256:00",      "dir",            "@sha256:00"                             },
+        {"oci:dir:tag@sha256:00",  "dir",            "@sha256:00"                             },
+        {"oci:",                   "",               ""                                       },
+        {"oci-archive:a.tar",      "a.tar",          ""                                       },
+        {"oci-archive:/a.tar:b",   "/a.tar",         "b"                                      },
+        {"oci-archive:a@sha256:0", "a",              "@sha256:0"                              },
+        {"hello",                  "hello",          NULL                                     },
+        {"build/hello",            "build/hello",    NULL                                     },
+        {"hello:1",                "/s/images",      "docker://docker.io/library/hello:1"     },
+        {"quay.io/a/b",            "/s/images",      "docker://quay.io/a/b:latest"            },
+        {"docker://hello",         "/s/images",      "docker://docker.io/library/hello:latest"},
     };
 
     (void)state;
@@ -79,6 +82,7 @@ static void test_program_names(void **state)
 
         assert_ok(program_name_parse(cases[i].text, &p, &e));
         assert_string_equal(p.path, cases[i].path);
+        assert_int_equal(p.is_archive, !strncmp(cases[i].text, "oci-archive:", 12));
         if (cases[i].image)
             assert_string_equal(p.image, cases[i].image);
         else

@@ -161,7 +161,7 @@ static void test_names(void **state)
 static void test_platforms(void **state)
 {
     struct layout *l = *state;
-    const char *amd64 = document(l, "layers", blob(l, TAR, "tar", 3, ""), FOR("linux", "amd64"));
+    const char *amd64 = document(l, "layers", blob(l, TAR, "tar", 3, ""), FOR("linux", "mips"));
     const char *wasm = artifact(l, FOR("wasip1", "wasm")), *any = artifact(l, "");
 
     index_put(l, document(l, "manifests", text(l, xasprintf("%s,%s", amd64, wasm)), TAGGED("t")));
@@ -171,9 +171,58 @@ static void test_platforms(void **state)
     index_put(l, document(l, "manifests", text(l, xasprintf("%s,%s", amd64, any)), ""));
     assert_none(l, "", -ENOEXEC, "NotRunnable",
                 "none of its platforms is for WebAssembly; it has: "
-                "linux/amd64, ?/?");
+                "linux/mips, ?/?");
     index_put(l, document(l, "manifests", text(l, xasprintf("%s,%s", wasm, wasm)), ""));
     assert_none(l, "", -ENOEXEC, "NotRunnable", "more than one of its platforms");
+}
+
+/* The first is taken, wherever it stands. `others` begins with a comma. */
+static void assert_chosen(struct layout *l, const char *chosen, const char *others)
+{
+    index_put(l, document(l, "manifests", text(l, xasprintf("%s%s", chosen, others)), ""));
+    assert_program(l, "");
+    index_put(l, document(l, "manifests", text(l, xasprintf("%s,%s", others + 1, chosen)), ""));
+    assert_program(l, "");
+}
+
+static void test_spellings(void **state)
+{
+#define ANNOTATED(name, value) ",\"annotations\":{\"" name "\":\"" value "\"}"
+    static const char *const platforms[] = {
+        FOR("wasip1", "wasm"),
+        FOR("wasip2", "wasm"),
+        FOR("wasi", "wasm"),
+        FOR("wasi", "wasm32"),
+        FOR("linux", "wasm"),
+        FOR("js", "wasm"),
+        FOR("linux", "mips") ANNOTATED("module.wasm.image/variant", "compat"),
+        FOR("linux", "mips") ANNOTATED("module.wasm.image/variant", "compat-smart"),
+        FOR("linux", "mips") ANNOTATED("run.oci.handler", "wasm"),
+    };
+    struct layout *l = *state;
+    const char *tar = blob(l, TAR, "tar", 3, "");
+    const char *other = text(l, xasprintf(",%s", document(l, "layers", tar, FOR("linux", "arm"))));
+    const char *wasi = text(l, xasprintf(",%s", document(l, "layers", tar, FOR("wasi", "wasm"))));
+    const char *p1 = text(l, xasprintf(",%s", document(l, "layers", tar, FOR("wasip1", "wasm"))));
+
+    for (size_t i = 0; i < ARRAY_SIZE(platforms); i++)
+        assert_chosen(l, artifact(l, platforms[i]), other);
+    assert_chosen(l, artifact(l, FOR("wasip2", "wasm")), p1);
+    assert_chosen(l, artifact(l, FOR("wasip2", "wasm")), wasi);
+    assert_chosen(l, artifact(l, FOR("wasip1", "wasm")), wasi);
+    assert_chosen(l, artifact(l, FOR("wasi", "wasm")),
+                  text(l, xasprintf(",%s", document(l, "layers", tar, FOR("js", "wasm")))));
+#if defined(__x86_64__)
+    assert_chosen(l, artifact(l, FOR("linux", "amd64")), other);
+#elif defined(__aarch64__)
+    assert_chosen(l, artifact(l, FOR("linux", "arm64")), other);
+#endif
+    index_put(
+        l, document(
+               l, "manifests",
+               text(l, xasprintf("%s%s", artifact(l, ANNOTATED("run.oci.handler", "krun")), other)),
+               ""));
+    assert_none(l, "", -ENOEXEC, "NotRunnable", "none of its platforms");
 }
 
 static void test_layers(void **state)
@@ -187,6 +236,8 @@ static void test_layers(void **state)
     index_put(l, document(l, "layers", text(l, xasprintf("%s,%s", tar, wasm)), ""));
     assert_program(l, "");
     index_put(l, document(l, "layers", tar, ""));
+    assert_none(l, "", -ENOEXEC, LAYOUT_NEEDS_UNPACKING, "a file in a layer");
+    index_put(l, document(l, "layers", blob(l, TAR "+encrypted", "tar", 3, ""), ""));
     assert_none(l, "", -ENOEXEC, "NotRunnable", "it has: " TAR);
     index_put(l, document(l, "layers", text(l, xasprintf("%s,%s", wasm, older)), ""));
     assert_none(l, "", -ENOEXEC, "NotRunnable", "more than one of its layers");
@@ -264,6 +315,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_names, setup, teardown),
         cmocka_unit_test_setup_teardown(test_platforms, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_spellings, setup, teardown),
         cmocka_unit_test_setup_teardown(test_layers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damage, setup, teardown),
         cmocka_unit_test_setup_teardown(test_documents, setup, teardown),

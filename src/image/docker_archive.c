@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "image/docker_archive.h"
+
+#include "base/json.h"
+
+#define DEPTH_LIMIT   8
+#define IMAGE_LIMIT   1000
+#define NAME_LIMIT    512
+#define LAYER_LIMIT   1000
+#define OCI_BLOBS     "blobs/sha256/"
+#define MANIFEST_TYPE "application/vnd.oci.image.manifest.v1+json"
+#define CONFIG_TYPE   "application/vnd.oci.image.config.v1+json"
+#define LAYER_TYPE    "application/vnd.oci.image.layer.v1.tar"
+
+/* ---- manifest.json ---- */
+
+static const struct json_field image_fields[] = {
+    {.name = "Config",
+     .type = FIELD_STRING,
+     .is_required = true,
+     .limit = NAME_LIMIT,
+     .offset = offsetof(struct docker_image, config)},
+    {.name = "RepoTags",
+     .type = FIELD_STRINGS,
+     .limit = IMAGE_LIMIT,
+     .offset = offsetof(struct docker_image, tags)},
+    {.name = "Layers",
+     .type = FIELD_STRINGS,
+     .limit = LAYER_LIMIT,
+     .offset = offsetof(struct docker_image, layers)},
+    {0                                     },
+};
+
+static const struct json_field archive_fields[] = {
+    {.name = "images",
+     .type = FIELD_OBJECTS,
+     .offset = offsetof(struct docker_archive, images),
+     .count_offset = offsetof(struct docker_archive, n_images),
+     .limit = IMAGE_LIMIT,
+     .elem_size = sizeof(struct docker_image),
+     .fields = image_fields},
+    {0},
+};
+
+int docker_archive_decode(const struct buf *text, struct docker_archive *ret, struct err *e)
+{
+    struct json_limits limits = {.bytes = IMAGE_DOCUMENT_LIMIT + 64, .depth = DEPTH_LIMIT};
+    autobuf object = BUF_INIT;
+
+    /* It is a list, and only objects are decoded. */
+    buf_addstr(&object, "{\"images\":");
+    buf_add(&object, buf_str(text), text->len);
+    buf_addstr(&object, "}");
+    if (json_decode(object.data, object.len, limits, archive_fields, 0, ret, e) < 0) {
+        e->code = -EINVAL;
+        e->reason = "BadImage";
+        return err_prefix(e, DOCKER_ARCHIVE_MANIFEST);
+    }
+    return 0;
+}
+
+void docker_archive_done(struct docker_archive *a)
+{
+    json_fields_done(archive_fields, a);
+}
+
+/* ---- From it to OCI ---- */
+
+bool docker_archive_digest(const char *name, struct digest *ret)
+{
+    autofree char *text = NULL;
+    const size_t n = DIGEST_HEX_SIZE - 1;
+    struct err e = ERR_INIT;
+
+    if (str_starts(name, OCI_BLOBS))
+        name += strlen(OCI_BLOBS);
+    else if (strnlen(name, n) < n || (!str_eq(name + n, ".json") && !str_eq(name + n, ".tar")))
+        return false;
+    else
+        text = xasprintf("sha256:%.*s", (int)n, name);
+    if (!text)
+        text = xasprintf("sha256:%.*s", (int)n + 1, name);
+    return digest_parse(text, ret, &e) >= 0;
+}
+
+/* What a layer is packed with shows in its first bytes (RFC 1952; RFC 8878). */
+static const char *layer_ending(int fd)
+{
+    unsigned char head[4] = {0};
+
+    if (pread(fd, head, sizeof(head), 0) != (ssize_t)sizeof(head))
+        return "";
+    if (head[0] == 0x1f && head[1] == 0x8b)
+        return "+gzip";
+    return !memcmp(head, "\x28\xb5\x2f\xfd", 4) ? "+zstd" : "";
+}
+
+static int descriptor_add(int dirfd, const char *name, const char *type, struct json_writer *w,
+                          struct err *e)
+{
+    autofree char *full_type = NULL;
+    char text[DIGEST_TEXT_SIZE];
+    autofd fd = -EBADF;
+    struct digest d;
+    int64_t size;
+
+    if (!docker_archive_digest(name, &d))
+        return err_set(e, -EINVAL, "BadImage",
+                       "'%.128s' is not named by its digest, as docker before 25 wrote it; make an "
+                       "OCI archive of it: skopeo copy docker-archive:FILE oci-archive:FILE",
+                       name);
+    TRY(images_blob_open_at(dirfd, &d, &fd, &size, e));
+    full_type = xasprintf("%s%s", type, str_eq(type, LAYER_TYPE) ? layer_ending(fd) : "");
+    digest_format(&d, text);
+    json_begin_object(w);
+    json_key_str(w, "mediaType", full_type);
+    json_key_str(w, "digest", text);
+    json_key_int(w, "size", size);
+    json_end_object(w);
+    return 0;
+}
+
+int docker_archive_convert(struct images *s, const struct docker_image *i,
+                           char ret_digest[static DIGEST_TEXT_SIZE], int64_t *ret_size,
+                           struct err *e)
+{
+    autobuf text = BUF_INIT;
+    struct json_writer w;
+    struct digest d;
+
+    json_writer_init(&w, &text, false);
+    json_begin_object(&w);
+    json_key_int(&w, "schemaVersion", 2);
+    json_key_str(&w, "mediaType", MANIFEST_TYPE);
+    json_key(&w, "config");
+    TRY(descriptor_add(images_folder(s), i->config, CONFIG_TYPE, &w, e));
+    json_key(&w, "layers");
+    json_begin_array(&w);
+    for (size_t l = 0; l < i->layers.n; l++)
+        TRY(descriptor_add(images_folder(s), i->layers.v[l], LAYER_TYPE, &w, e));
+    json_end_array(&w);
+    json_end_object(&w);
+    TRY(json_writer_finish(&w, e));
+    TRY(images_blob_add(s, text.data, text.len, &d, e));
+    digest_format(&d, ret_digest);
+    *ret_size = (int64_t)text.len;
+    return 0;
+}
+
+/* ---- From OCI to it ---- */
+
+static void file_add(struct json_writer *w, const char *digest)
+{
+    autofree char *name = xasprintf("%s%s", OCI_BLOBS, digest + strlen("sha256:"));
+
+    json_str(w, name);
+}
+
+int docker_archive_encode(const char *name, const struct image_document *manifest,
+                          struct json_writer *w, struct err *e)
+{
+    bool is_files = manifest->config.digest;
+
+    for (size_t i = 0; i < manifest->n_layers; i++)
+        is_files = is_files && manifest->layers[i].media_type &&
+                   strstr(manifest->layers[i].media_type, ".tar");
+    if (!is_files)
+        return err_set(
+            e, -EINVAL, "NotRunnable",
+            "'%s' is a wasm artifact, and an archive of docker has layers of files only; "
+            "save it as oci-archive",
+            name);
+    json_begin_object(w);
+    json_key(w, "Config");
+    file_add(w, manifest->config.digest);
+    json_key(w, "RepoTags");
+    json_begin_array(w);
+    if (!strchr(name, '@'))
+        json_str(w, name);
+    json_end_array(w);
+    json_key(w, "Layers");
+    json_begin_array(w);
+    for (size_t i = 0; i < manifest->n_layers; i++)
+        file_add(w, manifest->layers[i].digest);
+    json_end_array(w);
+    json_end_object(w);
+    return 0;
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "base/fds.h"
+#include "store/images.h"
+#include "store/store_folder.h"
+
+#define STEP_BYTES (1 << 20)
+#define FOLDER     "programs/"
+
+int images_folder(const struct images *s)
+{
+    return s->dirfd;
+}
+
+/* ---- Storing one ---- */
+
+int images_file_open(struct images *s, int *ret_fd, struct err *e)
+{
+    int fd = openat(s->dirfd, "partial", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+    /* Not every file system has files without a name. */
+    if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR))
+        fd = memfd_create("program", MFD_CLOEXEC);
+    if (fd < 0)
+        return store_failed(e, -errno, "create a file in", "partial");
+    *ret_fd = fd;
+    return 0;
+}
+
+static int content_add(struct blob_writer *w, int fd, struct err *e)
+{
+    autofree char *block = xcalloc(STEP_BYTES, 1);
+    off_t at = 0;
+    ssize_t n;
+
+    while ((n = pread(fd, block, STEP_BYTES, at)) > 0) {
+        TRY(blob_writer_add(w, block, (size_t)n, e));
+        at += n;
+    }
+    return n < 0 ? err_errno(e, -errno, "ReadFailed", "cannot read the program") : 0;
+}
+
+int images_file_add(struct images *s, int fd, struct digest *ret, int64_t *ret_size, struct err *e)
+{
+    AUTO(blob_writer) w = NULL;
+    struct digest d;
+    struct stat st;
+    int64_t at = 0;
+    int r;
+
+    if (fstat(fd, &st) < 0)
+        return err_errno(e, -errno, "ReadFailed", "cannot examine the program");
+    TRY(digest_fd(fd, &d, e));
+    r = images_blob_begin(s, &d, &w, &at, e);
+    if (r == 0 && at)
+        r = blob_writer_restart(w, e);
+    if (r == 0)
+        r = content_add(w, fd, e);
+    if (r == 0)
+        r = blob_writer_commit(take_ptr(w), e);
+    TRY(r);
+    *ret = d;
+    *ret_size = st.st_size;
+    return 0;
+}
+
+/* ---- Knowing it again: a symbolic link from one digest to the other ---- */
+
+int images_program_note(struct images *s, const struct digest *manifest,
+                        const struct digest *program, struct err *e)
+{
+    char path[STORE_BLOB_PATH_SIZE], hex[DIGEST_HEX_SIZE];
+
+    store_blob_path(FOLDER, manifest, path);
+    digest_hex_format(program, hex);
+    if (mkdirat(s->dirfd, "programs", 0700) < 0 && errno != EEXIST)
+        return store_failed(e, -errno, "create the folder", "programs");
+    if (symlinkat(hex, s->dirfd, path) == 0)
+        return 0;
+    /* One that is there is of no use any more, or another process was quicker. */
+    if (errno == EEXIST && unlinkat(s->dirfd, path, 0) < 0 && errno != ENOENT)
+        return store_failed(e, -errno, "remove", path);
+    if (symlinkat(hex, s->dirfd, path) < 0 && errno != EEXIST)
+        return store_failed(e, -errno, "create", path);
+    return 0;
+}
+
+int images_program_find(struct images *s, const struct digest *manifest, struct digest *ret,
+                        int64_t *ret_size)
+{
+    char path[STORE_BLOB_PATH_SIZE], text[DIGEST_TEXT_SIZE] = "sha256:";
+    struct err ignored = ERR_INIT;
+    struct digest d;
+    struct stat st;
+    ssize_t n;
+
+    store_blob_path(FOLDER, manifest, path);
+    n = readlinkat(s->dirfd, path, text + strlen(text), sizeof(text) - 1 - strlen(text));
+    if (n < 0 || digest_parse(text, &d, &ignored) < 0)
+        return 0;
+    store_blob_path("blobs/sha256/", &d, path);
+    if (fstatat(s->dirfd, path, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+        return 0;
+    *ret = d;
+    *ret_size = st.st_size;
+    return 1;
+}

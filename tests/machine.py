@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A user of a machine, for tests of what is kept there between commands."""
+import hashlib
+import os
+import subprocess
+
+from serve_client import BOX, WHERRY, output
+
+
+class Machine:
+    """A user with a store of its own, and what is in it."""
+    count = 0
+
+    def __init__(self):
+        Machine.count += 1
+        self.dir = os.path.join(BOX, f"machine{Machine.count}")
+        os.mkdir(self.dir)
+        self.state = os.path.join(self.dir, "state")
+        self.env = {**os.environ, "HOME": self.dir, "XDG_RUNTIME_DIR": os.path.join(self.dir, "run"),
+                    "XDG_CACHE_HOME": os.path.join(BOX, "cache"), "WHERRY_STATE_DIR": self.state}
+        for name in ("XDG_CONFIG_HOME", "DOCKER_CONFIG", "REGISTRY_AUTH_FILE"):
+            self.env.pop(name, None)
+
+    def wherry(self, *argv, **more):
+        """(status, stdout, stderr) as text"""
+        status, out, err = output(WHERRY, *argv, env=self.env, **more)
+        return status, out.decode("utf-8", "replace"), err
+
+    def start(self, *argv):
+        return subprocess.Popen([WHERRY, *argv], env=self.env, stdout=subprocess.DEVNULL,
+                                stderr=subprocess.DEVNULL)
+
+    def files(self, folder):
+        try:
+            return sorted(os.listdir(os.path.join(self.state, "images", folder)))
+        except FileNotFoundError:
+            return []
+
+    def damaged(self):
+        """Blobs that are not what their names say."""
+        bad = []
+        for name in self.files("blobs/sha256"):
+            with open(os.path.join(self.state, "images/blobs/sha256", name), "rb") as f:
+                if hashlib.sha256(f.read()).hexdigest() != name:
+                    bad.append(name)
+        return bad
