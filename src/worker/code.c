@@ -162,7 +162,10 @@ static int look_up(struct cache *cache, const char *key, int *ret_code, int *ret
     if (!cache)
         return 0;
     r = cache_find(cache, key, ret_code, &e);
-    if (!r) {
+    if (r < 0)
+        log_warn("%s; it is made anew", e.msg);
+    if (r <= 0) {
+        e = ERR_INIT;
         r = cache_begin(cache, key, &fd, &e);
         if (!r)
             *ret_handle = fd;
