@@ -55,6 +55,10 @@ static int pull(const struct image_pull_options *o, const char *text, struct err
     progress = image_progress_new(o->is_quiet);
     p.ctx = progress;
     TRY(image_pull(images, &r, &p, &image, e));
+    if (!o->is_uncompiled)
+        image_compile(image.name, &(struct image_compile_options){.cache_dir = o->cache_dir,
+                                                                  .is_quiet = o->is_quiet,
+                                                                  .verbosity = o->verbosity});
     digest_format(&image.manifest, digest);
     buf_addf(&out, "%s%s%s\n", image.name, r.has_digest ? "" : "@", r.has_digest ? "" : digest);
     return cli_print(&out) ? -EIO : 0;
@@ -69,7 +73,7 @@ static int image_pull_command(int argc, char *const *argv)
 
     if (status >= 0)
         return status;
-    log_level_set((enum log_level)(LOG_LEVEL_WARN + o.verbosity));
+    log_level_set(o.is_quiet ? LOG_LEVEL_ERROR : (enum log_level)(LOG_LEVEL_WARN + o.verbosity));
     status = 0;
     if (pull(&o, operands.v[0], &e) < 0)
         status = e.code ? cli_fail("pull", &e, image_exit_for(&e)) : GUEST_EXIT_WHERRY;

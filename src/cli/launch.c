@@ -72,7 +72,9 @@ void program_name_done(struct program_name *p)
 static int image_fetch(const char *reference, struct err *e)
 {
     autofree char *path = NULL;
-    char *argv[] = {(char *)"pull", (char *)"--", (char *)(uintptr_t)reference, NULL};
+    /* Who is about to use it compiles it himself, in the form that he needs. */
+    char *argv[] = {(char *)"pull", (char *)"--no-compile", (char *)"--",
+                    (char *)(uintptr_t)reference, NULL};
     int r;
 
     TRY(paths_program_find("wherry-image", &path, e));
