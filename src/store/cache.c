@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "base/buf.h"
@@ -156,6 +157,16 @@ int cache_find(struct cache *c, const char *key, int *ret_fd, struct err *e)
         return err_set(e, -EBADMSG, "DamagedFile", "the cache entry %s is damaged", key);
     *ret_fd = take_fd(&fd);
     return 1;
+}
+
+bool cache_is_being_made(struct cache *c, const char *key)
+{
+    char name[CACHE_KEY_SIZE + 8];
+    autofd fd = -EBADF;
+
+    temporary_name(key, name);
+    fd = openat(c->dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
 }
 
 /* An empty folder goes, too. */

@@ -33,6 +33,9 @@ void cache_key(const struct digest *source, const char *settings, char ret[stati
  * somebody else could have written or that is no file, "DamagedFile" for one that was changed. */
 int cache_find(struct cache *c, const char *key, int *ret_fd, struct err *e);
 
+/* Whether cache_begin() would wait now. */
+bool cache_is_being_made(struct cache *c, const char *key);
+
 /*
  * Begins to make an entry: waits while another process makes it. 1 with the finished entry in
  * *ret_fd when it is there by then; 0 with a write handle in *ret_fd, to be given to

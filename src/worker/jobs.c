@@ -174,8 +174,10 @@ static bool form_is_interruptible(const struct guest_job *j, const struct progra
 static int program_compile(const struct guest_job *j, const struct guest_file *f,
                            struct cache *cache, bool *ret_was_cached, struct err *e)
 {
-    struct code_options o = {
-        .cache = cache, .has_progress = !j->is_quiet && isatty(STDERR_FILENO), .stop_fd = -1};
+    struct code_options o = {.cache = cache,
+                             .is_for_cache = true,
+                             .has_progress = !j->is_quiet && isatty(STDERR_FILENO),
+                             .stop_fd = -1};
     struct program program;
     autofd code = -EBADF;
     int r;

@@ -232,6 +232,11 @@ def on_a_terminal(name):
     m = Compiling()
     status, text = m.on_terminal("pull", name + ":slow")
     tap.ok("pull: progress of the compiler on a terminal", status == 0 and "compiling " in text, text)
+    first = m.start("pull", "-q", name + ":slower")
+    compiler_of(first.pid)
+    status, text = m.on_terminal("pull", name + ":slower")
+    tap.ok("pull: what another one is compiling is waited for, and that is shown", status == 0 and
+           first.wait() == 0 and "waiting for another process" in text, text)
 
 
 def disks(name):
@@ -242,12 +247,15 @@ def disks(name):
         tap.skip("full and read-only disks", "mounting needs root")
         return
     try:
-        for what in ("full", "read-only"):
+        for what, why in (("full", "No space left"), ("read-only", "Read-only file system")):
             if what == "read-only":
                 output("mount", "-o", "remount,ro", disk)
             status, out, said = m.wherry("pull", "--cache-dir", disk, name + ":hello")
             tap.ok(f"a cache on a disk that is {what}: a warning", status == 0 and out and
-                   "compiled anew" in said, (status, said))
+                   "first run tries again" in said and why in said, (status, said))
+            status, _, said = m.wherry("compile", "--cache-dir", disk, name + ":hello")
+            tap.ok(f"compile: a cache on a disk that is {what} is an error", status == 125 and
+                   why in said, (status, said))
             tap.equal("and nothing is left", os.listdir(os.path.join(disk, "code")), [])
     finally:
         output("umount", disk)
