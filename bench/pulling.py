@@ -102,6 +102,8 @@ def in_turn(rounds, ours, theirs):
 
 
 def bench_pull(quick):
+    if not shutil.which("podman"):
+        command(ROOT / "tools/deps", "podman")
     needs("skopeo", "podman", "docker-registry")
     image_layout, registry = of_tests()
     rounds = 5 if quick else 21

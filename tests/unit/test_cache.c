@@ -141,6 +141,24 @@ static void test_abandon(void **state)
     assert_entry(c, key, "again");
 }
 
+static void test_being_made(void **state)
+{
+    AUTO(cache) c = cache_new();
+    char key[CACHE_KEY_SIZE];
+    struct err e = ERR_INIT;
+    int handle = -EBADF;
+
+    (void)state;
+    key_of("x", "s", key);
+    assert_false(cache_is_being_made(c, key));
+    assert_int_equal(cache_begin(c, key, &handle, &e), 0);
+    assert_true(cache_is_being_made(c, key));
+    close(handle); /* as the kernel does for a process that was killed */
+    assert_false(cache_is_being_made(c, key));
+    make(c, key, "code");
+    assert_false(cache_is_being_made(c, key));
+}
+
 /* What a killed process left is used by the next one. */
 static void test_left_behind(void **state)
 {
@@ -365,10 +383,18 @@ static void test_not_a_folder(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_keys),        TEST(test_make_and_find), TEST(test_abandon),
-        TEST(test_left_behind), TEST(test_untrusted),     TEST(test_untrusted_folder),
-        TEST(test_damaged),     TEST(test_copied),        TEST(test_renamed),
-        TEST(test_made_once),   TEST(test_not_a_folder),
+        TEST(test_keys),
+        TEST(test_make_and_find),
+        TEST(test_abandon),
+        TEST(test_being_made),
+        TEST(test_left_behind),
+        TEST(test_untrusted),
+        TEST(test_untrusted_folder),
+        TEST(test_damaged),
+        TEST(test_copied),
+        TEST(test_renamed),
+        TEST(test_made_once),
+        TEST(test_not_a_folder),
     };
     return cmocka_run_group_tests_name("cache", tests, NULL, NULL);
 }
