@@ -66,6 +66,19 @@ def build_programs(*names):
             stderr=subprocess.DEVNULL if not sys.stderr.isatty() else None)
 
 
+def guest(name):
+    """The path of a guest, built when it is stale."""
+    folders = {"hello": "examples/c", "hello.component": "examples/c-component",
+               "nop": "tests/guests"}
+    folder = ROOT / folders.get(name, "bench/guests")
+    if name.startswith("hello"):
+        command("make", "-s", "-C", folder)
+        return folder / "build" / f"{name}.wasm"
+    made = OUT / f"{name}.wasm"
+    command("make", "-s", "-C", folder, f"OUT={OUT}", made)
+    return made
+
+
 def precompiled(wasm, compiler=(*WASMTIME_COMPILE,), name=None):
     made = OUT / (name or wasm.stem + ".cwasm")
     command(*compiler, "-o", made, wasm)

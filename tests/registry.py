@@ -3,6 +3,7 @@
 trusts, and skopeo to push to it and pull from it. faulty_registry.py has one that misbehaves."""
 import base64
 import ctypes
+import hashlib
 import http.server
 import json
 import os
@@ -23,7 +24,7 @@ import urllib.parse
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from serve_client import BOX, authority, certificate, output
+from serve_client import BOX, WHERRY, authority, certificate, output
 from worker_client import PATIENCE_S, wait_until
 
 # docker-registry 2.8 takes a token for this much longer than the token says.

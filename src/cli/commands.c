@@ -174,8 +174,9 @@ static const struct option_positional compile_positionals[] = {
 };
 
 static const char *const compile_description[] = {
-    "Compiles programs into the cache, so that their first run starts at once. What is in the "
-    "cache already is not compiled again.",
+    "Compiles programs into the cache, so that their first run starts at once: commands for "
+    "'wherry "
+    "run', HTTP services for 'wherry serve'. What is in the cache already is not compiled again.",
     NULL,
 };
 
@@ -428,9 +429,15 @@ static const struct option_example program_environment[] = {
     {"WHERRY_STATE_DIR",
      "The folder with images and other state; default /var/lib/wherry for root"},
     {"XDG_STATE_HOME",                                                 "Where the state folder is for users other than root"},
-    {"XDG_RUNTIME_DIR",                                                                  "Where the run folder is for users other than root"},
-    {"NO_COLOR","When set and not empty, nothing is coloured"},
-    {0                                                 },
+    {"WHERRY_NO_COMPILE",                                                                  "When set and not empty, 'wherry pull' compiles nothing"},
+    {"WHERRY_COMPILE_MEMORY","What the compiler of programs may use, as 4Gi; default 12Gi, or "
+                              "three quarters of the machine's "
+                              "where that is less"},
+    {"WHERRY_COMPILE_CPU_TIME",                                                "How long it may compute, as 10m; default 30m"},
+    {"WHERRY_COMPILE_TIME",                                                                  "How long it may take by the clock; default 1h"},
+    {"XDG_RUNTIME_DIR",                 "Where the run folder is for users other than root"},
+    {"NO_COLOR",                                          "When set and not empty, nothing is coloured"},
+    {0                                                                 },
 };
 
 static const struct option_example program_files[] = {

@@ -49,10 +49,10 @@ struct doctor_options {
 };
 
 struct image_pull_options {
-    bool is_help, is_plain_http, is_insecure, is_quiet;
+    bool is_help, is_plain_http, is_insecure, is_quiet, is_uncompiled;
     int verbosity;
     struct option_number stall_ms;
-    const char *authfile;
+    const char *authfile, *cache_dir;
 };
 
 struct image_push_options {

@@ -54,16 +54,27 @@ static const struct option_spec pull_table[] = {
                           .min = 100,
                           .max = 3600000,
                           ROW(image_pull_options, stall_ms)},
+    {.name = "no-compile",
+                          .type = OPTION_FLAG,
+                          .help = "Leave the compilation to the first run",
+                          ROW(image_pull_options, is_uncompiled)},
+    OPTION_CACHE_DIR_ROW(image_pull_options),
     OPTION_QUIET_ROW(image_pull_options),
     OPTION_VERBOSE_ROW(image_pull_options),
     OPTION_HELP_ROW(struct image_pull_options, is_help),
-    {0     },
+    {0  },
 };
 
 static const char *const pull_description[] = {
     "Fetches an image from a registry into the store of this machine, of an image for several "
     "platforms the one for WebAssembly. What is there already is not fetched again; what was cut "
     "off goes on where it was. The name in full, with the digest, is written to standard output.",
+    "Then its program is compiled into the cache, so that its first run starts at once: a command "
+    "for 'wherry run', an HTTP service for 'wherry serve'. That happens in a process with limits "
+    "on "
+    "memory and time (see wherry(1)); where it fails there is a warning, the image is there all "
+    "the "
+    "same, and its first run tries again.",
     "The certificates of a registry are looked for where podman and docker do: in "
     "/etc/containers/certs.d, /etc/docker/certs.d and ~/.config/containers/certs.d.",
     NULL,

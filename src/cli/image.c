@@ -58,6 +58,10 @@ static int pull(const struct image_pull_options *o, const char *text, struct err
     progress = image_progress_new("pulling", o->is_quiet);
     p.ctx = progress;
     TRY(image_pull(images, &r, &p, &image, e));
+    if (!o->is_uncompiled)
+        image_compile(image.name, &(struct image_compile_options){.cache_dir = o->cache_dir,
+                                                                  .is_quiet = o->is_quiet,
+                                                                  .verbosity = o->verbosity});
     digest_format(&image.manifest, digest);
     buf_addf(&out, "%s%s%s\n", image.name, r.has_digest ? "" : "@", r.has_digest ? "" : digest);
     return cli_print(&out) ? -EIO : 0;

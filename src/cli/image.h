@@ -46,6 +46,18 @@ void image_program_done(struct image_program *p);
  * guest_exit_for() has it. */
 int image_unpack_command(int argc, char *const *argv);
 
+/*
+ * Compiles the program of an image of the store into the cache, by a child with limits, so that its
+ * first run starts at once. What goes wrong there is told to the user and is no failure: the first
+ * run tries again. With WHERRY_NO_COMPILE in the environment it does nothing.
+ */
+struct image_compile_options {
+    const char *cache_dir; /* NULL: the usual one */
+    bool is_quiet;         /* no progress */
+    int verbosity;
+};
+void image_compile(const char *name, const struct image_compile_options *o);
+
 /* ---- Progress ---- */
 
 /* Tells on standard error how a pull goes on: on a terminal a line that changes, and for each blob

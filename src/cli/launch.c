@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "base/clock.h"
 #include "base/fds.h"
 #include "base/paths.h"
 #include "cli/cli.h"
@@ -77,7 +78,9 @@ void program_name_done(struct program_name *p)
 static int image_fetch(const char *reference, struct err *e)
 {
     autofree char *path = NULL;
-    char *argv[] = {(char *)"pull", (char *)"--", (char *)(uintptr_t)reference, NULL};
+    /* Who is about to use it compiles it himself, in the form that he needs. */
+    char *argv[] = {(char *)"pull", (char *)"--no-compile", (char *)"--",
+                    (char *)(uintptr_t)reference, NULL};
     int r;
 
     TRY(paths_program_find("wherry-image", &path, e));
@@ -379,7 +382,29 @@ int launch_cache_dir(const char *dir, char **ret, struct err *e)
     return 0;
 }
 
-int launch_job(const struct guest_job *j, struct err *e)
+static int variable_parse(const char *name, int (*parse)(const char *, int64_t *, struct err *),
+                          int64_t *ret, struct err *e)
+{
+    const char *text = getenv(name);
+    int64_t value;
+
+    if (!text || !*text)
+        return 0;
+    if (parse(text, &value, e) < 0 || !value)
+        return err_set(e, -EINVAL, "BadUsage", "%s: '%s' is no limit, such as %s", name, text,
+                       parse == size_bytes_parse ? "4Gi" : "10m");
+    *ret = value;
+    return 0;
+}
+
+static int compile_limits_read(struct compile_limits *l, struct err *e)
+{
+    TRY(variable_parse("WHERRY_COMPILE_MEMORY", size_bytes_parse, &l->memory_bytes, e));
+    TRY(variable_parse("WHERRY_COMPILE_CPU_TIME", duration_ms_parse, &l->cpu_ms, e));
+    return variable_parse("WHERRY_COMPILE_TIME", duration_ms_parse, &l->time_ms, e);
+}
+
+int launch_job(struct guest_job *j, struct err *e)
 {
     char program[] = "wherry-worker", option[] = "--spec-fd", number[16];
     autofree char *path = NULL;
@@ -387,6 +412,7 @@ int launch_job(const struct guest_job *j, struct err *e)
     autofd fd = -EBADF;
     struct json_writer w;
 
+    TRY(compile_limits_read(&j->compile, e));
     json_writer_init(&w, &text, false);
     guest_job_encode(j, &w);
     TRY(json_writer_finish(&w, e));

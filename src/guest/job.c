@@ -20,6 +20,12 @@ struct decoded_job {
     char *serve; /* for serve_spec_decode() */
 };
 
+#define LIMIT(name_, member_)                                                                      \
+    {                                                                                              \
+        .name = (name_), .type = FIELD_INT64,                                                      \
+        .offset = offsetof(struct decoded_job, job.compile.member_), .max = INT64_MAX              \
+    }
+
 static const struct json_field job_fields[] = {
     JSON_REQUIRED("command", FIELD_STRING, struct decoded_job, job.command),
     JSON_FIELD("spec", FIELD_RAW, struct decoded_job, spec),
@@ -33,6 +39,10 @@ static const struct json_field job_fields[] = {
     JSON_FIELD("cache_dir", FIELD_STRING, struct decoded_job, job.cache_dir),
     JSON_FIELD("status_file", FIELD_STRING, struct decoded_job, job.status_file),
     JSON_FIELD("shared", FIELD_BOOL, struct decoded_job, job.is_shared),
+    JSON_FIELD("ahead", FIELD_BOOL, struct decoded_job, job.is_ahead),
+    LIMIT("compile_cpu_ms", cpu_ms),
+    LIMIT("compile_memory_bytes", memory_bytes),
+    LIMIT("compile_time_ms", time_ms),
     JSON_FIELD("json", FIELD_BOOL, struct decoded_job, job.is_json),
     JSON_FIELD("quiet", FIELD_BOOL, struct decoded_job, job.is_quiet),
     JSON_FIELD("verbosity", FIELD_INT64, struct decoded_job, job.verbosity),
@@ -76,6 +86,10 @@ void guest_job_encode(const struct guest_job *j, struct json_writer *w)
     json_key_str(w, "cache_dir", j->cache_dir);
     json_key_str(w, "status_file", j->status_file);
     json_key_bool(w, "shared", j->is_shared);
+    json_key_bool(w, "ahead", j->is_ahead);
+    json_key_int(w, "compile_cpu_ms", j->compile.cpu_ms);
+    json_key_int(w, "compile_memory_bytes", j->compile.memory_bytes);
+    json_key_int(w, "compile_time_ms", j->compile.time_ms);
     json_key_bool(w, "json", j->is_json);
     json_key_bool(w, "quiet", j->is_quiet);
     json_key_int(w, "verbosity", j->verbosity);

@@ -17,6 +17,11 @@ struct guest_file {
     char *name;  /* for messages */
 };
 
+/* Of the compiler; 0: the worker's own. */
+struct compile_limits {
+    int64_t cpu_ms, memory_bytes, time_ms;
+};
+
 struct guest_job {
     char *command;          /* "run", "serve", "compile" or "inspect" */
     struct guest_spec spec; /* run; serve: what each of its programs may have */
@@ -28,6 +33,9 @@ struct guest_job {
     char *cache_dir;   /* where compiled code is kept; NULL: nowhere */
     char *status_file; /* run: absolute path of the status document; NULL: none */
     bool is_shared;    /* compile: the interruptible form that shared workers use */
+    bool is_ahead; /* compile: for the first run, which does it if this does not: silent, and what
+                    * fails is a warning */
+    struct compile_limits compile;
     bool is_json;      /* inspect: for programs */
     bool is_quiet;     /* no progress on the terminal */
     int64_t verbosity; /* log_level minus the default */

@@ -3,12 +3,18 @@
 
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/sendfile.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/fds.h"
 #include "base/paths.h"
+
+/* Part of every key: entries of another format are not found. */
+#define FORMAT "sealed\n"
+
+#define STEP_BYTES (1u << 20)
 
 struct cache {
     int dirfd;
@@ -39,6 +45,7 @@ void cache_key(const struct digest *source, const char *settings, char ret[stati
     struct digest d;
 
     buf_add(&text, source->bytes, sizeof(source->bytes));
+    buf_addstr(&text, FORMAT);
     buf_addstr(&text, settings);
     digest_bytes(text.data, text.len, &d);
     digest_hex_format(&d, ret);
@@ -50,23 +57,126 @@ static void temporary_name(const char *key, char ret[static CACHE_KEY_SIZE + 8])
     snprintf(ret, CACHE_KEY_SIZE + 8, ".%s.new", key);
 }
 
+/* ---- Seals ---- */
+
+/* The end of an entry. It stays on the machine that wrote it, so it is as the machine has it. */
+struct seal {
+    char magic[8];
+    char key[CACHE_KEY_SIZE - 1];
+    uint64_t size; /* of the code */
+    uint64_t changed_at_ns;
+    struct digest digest;
+};
+
+static const char seal_magic[8] = "wherry 1";
+
+static uint64_t changed_at_ns(const struct stat *st)
+{
+    return (uint64_t)st->st_mtim.tv_sec * 1000000000u + (uint64_t)st->st_mtim.tv_nsec;
+}
+
+/* Where this fails the entry is read whenever it is opened, and good all the same. */
+static void changed_at_set(int fd, uint64_t ns)
+{
+    struct timespec t = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
+    int r = futimens(fd, (struct timespec[]){{.tv_nsec = UTIME_OMIT}, t});
+
+    (void)r;
+}
+
+/* The digest of the first `size` bytes, which are copied to `to` unless that is -1. */
+static int content_digest(int fd, uint64_t size, int to, struct digest *ret)
+{
+    autofree char *step = xcalloc(STEP_BYTES, 1);
+    struct err ignored = ERR_INIT;
+    struct digest_stream s;
+    uint64_t at = 0;
+
+    digest_begin(&s);
+    while (at < size) {
+        size_t wanted = size - at < STEP_BYTES ? (size_t)(size - at) : STEP_BYTES;
+        ssize_t n = pread(fd, step, wanted, (off_t)at);
+
+        if (n <= 0)
+            return n < 0 ? -errno : -EIO;
+        digest_add(&s, step, (size_t)n);
+        if (to >= 0) {
+            TRY(fd_write_all(to, step, (size_t)n, &ignored));
+            /* So that the wait for the disk at the end is shorter. */
+            sync_file_range(to, (off_t)at, (off_t)n, SYNC_FILE_RANGE_WRITE);
+        }
+        at += (uint64_t)n;
+    }
+    digest_end(&s, ret);
+    return 0;
+}
+
+static bool seal_fits(int fd, const char *key, const struct stat *st)
+{
+    struct seal s;
+    struct digest found;
+
+    if (st->st_size <= (off_t)sizeof(s) ||
+        pread(fd, &s, sizeof(s), st->st_size - (off_t)sizeof(s)) != sizeof(s) ||
+        memcmp(s.magic, seal_magic, sizeof(s.magic)) != 0 ||
+        memcmp(s.key, key, sizeof(s.key)) != 0 || s.size != (uint64_t)st->st_size - sizeof(s))
+        return false;
+    if (s.changed_at_ns == changed_at_ns(st))
+        return true;
+    /* A copy of the folder, or a file system that keeps no exact times. */
+    if (content_digest(fd, s.size, -1, &found) < 0 || memcmp(&found, &s.digest, sizeof(found)) != 0)
+        return false;
+    changed_at_set(fd, s.changed_at_ns);
+    return true;
+}
+
+/* ---- Entries ---- */
+
+static int untrusted(const char *key, struct err *e)
+{
+    return err_set(e, -EPERM, "UntrustedFile",
+                   "the cache entry %s could have been written by somebody else", key);
+}
+
 int cache_find(struct cache *c, const char *key, int *ret_fd, struct err *e)
 {
-    autofd fd = openat(c->dirfd, key, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    autofd fd = openat(c->dirfd, key, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     struct stat st;
 
     if (fd < 0 && errno == ENOENT)
         return 0;
+    if (fd < 0 && errno == ELOOP)
+        return untrusted(key, e);
     if (fd < 0)
         return err_errno(e, -errno, "CacheFailed", "cannot open the cache entry %s", key);
     if (fstat(fd, &st) < 0)
         return err_errno(e, -errno, "CacheFailed", "cannot examine the cache entry %s", key);
     if (!S_ISREG(st.st_mode) || (st.st_uid != geteuid() && st.st_uid != 0) || (st.st_mode & 022))
-        return err_set(e, -EPERM, "UntrustedFile",
-                       "the cache entry %s could have been written by somebody else; delete it",
-                       key);
+        return untrusted(key, e);
+    if (!seal_fits(fd, key, &st))
+        return err_set(e, -EBADMSG, "DamagedFile", "the cache entry %s is damaged", key);
     *ret_fd = take_fd(&fd);
     return 1;
+}
+
+bool cache_is_being_made(struct cache *c, const char *key)
+{
+    char name[CACHE_KEY_SIZE + 8];
+    autofd fd = -EBADF;
+
+    temporary_name(key, name);
+    fd = openat(c->dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+}
+
+/* An empty folder goes, too. */
+static int entry_remove(struct cache *c, const char *key)
+{
+    int r = unlinkat(c->dirfd, key, 0);
+
+    if (r < 0 && errno == EISDIR)
+        r = unlinkat(c->dirfd, key, AT_REMOVEDIR);
+    return r < 0 && errno != ENOENT ? -errno : 0;
 }
 
 int cache_begin(struct cache *c, const char *key, int *ret_fd, struct err *e)
@@ -80,6 +190,10 @@ int cache_begin(struct cache *c, const char *key, int *ret_fd, struct err *e)
     if (fd < 0)
         return err_errno(e, fd, "CacheFailed", "cannot create a cache entry");
     r = cache_find(c, key, ret_fd, e);
+    if (r < 0 && entry_remove(c, key) >= 0) {
+        *e = ERR_INIT;
+        r = 0;
+    }
     if (r) {
         /* Published while we waited, or before we made a file of our own. */
         unlinkat(c->dirfd, name, 0);
@@ -89,33 +203,35 @@ int cache_begin(struct cache *c, const char *key, int *ret_fd, struct err *e)
     return 0;
 }
 
-static int copy_all(int from, int to)
+/* The code, then the seal, durable. */
+static int entry_write(int handle, const char *key, int code_fd)
 {
+    struct seal s = {.changed_at_ns = clock_realtime_ns()};
     struct stat st;
-    off_t at = 0;
+    int r;
 
-    if (fstat(from, &st) < 0 || ftruncate(to, 0) < 0)
+    memcpy(s.magic, seal_magic, sizeof(s.magic));
+    memcpy(s.key, key, sizeof(s.key));
+    if (fstat(code_fd, &st) < 0 || ftruncate(handle, 0) < 0 || lseek(handle, 0, SEEK_SET) < 0)
         return -errno;
-    while (at < st.st_size) {
-        ssize_t n = sendfile(to, from, &at, (size_t)(st.st_size - at));
-
-        if (n < 0 && errno != EINTR)
-            return -errno;
-        if (n == 0)
-            return -EIO;
-    }
-    return 0;
+    s.size = (uint64_t)st.st_size;
+    r = content_digest(code_fd, s.size, handle, &s.digest);
+    if (r >= 0)
+        r = fd_write_all(handle, &s, sizeof(s), &(struct err){0});
+    if (r < 0)
+        return r;
+    changed_at_set(handle, s.changed_at_ns);
+    return fchmod(handle, 0400) < 0 || fdatasync(handle) < 0 ? -errno : 0;
 }
 
 int cache_commit(struct cache *c, const char *key, int handle, int code_fd, struct err *e)
 {
     char name[CACHE_KEY_SIZE + 8];
-    int r = copy_all(code_fd, handle);
+    int r = entry_write(handle, key, code_fd);
 
     temporary_name(key, name);
     /* Durable before it is visible: half an entry after a power cut would be run. */
-    if (r >= 0 && (fchmod(handle, 0400) < 0 || fdatasync(handle) < 0 ||
-                   renameat(c->dirfd, name, c->dirfd, key) < 0))
+    if (r >= 0 && renameat(c->dirfd, name, c->dirfd, key) < 0)
         r = -errno;
     if (r < 0) {
         cache_abandon(c, key, handle);
@@ -136,5 +252,5 @@ void cache_abandon(struct cache *c, const char *key, int handle)
 
 void cache_remove(struct cache *c, const char *key)
 {
-    unlinkat(c->dirfd, key, 0);
+    entry_remove(c, key);
 }

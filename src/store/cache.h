@@ -12,6 +12,10 @@
  * else may write to it, and so is each entry. An entry appears complete and durable or not at all.
  * Any number of processes may use one folder; each entry is made by one of them while the others
  * wait. Everything in the folder may be deleted at any time.
+ *
+ * An entry is the code and behind it a seal: the code's size and digest, and the file's time of
+ * last change. As long as that time is the one in the seal nothing has written to the file since,
+ * and the code is not read to open it; with another time its digest decides.
  */
 struct cache;
 
@@ -26,13 +30,16 @@ DEFINE_AUTO(cache);
 void cache_key(const struct digest *source, const char *settings, char ret[static CACHE_KEY_SIZE]);
 
 /* Opens an entry for reading: 1 with *ret_fd, 0 when there is none. "UntrustedFile" for one that
- * somebody else could have written. */
+ * somebody else could have written or that is no file, "DamagedFile" for one that was changed. */
 int cache_find(struct cache *c, const char *key, int *ret_fd, struct err *e);
+
+/* Whether cache_begin() would wait now. */
+bool cache_is_being_made(struct cache *c, const char *key);
 
 /*
  * Begins to make an entry: waits while another process makes it. 1 with the finished entry in
  * *ret_fd when it is there by then; 0 with a write handle in *ret_fd, to be given to
- * cache_commit() or cache_abandon().
+ * cache_commit() or cache_abandon(). What cache_find() refuses is removed.
  */
 int cache_begin(struct cache *c, const char *key, int *ret_fd, struct err *e);
 
@@ -41,5 +48,5 @@ int cache_begin(struct cache *c, const char *key, int *ret_fd, struct err *e);
 int cache_commit(struct cache *c, const char *key, int handle, int code_fd, struct err *e);
 void cache_abandon(struct cache *c, const char *key, int handle);
 
-/* Removes an entry that turned out to be damaged; it may be gone already. */
+/* Removes an entry that the engine refuses; it may be gone already. */
 void cache_remove(struct cache *c, const char *key);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/code.h"
 
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -152,28 +153,49 @@ void code_warn_cache(const struct err *e)
     log_warn("%s; the code is compiled anew each time", e->msg);
 }
 
-/* 1 with code, 0 with a handle for an entry to make or -1 for none. */
-static int look_up(struct cache *cache, const char *key, int *ret_code, int *ret_handle)
+/* As cache_begin(), for who can see that he waits. */
+static int entry_begin(const char *name, const char *key, const struct code_options *o, int *ret_fd,
+                       struct err *e)
 {
-    struct err e = ERR_INIT;
+    bool is_shown = o->has_progress && cache_is_being_made(o->cache, key);
+    int r;
+
+    if (is_shown)
+        dprintf(STDERR_FILENO, "\rwaiting for another process that is compiling %.60s\x1b[K", name);
+    r = cache_begin(o->cache, key, ret_fd, e);
+    if (is_shown)
+        dprintf(STDERR_FILENO, "\r\x1b[K");
+    return r;
+}
+
+/* 1 with code, 0 with a handle for an entry to make or -1 for none. */
+static int look_up(const char *name, const char *key, const struct code_options *o, int *ret_code,
+                   int *ret_handle, struct err *e)
+{
+    struct err cache_error = ERR_INIT;
     int fd, r;
 
     *ret_handle = -1;
-    if (!cache)
+    if (!o->cache)
         return 0;
-    r = cache_find(cache, key, ret_code, &e);
-    if (!r) {
-        r = cache_begin(cache, key, &fd, &e);
-        if (!r)
-            *ret_handle = fd;
-        else if (r > 0)
-            *ret_code = fd;
+    r = cache_find(o->cache, key, ret_code, &cache_error);
+    if (r < 0)
+        log_warn("%s; it is made anew", cache_error.msg);
+    if (r > 0)
+        return r;
+    cache_error = ERR_INIT;
+    r = entry_begin(name, key, o, &fd, &cache_error);
+    if (r < 0 && o->is_for_cache) {
+        *e = cache_error;
+        return r;
     }
-    if (r < 0) {
-        code_warn_cache(&e);
-        return 0;
-    }
-    return r;
+    if (r < 0)
+        code_warn_cache(&cache_error);
+    else if (r > 0)
+        *ret_code = fd;
+    else
+        *ret_handle = fd;
+    return r > 0;
 }
 
 static int compile(const struct program *p, const char *name, const struct code_options *o,
@@ -225,32 +247,46 @@ static void code_forget(const struct program *p, const struct code_options *o)
     cache_remove(o->cache, key);
 }
 
+/* Keeps the code behind `fd`, which is good whatever comes of that. */
+static int code_keep(const char *key, const struct code_options *o, int handle, int fd,
+                     struct err *e)
+{
+    struct err cache_error = ERR_INIT;
+
+    if (handle < 0 || cache_commit(o->cache, key, handle, fd, &cache_error) >= 0)
+        return 0;
+    if (o->is_for_cache) {
+        *e = cache_error;
+        return e->code;
+    }
+    code_warn_cache(&cache_error);
+    return 0;
+}
+
 int code_obtain(const struct program *p, const char *name, const struct code_options *o,
                 int *ret_fd, bool *ret_was_cached, struct err *e)
 {
     char key[CACHE_KEY_SIZE] = "";
-    struct err cache_error = ERR_INIT;
-    int handle, r, fd = -EBADF;
+    autofd fd = -EBADF;
+    int handle, r;
 
     if (o->cache)
         key_make(p, o, key);
-    r = look_up(o->cache, key, &fd, &handle);
+    r = look_up(name, key, o, &fd, &handle, e);
+    TRY(r);
     if (ret_was_cached)
         *ret_was_cached = r > 0;
     if (r > 0) {
         log_info("found the compiled code of %s in the cache", name);
-        *ret_fd = fd;
+        *ret_fd = take_fd(&fd);
         return 0;
     }
     r = compile(p, name, o, &fd, e);
-    if (r < 0) {
-        if (handle >= 0)
-            cache_abandon(o->cache, key, handle);
-        return r;
-    }
-    if (handle >= 0 && cache_commit(o->cache, key, handle, fd, &cache_error) < 0)
-        code_warn_cache(&cache_error);
-    *ret_fd = fd;
+    if (r < 0 && handle >= 0)
+        cache_abandon(o->cache, key, handle);
+    TRY(r);
+    TRY(code_keep(key, o, handle, fd, e));
+    *ret_fd = take_fd(&fd);
     return 0;
 }
 

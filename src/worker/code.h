@@ -47,6 +47,7 @@ int program_check_runnable(const struct program *p, const char *invoke, struct e
 
 struct code_options {
     struct cache *cache;   /* NULL: nothing is kept */
+    bool is_for_cache;     /* what the cache cannot take need not be compiled */
     bool is_interruptible; /* engine.h */
     bool has_progress;     /* show what takes long on the terminal at stderr */
     int stop_fd;           /* becoming readable ends the compilation; -1: nothing does */
@@ -54,8 +55,9 @@ struct code_options {
 
 /*
  * Opens the machine code of the program: from the cache, or compiled now. *ret_was_cached may be
- * NULL. A cache that cannot be used is warned about and not used. Errors: "InvalidWasm",
- * "CompileFailed" (the compiler ran into its limits or died), -ECANCELED "Stopped".
+ * NULL. A cache that cannot be used is warned about and not used, but with `is_for_cache`
+ * ("CacheFailed"). Errors: "InvalidWasm", "CompileFailed" (the compiler ran into its limits or
+ * died), -ECANCELED "Stopped".
  */
 int code_obtain(const struct program *p, const char *name, const struct code_options *o,
                 int *ret_fd, bool *ret_was_cached, struct err *e);

@@ -11,15 +11,68 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 #include <sys/wait.h>
 
 #include "base/clock.h"
 #include "base/fds.h"
 #include "base/log.h"
 #include "engine/engine.h"
+#include "worker/compiler_confine.h"
 #include "worker/turns.h"
 
-enum { PROGRAM_FD = 3, CODE_FD = 4, ERROR_FD = 5 };
+/* ---- Limits ---- */
+
+static struct compile_limits limits = {.cpu_ms = COMPILER_CPU_LIMIT_MS,
+                                       .time_ms = COMPILER_TIME_LIMIT_MS};
+
+void compiler_limits_set(const struct compile_limits *l)
+{
+    if (l->cpu_ms)
+        limits.cpu_ms = l->cpu_ms;
+    if (l->memory_bytes)
+        limits.memory_bytes = l->memory_bytes;
+    if (l->time_ms)
+        limits.time_ms = l->time_ms;
+}
+
+static int64_t memory_limit_bytes(void)
+{
+    struct sysinfo machine;
+    int64_t most = COMPILER_MEMORY_LIMIT_BYTES;
+
+    if (limits.memory_bytes)
+        return limits.memory_bytes;
+    /* A compiler that needs all it may have leaves the machine something. */
+    if (sysinfo(&machine) == 0 && machine.totalram * machine.mem_unit / 4 * 3 < (uint64_t)most)
+        most = (int64_t)(machine.totalram * machine.mem_unit / 4 * 3);
+    return most;
+}
+
+/* RLIMIT_CPU counts whole seconds. */
+static int64_t cpu_limit_s(void)
+{
+    return (limits.cpu_ms + 999) / 1000;
+}
+
+static void limit(int resource, rlim_t most)
+{
+    struct rlimit l;
+
+    if (getrlimit(resource, &l) < 0)
+        return;
+    if (l.rlim_max == RLIM_INFINITY || l.rlim_max > most)
+        l.rlim_max = most;
+    l.rlim_cur = l.rlim_max;
+    setrlimit(resource, &l);
+}
+
+void compiler_limits_apply(void)
+{
+    limit(RLIMIT_CPU, (rlim_t)cpu_limit_s());
+    limit(RLIMIT_DATA, (rlim_t)memory_limit_bytes());
+    limit(RLIMIT_CORE, 0);
+}
 
 /* ---- The child ---- */
 
@@ -29,19 +82,27 @@ static const char *const forms[2][2] = {
     {"shared", "shared-concurrent"},
 };
 
+static int program_compile(const struct engine_options *o, const void *data, size_t len,
+                           struct err *e)
+{
+    struct engine *engine = NULL;
+
+    TRY(engine_open(o, &engine, e));
+    return engine_compile(engine, data, len, STDOUT_FILENO, e);
+}
+
 int compiler_main(const char *form)
 {
     struct engine_options options = {.has_compiler = true};
-    struct engine *engine = NULL;
-    struct err e = ERR_INIT;
+    struct err e = ERR_INIT, ignored = ERR_INIT;
     struct stat st;
     void *data;
     int r;
 
     turns_request(0); /* not those of the thread that wants the code */
-    if (fstat(PROGRAM_FD, &st) < 0)
+    if (fstat(STDIN_FILENO, &st) < 0)
         return 2;
-    data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, PROGRAM_FD, 0);
+    data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, STDIN_FILENO, 0);
     if (data == MAP_FAILED)
         return 2;
     for (int i = 0; i < 4; i++)
@@ -49,13 +110,11 @@ int compiler_main(const char *form)
             options.is_interruptible = i / 2;
             options.is_concurrent = i % 2;
         }
-    r = engine_open(&options, &engine, &e);
+    r = compiler_confine(&e);
     if (r >= 0)
-        r = engine_compile(engine, data, (size_t)st.st_size, CODE_FD, &e);
+        r = program_compile(&options, data, (size_t)st.st_size, &e);
     if (r < 0) {
-        struct err ignored = ERR_INIT;
-
-        fd_write_all(ERROR_FD, e.msg, strlen(e.msg), &ignored);
+        fd_write_all(STDERR_FILENO, e.msg, strlen(e.msg), &ignored);
         return 1;
     }
     return 0;
@@ -63,16 +122,13 @@ int compiler_main(const char *form)
 
 /* ---- The parent ---- */
 
-static void limit(int resource, rlim_t soft)
+/* Where memory runs out all the same, this is what the kernel is to end first. */
+static void offer_to_oom_killer(void)
 {
-    struct rlimit l;
+    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : write(fd, "1000", 4);
 
-    if (getrlimit(resource, &l) < 0)
-        return;
-    if (l.rlim_max == RLIM_INFINITY || l.rlim_max > soft)
-        l.rlim_max = soft;
-    l.rlim_cur = l.rlim_max;
-    setrlimit(resource, &l);
+    (void)n;
 }
 
 /* Between fork and exec in a process with threads: system calls only. */
@@ -90,17 +146,16 @@ static _Noreturn void child_exec(pid_t parent, int exe_fd, int program_fd, int c
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(127);
-    /* Out of the way of 3 to 5 first. */
+    /* Out of the way of 0 to 2 first. */
     program_fd = fcntl(program_fd, F_DUPFD_CLOEXEC, 10);
     code_fd = fcntl(code_fd, F_DUPFD_CLOEXEC, 10);
     error_fd = fcntl(error_fd, F_DUPFD_CLOEXEC, 10);
     exe_fd = fcntl(exe_fd, F_DUPFD_CLOEXEC, 10);
-    dup2(program_fd, PROGRAM_FD);
-    dup2(code_fd, CODE_FD);
-    dup2(error_fd, ERROR_FD);
-    limit(RLIMIT_CPU, COMPILER_CPU_LIMIT_S);
-    limit(RLIMIT_DATA, COMPILER_MEMORY_LIMIT_BYTES);
-    limit(RLIMIT_CORE, 0);
+    dup2(program_fd, STDIN_FILENO);
+    dup2(code_fd, STDOUT_FILENO);
+    dup2(error_fd, STDERR_FILENO);
+    offer_to_oom_killer();
+    compiler_limits_apply();
     syscall(SYS_execveat, exe_fd, "", argv, envp, AT_EMPTY_PATH);
     _exit(127);
 }
@@ -129,65 +184,108 @@ static void progress_show(const struct compiler_options *o, uint64_t start_ns)
             wheel[ms / 250 % 4], o->name, size, (unsigned long long)(ms / 1000));
 }
 
-/* Waits until the child ends; `stop_fd` ends it. */
-static bool wait_for_end(int pidfd, pid_t pid, const struct compiler_options *o)
+enum ending { BY_ITSELF, STOPPED, TIMED_OUT };
+
+/* Waits until the child ends; `stop_fd` and the limit on time end it. */
+static enum ending wait_for_end(int pidfd, pid_t pid, const struct compiler_options *o)
 {
     struct pollfd p[2] = {
         {.fd = pidfd,      .events = POLLIN},
         {.fd = o->stop_fd, .events = POLLIN}
     };
     uint64_t start = clock_monotonic_ns();
-    bool is_shown = false, is_stopped = false;
+    uint64_t deadline = start + (uint64_t)limits.time_ms * 1000000u;
+    enum ending ending = BY_ITSELF;
+    bool is_shown = false;
 
-    for (;;) {
+    while (!p[0].revents) {
         /* What is quick shows nothing. */
-        int n = poll(p, 2, o->has_progress ? (is_shown ? 250 : 400) : -1);
+        int pause_ms = is_shown ? 250 : 400, left_ms = clock_wait_ms(deadline);
+        int n = poll(p, 2, o->has_progress && pause_ms < left_ms ? pause_ms : left_ms);
 
-        if (n == 0) {
+        if (n == 0 && o->has_progress) {
             progress_show(o, start);
             is_shown = true;
         }
-        if (p[1].revents && !is_stopped) {
-            kill(pid, SIGKILL);
-            is_stopped = true;
-            p[1].fd = -1;
-        }
-        if (n > 0 && p[0].revents)
-            break;
+        if (ending != BY_ITSELF)
+            continue;
+        if (p[1].revents)
+            ending = STOPPED;
+        else if (n == 0 && clock_monotonic_ns() >= deadline)
+            ending = TIMED_OUT;
+        else
+            continue;
+        kill(pid, SIGKILL);
+        p[1].fd = -1;
+        deadline = 0; /* none */
     }
     if (is_shown)
         dprintf(STDERR_FILENO, "\r\x1b[K");
-    return is_stopped;
+    return ending;
 }
 
-static int failure(int status, int error_fd, const char *name, struct err *e)
+/* The first line of what it said. */
+static void said_read(int error_fd, struct buf *ret)
 {
-    autobuf text = BUF_INIT;
     struct err ignored = ERR_INIT;
 
     lseek(error_fd, 0, SEEK_SET);
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 1 &&
-        fd_read_all(error_fd, 4096, &text, &ignored) >= 0 && text.len)
-        return err_set(e, -ENOEXEC, "InvalidWasm", "%s", text.data);
-    if (WIFSIGNALED(status) && (WTERMSIG(status) == SIGXCPU || WTERMSIG(status) == SIGKILL))
+    fd_read_all(error_fd, 1u << 20, ret, &ignored);
+}
+
+static int out_of_memory(const char *name, struct err *e)
+{
+    char most[SIZE_TEXT_SIZE];
+
+    size_bytes_format((uint64_t)memory_limit_bytes(), most);
+    return err_set(e, -ENOEXEC, "CompileFailed",
+                   "'%s' cannot be compiled: the compiler needs more than %s of memory; "
+                   "WHERRY_COMPILE_MEMORY allows more",
+                   name, most);
+}
+
+static int out_of_time(const char *name, const char *kind, int64_t ms, const char *variable,
+                       struct err *e)
+{
+    char most[DURATION_SIZE];
+
+    duration_ms_format(ms, most);
+    return err_set(e, -ENOEXEC, "CompileFailed",
+                   "'%s' cannot be compiled: the compiler needs more than %s of %s; %s allows more",
+                   name, most, kind, variable);
+}
+
+static int failure(int status, const struct rusage *used, int error_fd, const char *name,
+                   struct err *e)
+{
+    autobuf said = BUF_INIT;
+    int64_t cpu_s = used->ru_utime.tv_sec + used->ru_stime.tv_sec + 1;
+
+    said_read(error_fd, &said);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 1 && said.len)
+        return err_set(e, -ENOEXEC, "InvalidWasm", "%s", buf_str(&said));
+    if (!WIFSIGNALED(status))
+        return err_set(e, -EIO, "CompileFailed", "the compiler could not start (status %d)",
+                       WEXITSTATUS(status));
+    if ((WTERMSIG(status) == SIGXCPU || WTERMSIG(status) == SIGKILL) && cpu_s >= cpu_limit_s())
+        return out_of_time(name, "CPU time", limits.cpu_ms, "WHERRY_COMPILE_CPU_TIME", e);
+    if (WTERMSIG(status) == SIGKILL)
         return err_set(e, -ENOEXEC, "CompileFailed",
-                       "'%s' cannot be compiled: the compiler was ended after at most %d s of CPU "
-                       "time",
-                       name, COMPILER_CPU_LIMIT_S);
-    if (WIFSIGNALED(status))
-        return err_set(e, -ENOEXEC, "CompileFailed",
-                       "'%s' cannot be compiled: the compiler died of signal %d; it may have "
-                       "needed more than its %llu GiB of memory",
-                       name, WTERMSIG(status),
-                       (unsigned long long)(COMPILER_MEMORY_LIMIT_BYTES >> 30));
-    return err_set(e, -EIO, "CompileFailed", "the compiler could not start (status %d)",
-                   WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+                       "'%s' is not compiled: the compiler was killed, by somebody or for want of "
+                       "memory",
+                       name);
+    if (strstr(buf_str(&said), "memory allocation"))
+        return out_of_memory(name, e);
+    return err_set(e, -ENOEXEC, "CompileFailed",
+                   "'%s' cannot be compiled: the compiler died of signal %d: %.200s", name,
+                   WTERMSIG(status), buf_str(&said));
 }
 
 int compiler_run(int program_fd, const struct compiler_options *o, int *ret_fd, struct err *e)
 {
     autofd exe = self_open(e), code = -EBADF, error = -EBADF, pidfd = -EBADF;
-    bool is_stopped;
+    enum ending ending = BY_ITSELF;
+    struct rusage used = {0};
     int status;
     pid_t pid, parent = getpid();
 
@@ -204,13 +302,16 @@ int compiler_run(int program_fd, const struct compiler_options *o, int *ret_fd, 
         child_exec(parent, exe, program_fd, code, error,
                    forms[o->is_interruptible][o->is_concurrent]);
     pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-    is_stopped = pidfd >= 0 && wait_for_end(pidfd, pid, o);
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+    if (pidfd >= 0)
+        ending = wait_for_end(pidfd, pid, o);
+    while (wait4(pid, &status, 0, &used) < 0 && errno == EINTR)
         ;
-    if (is_stopped)
+    if (ending == STOPPED)
         return err_set(e, -ECANCELED, "Stopped", "stopped while it was compiled");
+    if (ending == TIMED_OUT)
+        return out_of_time(o->name, "time", limits.time_ms, "WHERRY_COMPILE_TIME", e);
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-        return failure(status, error, o->name, e);
+        return failure(status, &used, error, o->name, e);
     *ret_fd = take_fd(&code);
     return 0;
 }

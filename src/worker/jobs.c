@@ -12,6 +12,7 @@
 #include "base/fds.h"
 #include "base/log.h"
 #include "worker/code.h"
+#include "worker/compiler.h"
 #include "worker/guest.h"
 
 struct cache *job_cache_open(const struct guest_job *j)
@@ -164,29 +165,46 @@ int job_run(struct guest_job *j)
 
 /* ---- compile ---- */
 
-static int compile_one(const struct guest_job *j, const struct guest_file *f, struct cache *cache)
+/* A service is run by `wherry serve` only, which runs the interruptible form. */
+static bool form_is_interruptible(const struct guest_job *j, const struct program *p)
+{
+    return j->is_shared || p->contract == CONTRACT_P2_HTTP || p->contract == CONTRACT_P3_HTTP;
+}
+
+static int program_compile(const struct guest_job *j, const struct guest_file *f,
+                           struct cache *cache, bool *ret_was_cached, struct err *e)
 {
     struct code_options o = {.cache = cache,
-                             .is_interruptible = j->is_shared,
-                             .has_progress = isatty(STDERR_FILENO),
+                             .is_for_cache = true,
+                             .has_progress = !j->is_quiet && isatty(STDERR_FILENO),
                              .stop_fd = -1};
     struct program program;
-    struct err e = ERR_INIT;
     autofd code = -EBADF;
-    bool was_cached;
-    int r = program_open(f->fd, f->image, false, &program, &e);
+    int r;
 
-    if (r >= 0) {
-        r = code_obtain(&program, f->name, &o, &code, &was_cached, &e);
-        program_done(&program);
-    }
+    TRY(program_open(f->fd, f->image, false, &program, e));
+    o.is_interruptible = form_is_interruptible(j, &program);
+    /* Ahead of a run that there will not be, nothing needs to be compiled. */
+    r = j->is_ahead ? contract_check_imports(&program.artifact, e) : 0;
+    if (r >= 0)
+        r = code_obtain(&program, f->name, &o, &code, ret_was_cached, e);
+    program_done(&program);
+    return r;
+}
+
+static int compile_one(const struct guest_job *j, const struct guest_file *f, struct cache *cache)
+{
+    struct err e = ERR_INIT;
+    bool was_cached;
+    int r = program_compile(j, f, cache, &was_cached, &e);
+
     if (r < 0)
         return job_fail(j, f->name, &e);
     dprintf(STDOUT_FILENO, "%s: %s\n", f->name, was_cached ? "in the cache already" : "compiled");
     return 0;
 }
 
-int job_compile(const struct guest_job *j)
+static int compile_files(const struct guest_job *j)
 {
     AUTO(cache) cache = NULL;
     struct err e = ERR_INIT;
@@ -207,4 +225,32 @@ int job_compile(const struct guest_job *j)
         status = status ? status : one;
     }
     return status;
+}
+
+/* Whatever goes wrong, the first run is not worse off. */
+static void compile_ahead(const struct guest_job *j)
+{
+    AUTO(cache) cache = job_cache_open(j);
+
+    for (size_t i = 0; cache && i < j->n_files; i++) {
+        const char *name = j->files[i].name;
+        struct err e = ERR_INIT;
+        bool was_cached;
+
+        if (program_compile(j, &j->files[i], cache, &was_cached, &e) >= 0)
+            continue;
+        if (str_eq(e.reason, "NotRunnable") || str_eq(e.reason, "UnknownImport"))
+            log_info("%s is not compiled, for it cannot be run here: %s", name, e.msg);
+        else
+            log_warn("%s is not compiled yet, its first run tries again: %s", name, e.msg);
+    }
+}
+
+int job_compile(const struct guest_job *j)
+{
+    compiler_limits_apply(); /* what strangers wrote is read in this process, too */
+    if (!j->is_ahead)
+        return compile_files(j);
+    compile_ahead(j);
+    return 0;
 }

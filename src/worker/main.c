@@ -38,6 +38,7 @@ static int job_main(int fd)
     log_level_set((enum log_level)(LOG_LEVEL_WARN + (j.verbosity > 2 ? 2 : j.verbosity)));
     if (j.is_quiet)
         log_level_set(LOG_LEVEL_ERROR);
+    compiler_limits_set(&j.compile);
     if (str_eq(j.command, "run") && j.has_spec)
         return job_run(&j);
     if (str_eq(j.command, "serve"))

@@ -87,7 +87,8 @@ static void assert_entry(struct cache *c, const char *key, const char *text)
 
     assert_int_equal(cache_find(c, key, &fd, &e), 1);
     assert_ok(fd_read_all(fd, 1000, &content, &e));
-    assert_string_equal(buf_str(&content), text);
+    assert_true(content.len > strlen(text)); /* the seal follows */
+    assert_memory_equal(content.data, text, strlen(text));
 }
 
 static void test_keys(void **state)
@@ -140,6 +141,24 @@ static void test_abandon(void **state)
     assert_entry(c, key, "again");
 }
 
+static void test_being_made(void **state)
+{
+    AUTO(cache) c = cache_new();
+    char key[CACHE_KEY_SIZE];
+    struct err e = ERR_INIT;
+    int handle = -EBADF;
+
+    (void)state;
+    key_of("x", "s", key);
+    assert_false(cache_is_being_made(c, key));
+    assert_int_equal(cache_begin(c, key, &handle, &e), 0);
+    assert_true(cache_is_being_made(c, key));
+    close(handle); /* as the kernel does for a process that was killed */
+    assert_false(cache_is_being_made(c, key));
+    make(c, key, "code");
+    assert_false(cache_is_being_made(c, key));
+}
+
 /* What a killed process left is used by the next one. */
 static void test_left_behind(void **state)
 {
@@ -159,30 +178,140 @@ static void test_left_behind(void **state)
     assert_int_equal(n_files(), 1);
 }
 
+/* An entry to be damaged: its path. */
+static char *entry_new(struct cache *c, char key[static CACHE_KEY_SIZE])
+{
+    char *path;
+
+    key_of("x", "s", key);
+    path = xasprintf("%s/code/%s", root, key);
+    make(c, key, "machine code");
+    assert_int_equal(chmod(path, 0600), 0);
+    return path;
+}
+
+/* It is refused, and whoever begins to make it anew gets a handle and makes it. */
+static void assert_made_anew(struct cache *c, const char *key, int code, const char *reason)
+{
+    struct err e = ERR_INIT;
+    int fd = -EBADF;
+
+    assert_fails(cache_find(c, key, &fd, &e), code, reason);
+    make(c, key, "made anew");
+    assert_entry(c, key, "made anew");
+    assert_int_equal(n_files(), 1);
+}
+
 static void test_untrusted(void **state)
 {
-    char key[CACHE_KEY_SIZE];
-    char *code = xasprintf("%s/code", root), *entry;
-    struct cache *c = cache_new();
-    struct err e = ERR_INIT;
-    int fd;
+    AUTO(cache) c = cache_new();
+    char key[CACHE_KEY_SIZE], *path = entry_new(c, key);
 
     (void)state;
-    key_of("x", "s", key);
-    entry = xasprintf("%s/%s", code, key);
-    make(c, key, "code");
-    assert_int_equal(chmod(entry, 0622), 0);
-    assert_fails(cache_find(c, key, &fd, &e), -EPERM, "UntrustedFile");
-    assert_fails(cache_begin(c, key, &fd, &e), -EPERM, "UntrustedFile");
-    assert_int_equal(n_files(), 1);
-    assert_int_equal(unlink(entry), 0);
-    assert_int_equal(symlink("/etc/passwd", entry), 0);
-    assert_true(cache_find(c, key, &fd, &e) < 0);
-    cache_free(c);
+    assert_int_equal(chmod(path, 0622), 0);
+    assert_made_anew(c, key, -EPERM, "UntrustedFile");
+    if (geteuid() == 0) {
+        assert_int_equal(chown(path, 12345, 12345), 0);
+        assert_made_anew(c, key, -EPERM, "UntrustedFile");
+    }
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(symlink("/etc/passwd", path), 0);
+    assert_made_anew(c, key, -EPERM, "UntrustedFile");
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_made_anew(c, key, -EPERM, "UntrustedFile");
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_made_anew(c, key, -EPERM, "UntrustedFile");
+    free(path);
+}
+
+static void test_untrusted_folder(void **state)
+{
+    struct cache *c = NULL;
+    struct err e = ERR_INIT;
+    char *code = xasprintf("%s/code", root);
+
+    (void)state;
+    cache_free(cache_new());
     assert_int_equal(chmod(code, 0777), 0);
     assert_fails(cache_open(root, &c, &e), -EPERM, "UntrustedFolder");
     free(code);
-    free(entry);
+}
+
+/* Every bit of it, the seal included, and every shorter length. A wrong time in the seal alone is
+ * no harm: the digest decides. */
+static void test_damaged(void **state)
+{
+    AUTO(cache) c = cache_new();
+    char key[CACHE_KEY_SIZE], *path = entry_new(c, key);
+    struct err e = ERR_INIT;
+    autobuf content = BUF_INIT;
+    int n_accepted = 0;
+
+    (void)state;
+    assert_ok(file_read(path, 1000, &content, &e));
+    for (size_t i = 0; i < content.len * 8; i++) {
+        int fd = -EBADF, r;
+
+        content.data[i / 8] ^= (char)(1 << i % 8);
+        assert_ok(file_write(path, content.data, content.len, 0400, 0, &e));
+        content.data[i / 8] ^= (char)(1 << i % 8);
+        r = cache_find(c, key, &fd, &e);
+        if (r == 1) {
+            n_accepted++;
+            close(fd);
+            assert_entry(c, key, "machine code");
+        } else {
+            assert_int_equal(r, -EBADMSG);
+            assert_string_equal(e.reason, "DamagedFile");
+        }
+    }
+    assert_true(n_accepted <= 64);
+    for (size_t len = 0; len < content.len; len++) {
+        int fd = -EBADF;
+
+        assert_ok(file_write(path, content.data, len, 0400, 0, &e));
+        assert_fails(cache_find(c, key, &fd, &e), -EBADMSG, "DamagedFile");
+    }
+    assert_made_anew(c, key, -EBADMSG, "DamagedFile");
+    free(path);
+}
+
+/* A copy has another time of change; it is read once, and taken. */
+static void test_copied(void **state)
+{
+    AUTO(cache) c = cache_new();
+    char key[CACHE_KEY_SIZE], *path = entry_new(c, key);
+    struct err e = ERR_INIT;
+    autobuf content = BUF_INIT;
+    struct stat before, copied, after;
+
+    (void)state;
+    assert_int_equal(stat(path, &before), 0);
+    assert_ok(file_read(path, 1000, &content, &e));
+    assert_ok(file_write(path, content.data, content.len, 0400, 0, &e));
+    assert_int_equal(stat(path, &copied), 0);
+    assert_memory_not_equal(&copied.st_mtim, &before.st_mtim, sizeof(before.st_mtim));
+    assert_entry(c, key, "machine code");
+    assert_int_equal(stat(path, &after), 0);
+    assert_memory_equal(&after.st_mtim, &before.st_mtim, sizeof(before.st_mtim));
+    free(path);
+}
+
+/* Another program's code under this name. */
+static void test_renamed(void **state)
+{
+    AUTO(cache) c = cache_new();
+    char key[CACHE_KEY_SIZE], other[CACHE_KEY_SIZE], *path = entry_new(c, key), *to;
+
+    (void)state;
+    key_of("y", "s", other);
+    to = xasprintf("%s/code/%s", root, other);
+    assert_int_equal(rename(path, to), 0);
+    assert_made_anew(c, other, -EBADMSG, "DamagedFile");
+    free(path);
+    free(to);
 }
 
 struct maker {
@@ -254,8 +383,17 @@ static void test_not_a_folder(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_keys),         TEST(test_make_and_find), TEST(test_abandon),
-        TEST(test_left_behind),  TEST(test_untrusted),     TEST(test_made_once),
+        TEST(test_keys),
+        TEST(test_make_and_find),
+        TEST(test_abandon),
+        TEST(test_being_made),
+        TEST(test_left_behind),
+        TEST(test_untrusted),
+        TEST(test_untrusted_folder),
+        TEST(test_damaged),
+        TEST(test_copied),
+        TEST(test_renamed),
+        TEST(test_made_once),
         TEST(test_not_a_folder),
     };
     return cmocka_run_group_tests_name("cache", tests, NULL, NULL);

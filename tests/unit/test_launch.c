@@ -156,6 +156,31 @@ static void test_network(void **state)
     unit_remove(dir);
 }
 
+static void test_compile_limits(void **state)
+{
+    struct guest_job job = {.command = (char *)"compile"};
+    struct err e = ERR_INIT;
+
+    (void)state;
+    setenv("WHERRY_EXEC_PATH", "/nowhere", 1);
+    setenv("WHERRY_COMPILE_MEMORY", "4Gi", 1);
+    setenv("WHERRY_COMPILE_CPU_TIME", "10m", 1);
+    setenv("WHERRY_COMPILE_TIME", "", 1); /* as if it were not set */
+    assert_fails(launch_job(&job, &e), -ENOENT, "ProgramMissing");
+    assert_int_equal(job.compile.memory_bytes, INT64_C(4) << 30);
+    assert_int_equal(job.compile.cpu_ms, 600000);
+    assert_int_equal(job.compile.time_ms, 0);
+    for (const char *const *bad = (const char *const[]){"much", "0", "-1", NULL}; *bad; bad++) {
+        e = ERR_INIT;
+        setenv("WHERRY_COMPILE_TIME", *bad, 1);
+        assert_fails(launch_job(&job, &e), -EINVAL, "BadUsage");
+        assert_contains(e.msg, "WHERRY_COMPILE_TIME");
+    }
+    unsetenv("WHERRY_COMPILE_TIME");
+    unsetenv("WHERRY_COMPILE_CPU_TIME");
+    unsetenv("WHERRY_COMPILE_MEMORY");
+}
+
 static void test_worker_is_missing(void **state)
 {
     struct guest_job job = {.command = (char *)"inspect"};
@@ -171,9 +196,10 @@ static void test_worker_is_missing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_files),         cmocka_unit_test(test_program_names),
-        cmocka_unit_test(test_image_folders), cmocka_unit_test(test_dirs),
-        cmocka_unit_test(test_network),       cmocka_unit_test(test_worker_is_missing),
+        cmocka_unit_test(test_files),          cmocka_unit_test(test_program_names),
+        cmocka_unit_test(test_image_folders),  cmocka_unit_test(test_dirs),
+        cmocka_unit_test(test_network),        cmocka_unit_test(test_worker_is_missing),
+        cmocka_unit_test(test_compile_limits),
     };
     return cmocka_run_group_tests_name("launch", tests, NULL, NULL);
 }
