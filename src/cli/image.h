@@ -11,6 +11,9 @@
 /* The exit status for an error: 1 for what the registry or the store says, else 125. */
 int image_exit_for(const struct err *e);
 
+/* What registries.conf says; what of it is not known is told as a warning. */
+int image_registries_read(struct registries *ret, struct err *e);
+
 int image_push_command(int argc, char *const *argv);
 int image_login(int argc, char *const *argv);
 int image_logout(int argc, char *const *argv);

@@ -10,6 +10,7 @@
 #include "cli/cli.h"
 #include "guest/net_grant.h"
 #include "store/reference.h"
+#include "store/registries.h"
 
 #define RESOLVER_FILE_LIMIT (256u << 10)
 
@@ -26,18 +27,58 @@ static void layout_name_parse(const char *text, struct program_name *ret)
     ret->image = xstrdup(digest ? digest : *end ? end + 1 : end);
 }
 
-static int reference_name_parse(const char *text, struct program_name *ret, struct err *e)
+static int reference_fill(const char *name, struct program_name *ret, struct err *e)
 {
     __attribute__((cleanup(reference_done))) struct reference r = {0};
-    autofree char *name = NULL, *record = NULL;
+    autofree char *record = NULL, *full = NULL;
 
-    TRY(reference_parse(text, &r, e));
+    TRY(reference_parse(name, &r, e));
     TRY(paths_images_dir(&ret->path, e));
     record = reference_store_path(&r);
     ret->record = path_join(ret->path, record);
-    name = reference_format(&r);
-    ret->image = xasprintf("%s%s", GUEST_IMAGE_STORED, name);
+    full = reference_format(&r);
+    ret->image = xasprintf("%s%s", GUEST_IMAGE_STORED, full);
     ret->reference = ret->image + strlen(GUEST_IMAGE_STORED);
+    return 0;
+}
+
+/* Of what a short name may stand for the first that is there, or else the first. */
+static int short_name_fill(const char *text, struct program_name *ret, struct err *e)
+{
+    autoregistries registries = {0};
+    autostrv names = STRV_INIT;
+
+    TRY(registries_read(&registries, e));
+    TRY(registries_names(&registries, text, NAMES_STORED, &names, e));
+    for (size_t i = 0; i < names.n; i++) {
+        struct program_name p = {0};
+        bool is_there;
+
+        TRY(reference_fill(names.v[i], &p, e));
+        is_there = access(p.record, F_OK) == 0;
+        if (i && !is_there) {
+            program_name_done(&p);
+            continue;
+        }
+        program_name_done(ret);
+        *ret = p;
+        if (is_there)
+            break;
+    }
+    return 0;
+}
+
+static int reference_name_parse(const char *text, struct program_name *ret, struct err *e)
+{
+    struct program_name p = {0};
+    int r = reference_is_short(text) ? short_name_fill(text, &p, e) : reference_fill(text, &p, e);
+
+    if (r < 0) {
+        program_name_done(&p);
+        return r;
+    }
+    p.typed = text;
+    *ret = p;
     return 0;
 }
 
@@ -68,30 +109,42 @@ void program_name_done(struct program_name *p)
 /* ---- Images of registries ---- */
 
 /* Lets wherry-image fetch it; what goes wrong it has said itself. */
-static int image_fetch(const char *reference, struct err *e)
+static int image_fetch(const char *name, bool is_quiet, struct err *e)
 {
     autofree char *path = NULL;
-    char *argv[] = {(char *)"pull", (char *)"--", (char *)(uintptr_t)reference, NULL};
+    autostrv argv = STRV_INIT;
+    autofd nothing = -EBADF;
     int r;
 
+    strv_add(&argv, "pull");
+    if (is_quiet) {
+        strv_add(&argv, "--quiet");
+        nothing = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    }
+    strv_add(&argv, "--");
+    strv_add(&argv, name);
     TRY(paths_program_find("wherry-image", &path, e));
-    r = cli_program_run(path, argv, STDERR_FILENO); /* its output is not the guest's */
+    /* Its output is not the guest's. */
+    r = cli_program_run(path, argv.v, nothing < 0 ? STDERR_FILENO : nothing);
     if (r < 0)
         return err_errno(e, r, "PullFailed", "cannot run '%s'", path);
-    return r ? err_set(e, -ECANCELED, "PullFailed", "there is no image '%s'", reference) : 0;
+    return r ? err_set(e, -ECANCELED, "PullFailed", "there is no image '%s'", name) : 0;
 }
 
-static int image_provide(const struct program_name *p, const char *pull, struct err *e)
+/* 1 when it was fetched, 0 when that was not to be done. */
+static int image_provide(const struct program_name *p, const struct launch_pull *pull,
+                         struct err *e)
 {
-    bool is_always = pull && str_eq(pull, "always"), is_never = pull && str_eq(pull, "never");
+    const char *policy = pull->policy ? pull->policy : commands_pull_words[0];
 
-    if (!is_always && access(p->record, F_OK) == 0)
+    if (!str_eq(policy, "always") && access(p->record, F_OK) == 0)
         return 0;
-    if (is_never)
+    if (str_eq(policy, "never"))
         return err_set(e, -ENOENT, "NotFound",
                        "the image '%s' is not on this machine; to fetch it: wherry pull %s",
-                       p->reference, p->reference);
-    return image_fetch(p->reference, e);
+                       p->reference, p->typed);
+    TRY(image_fetch(p->typed, pull->is_quiet, e));
+    return 1;
 }
 
 /* ---- Opening ---- */
@@ -263,15 +316,21 @@ int launch_network_add(const struct strv *grants, const char *ca, struct guest_s
     return fd < 0 ? 0 : launch_inherit(fd, e);
 }
 
-int launch_program(const char *text, const char *pull, int *ret_fd, char **ret_image,
+int launch_program(const char *text, const struct launch_pull *pull, int *ret_fd, char **ret_image,
                    char **ret_path, struct err *e)
 {
     __attribute__((cleanup(program_name_done))) struct program_name p = {0};
     autofd fd = -EBADF;
+    int fetched = 0;
 
     TRY(program_name_parse(text, &p, e));
     if (p.reference)
-        TRY(image_provide(&p, pull, e));
+        TRY(fetched = image_provide(&p, pull, e));
+    if (fetched) {
+        /* A short name may stand for another one of its names now. */
+        program_name_done(&p);
+        TRY(program_name_parse(text, &p, e));
+    }
     TRY(launch_program_open(&p, &fd, e));
     TRY(launch_inherit(fd, e));
     if (ret_path)
@@ -281,7 +340,8 @@ int launch_program(const char *text, const char *pull, int *ret_fd, char **ret_i
     return 0;
 }
 
-int launch_files_add(const struct strv *paths, const char *pull, struct guest_job *j, struct err *e)
+int launch_files_add(const struct strv *paths, const struct launch_pull *pull, struct guest_job *j,
+                     struct err *e)
 {
     j->files = xcalloc(paths->n, sizeof(*j->files));
     for (size_t i = 0; i < paths->n; i++) {

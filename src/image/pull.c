@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 
 #define PARALLEL 3 /* blobs, as docker and podman do */
 
@@ -157,8 +158,10 @@ static int manifest_check(const struct image_document *m, struct err *e)
     return 0;
 }
 
-int image_pull(struct images *s, const struct reference *r, const struct pull_options *o,
-               struct image *ret, struct err *e)
+/* From one place. */
+static int pull_from(struct images *s, const struct reference *r,
+                     const struct registry_source *source, bool is_last,
+                     const struct pull_options *o, struct image *ret, struct err *e)
 {
     AUTO(registry) registry = NULL;
     AUTO(http) http = NULL;
@@ -169,9 +172,10 @@ int image_pull(struct images *s, const struct reference *r, const struct pull_op
     const struct image_descriptor *program;
     struct err why = ERR_INIT;
 
-    TRY(registry_open(r, &o->registry, &registry, e));
+    TRY(registry_open(source, is_last, &o->registry, &registry, e));
     http = registry_http_new(registry);
-    TRY(manifest_fetch(&(struct source){registry, http, s}, r, &manifest, &image, e));
+    TRY(manifest_fetch(&(struct source){registry, http, s}, &source->reference, &manifest, &image,
+                       e));
     TRY(manifest_check(&manifest, e));
     blobs = xcalloc(manifest.n_layers + 1, sizeof(*blobs));
     if (manifest.config.digest)
@@ -192,4 +196,71 @@ int image_pull(struct images *s, const struct reference *r, const struct pull_op
     *ret = image;
     image = (struct image){0};
     return 0;
+}
+
+/* ---- Places ---- */
+
+#define CAUSE_LIMIT 150 /* bytes of what one of several places said */
+
+struct causes {
+    struct buf text;
+    size_t n;
+};
+
+static void cause_add(struct causes *c, const char *name, const struct err *e)
+{
+    log_info("%s: %s", name, e->msg);
+    buf_addf(&c->text, "%s%.*s", c->n++ ? "; " : "", CAUSE_LIMIT, e->msg);
+}
+
+/* Another place does not help against a full disk. */
+static bool is_of_this_machine(const struct err *e)
+{
+    return str_eq(e->reason, "DiskFull") || str_eq(e->reason, "StoreFailed");
+}
+
+/* 1 when it was fetched; 0 when each place has failed, *e from the last. */
+static int name_pull(struct images *s, const char *name, bool is_last_name,
+                     const struct pull_options *o, struct causes *causes, struct image *ret,
+                     struct err *e)
+{
+    __attribute__((cleanup(reference_done))) struct reference r = {0};
+    autosources sources = {0};
+
+    TRY(reference_parse(name, &r, e));
+    if (registries_sources(o->registry.registries, &r, &sources, e) < 0) {
+        cause_add(causes, name, e);
+        return 0;
+    }
+    for (size_t i = 0; i < sources.n; i++) {
+        bool is_last = is_last_name && i + 1 == sources.n;
+        int result;
+
+        *e = ERR_INIT;
+        result = pull_from(s, &r, &sources.v[i], is_last, o, ret, e);
+        if (result >= 0)
+            return 1;
+        if (is_of_this_machine(e))
+            return result;
+        cause_add(causes, name, e);
+    }
+    return 0;
+}
+
+int image_pull(struct images *s, const struct strv *names, const struct pull_options *o,
+               struct image *ret, struct err *e)
+{
+    struct causes causes = {0};
+    int r = 0;
+
+    for (size_t i = 0; i < names->n && !r; i++) {
+        *e = ERR_INIT;
+        r = name_pull(s, names->v[i], i + 1 == names->n, o, &causes, ret, e);
+    }
+    if (!r)
+        r = causes.n == 1 ? e->code
+                          : err_set(e, e->code, e->reason, "%.150s: none of %zu places has it: %s",
+                                    names->v[0], causes.n, buf_str(&causes.text));
+    buf_done(&causes.text);
+    return r < 0 ? r : 0;
 }

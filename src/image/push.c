@@ -129,7 +129,7 @@ int image_push(const struct push_program *p, const struct reference *r,
     if (r->has_digest)
         return err_set(e, -EINVAL, "BadReference",
                        "an image is pushed to a tag: its digest follows from its content");
-    TRY(registry_open(r, &o->registry, &g, e));
+    TRY(registry_open_direct(r, &o->registry, &g, e));
     h = registry_http_new(g);
     TRY(file_send(g, h, p->fd, &layer, e));
     TRY(config_make(p, &layer, &config, e));

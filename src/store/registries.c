@@ -121,11 +121,11 @@ static const struct registry_rule *rule_find(const struct registries *c, const c
     return found;
 }
 
-static int blocked_check(const struct registry_rule *rule, const char *name, struct err *e)
+static int blocked_check(const struct registry_rule *rule, struct err *e)
 {
     if (!rule || !rule->is_blocked)
         return 0;
-    return err_set(e, -EPERM, "RegistryBlocked", "%.200s: '%.100s' is blocked by %.150s", name,
+    return err_set(e, -EPERM, "RegistryBlocked", "the registry '%.200s' is blocked by %.200s",
                    rule->prefix, rule->place);
 }
 
@@ -161,7 +161,7 @@ int registries_sources(const struct registries *c, const struct reference *r,
     enum registry_use used = r->has_digest ? REGISTRY_USE_DIGEST : REGISTRY_USE_TAG;
     autosources s = {0};
 
-    TRY(blocked_check(rule, name, e));
+    TRY(blocked_check(rule, e));
     if (!rule)
         rule = &none;
     s.v = xcalloc(rule->n_mirrors + 1, sizeof(*s.v));
@@ -187,7 +187,7 @@ int registries_direct(const struct registries *c, const struct reference *r, boo
     size_t len;
     const struct registry_rule *rule = rule_find(c, name, &len);
 
-    TRY(blocked_check(rule, name, e));
+    TRY(blocked_check(rule, e));
     *ret_is_insecure = rule && rule->is_insecure;
     return 0;
 }
