@@ -3,6 +3,7 @@
 trusts, and skopeo to push to it and pull from it. faulty_registry.py has one that misbehaves."""
 import base64
 import ctypes
+import hashlib
 import http.server
 import json
 import os
@@ -23,7 +24,7 @@ import urllib.parse
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from serve_client import BOX, authority, certificate, output
+from serve_client import BOX, WHERRY, authority, certificate, output
 from worker_client import PATIENCE_S, wait_until
 
 # docker-registry 2.8 takes a token for this much longer than the token says.
@@ -33,6 +34,62 @@ REGISTRY_LEEWAY_S = 60
 def basic(user, password):
     """The value of an Authorization header."""
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+# ---- A user -------------------------------------------------------------------------------------
+
+
+class Machine:
+    """A user with a store of its own, and what is in it. Of this machine's settings for registries
+    none counts."""
+    count = 0
+
+    def __init__(self):
+        Machine.count += 1
+        self.dir = os.path.join(BOX, f"machine{Machine.count}")
+        os.mkdir(self.dir)
+        self.state = os.path.join(self.dir, "state")
+        self.env = {**os.environ, "HOME": self.dir, "XDG_RUNTIME_DIR": os.path.join(self.dir, "run"),
+                    "XDG_CACHE_HOME": os.path.join(BOX, "cache"), "WHERRY_STATE_DIR": self.state}
+        for name in ("XDG_CONFIG_HOME", "DOCKER_CONFIG", "REGISTRY_AUTH_FILE",
+                     "CONTAINERS_REGISTRIES_CONF"):
+            self.env.pop(name, None)
+        for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+            self.env.pop(name, None)
+            self.env.pop(name.upper(), None)
+        self.registries_conf("")
+
+    def registries_conf(self, text):
+        """Its path."""
+        path = os.path.join(self.dir, ".config/containers/registries.conf")
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text)
+        return path
+
+    def wherry(self, *argv, **more):
+        """(status, stdout, stderr) as text"""
+        status, out, err = output(WHERRY, *argv, env=self.env, **more)
+        return status, out.decode("utf-8", "replace"), err
+
+    def start(self, *argv):
+        return subprocess.Popen([WHERRY, *argv], env=self.env, stdout=subprocess.DEVNULL,
+                                stderr=subprocess.DEVNULL)
+
+    def files(self, folder):
+        try:
+            return sorted(os.listdir(os.path.join(self.state, "images", folder)))
+        except FileNotFoundError:
+            return []
+
+    def damaged(self):
+        """Blobs that are not what their names say."""
+        bad = []
+        for name in self.files("blobs/sha256"):
+            with open(os.path.join(self.state, "images/blobs/sha256", name), "rb") as f:
+                if hashlib.sha256(f.read()).hexdigest() != name:
+                    bad.append(name)
+        return bad
 
 
 # ---- Certificates ----------------------------------------------------------------------------

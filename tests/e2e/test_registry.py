@@ -4,11 +4,9 @@
 fetched first; with a real docker-registry (open, with passwords, with tokens, with TLS of a private
 authority) to which skopeo pushes, and with a fake one that misbehaves."""
 import functools
-import hashlib
 import json
 import os
 import shutil
-import subprocess
 import sys
 import threading
 
@@ -18,50 +16,11 @@ import faulty_registry as faults  # noqa: E402
 from faulty_registry import FaultyRegistry  # noqa: E402
 from image_layout import INDEX, MANIFEST, Layout  # noqa: E402
 from registry import (  # noqa: E402
-    Registry, TokenServer, basic, login_file, private_ca, pull_layout, push_layout)
-from serve_client import BOX, IS_FULL, WHERRY, example, output, run, tap  # noqa: E402
+    Machine, Registry, TokenServer, basic, login_file, private_ca, pull_layout, push_layout)
+from serve_client import BOX, IS_FULL, example, run, tap  # noqa: E402
 
 MANY = 200 if IS_FULL else 20    # pulls at once
 KILLS = 100 if IS_FULL else 10
-
-
-class Machine:
-    """A user with a store of its own, and what is in it."""
-    count = 0
-
-    def __init__(self):
-        Machine.count += 1
-        self.dir = os.path.join(BOX, f"machine{Machine.count}")
-        os.mkdir(self.dir)
-        self.state = os.path.join(self.dir, "state")
-        self.env = {**os.environ, "HOME": self.dir, "XDG_RUNTIME_DIR": os.path.join(self.dir, "run"),
-                    "XDG_CACHE_HOME": os.path.join(BOX, "cache"), "WHERRY_STATE_DIR": self.state}
-        for name in ("XDG_CONFIG_HOME", "DOCKER_CONFIG", "REGISTRY_AUTH_FILE"):
-            self.env.pop(name, None)
-
-    def wherry(self, *argv, **more):
-        """(status, stdout, stderr) as text"""
-        status, out, err = output(WHERRY, *argv, env=self.env, **more)
-        return status, out.decode("utf-8", "replace"), err
-
-    def start(self, *argv):
-        return subprocess.Popen([WHERRY, *argv], env=self.env, stdout=subprocess.DEVNULL,
-                                stderr=subprocess.DEVNULL)
-
-    def files(self, folder):
-        try:
-            return sorted(os.listdir(os.path.join(self.state, "images", folder)))
-        except FileNotFoundError:
-            return []
-
-    def damaged(self):
-        """Blobs that are not what their names say."""
-        bad = []
-        for name in self.files("blobs/sha256"):
-            with open(os.path.join(self.state, "images/blobs/sha256", name), "rb") as f:
-                if hashlib.sha256(f.read()).hexdigest() != name:
-                    bad.append(name)
-        return bad
 
 
 @functools.cache
