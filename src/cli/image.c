@@ -13,10 +13,10 @@
 int image_exit_for(const struct err *e)
 {
     static const char *const reasons[] = {
-        "NotFound",    "Unauthorized",   "TooManyRequests", "RegistryFailed",
-        "BadImage",    "DigestMismatch", "Unreachable",     "TlsFailed",
-        "Stalled",     "CutOff",         "BadResponse",     "TooLarge",
-        "NotRunnable", "BadChallenge",   "BadJson",         "RegistryBlocked",
+        "NotFound",        "Unauthorized", "TooManyRequests", "RegistryFailed", "BadImage",
+        "DigestMismatch",  "Unreachable",  "TlsFailed",       "Stalled",        "CutOff",
+        "BadResponse",     "TooLarge",     "NotRunnable",     "BadChallenge",   "BadJson",
+        "RegistryBlocked", "ProxyRefused",
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(reasons); i++)
