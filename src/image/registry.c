@@ -316,6 +316,12 @@ int registry_manifest_get(struct registry *g, struct http *h, const char *versio
     TRY(r);
     if (response.status != 200)
         return registry_status_error(g, &response, what, e);
+    type = http_header(&response, "Content-Type");
+    if (image_type_is_schema_1(type)) {
+        /* Before the digest, which is not that of its text. */
+        image_schema_1_refuse(what, e);
+        return err_prefix(e, "%s/%s", g->host, g->repository);
+    }
     said = http_header(&response, "Docker-Content-Digest");
     if (strchr(version, ':'))
         r = digest_compare(&response.text, version, "the digest", e);
@@ -323,7 +329,6 @@ int registry_manifest_get(struct registry *g, struct http *h, const char *versio
         r = digest_compare(&response.text, said, "the digest that the registry says,", e);
     if (r < 0)
         return err_prefix(e, "%s/%s: %s", g->host, g->repository, what);
-    type = http_header(&response, "Content-Type");
     *ret_type = type ? xstrndup(type, strcspn(type, "; \t")) : NULL;
     *ret_text = response.text;
     response.text = BUF_INIT;

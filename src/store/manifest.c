@@ -49,6 +49,9 @@ static const struct json_field descriptor_fields[] = {
 };
 
 static const struct json_field document_fields[] = {
+    {.name = "schemaVersion",
+     .type = FIELD_INT64,
+     .offset = offsetof(struct image_document, schema_version)},
     {.name = "mediaType",
      .type = FIELD_STRING,
      .offset = offsetof(struct image_document, media_type),
@@ -59,12 +62,25 @@ static const struct json_field document_fields[] = {
      .offset = offsetof(struct image_document, config),
      .fields = descriptor_fields},
     LIST("layers", layers, n_layers),
-    {0                     },
+    {0                    },
 };
 
 void image_document_done(struct image_document *d)
 {
     json_fields_done(document_fields, d);
+}
+
+bool image_type_is_schema_1(const char *media_type)
+{
+    return media_type && str_starts(media_type, "application/vnd.docker.distribution.manifest.v1+");
+}
+
+int image_schema_1_refuse(const char *name, struct err *e)
+{
+    return err_set(e, -EINVAL, "BadImage",
+                   "%s is a manifest of Docker's schema 1, which is out of use; copy it to a newer "
+                   "form first: skopeo copy --format oci docker://FROM docker://TO",
+                   name);
 }
 
 int image_document_decode(const struct buf *text, const char *name, struct image_document *ret,
@@ -76,6 +92,10 @@ int image_document_decode(const struct buf *text, const char *name, struct image
         e->code = -EINVAL;
         e->reason = "BadImage";
         return err_prefix(e, "%s", name);
+    }
+    if (ret->schema_version == 1) {
+        image_document_done(ret);
+        return image_schema_1_refuse(name, e);
     }
     /* Two readers could see two images in it (CVE-2021-41190). */
     if (ret->n_manifests && ret->n_layers) {

@@ -25,6 +25,7 @@ struct image_descriptor {
 
 /* An index or a manifest, whichever of the two lists it has. */
 struct image_document {
+    int64_t schema_version; /* 2; 0: not said */
     char *media_type;
     struct image_descriptor *manifests; /* of an index */
     size_t n_manifests;
@@ -33,12 +34,16 @@ struct image_document {
     size_t n_layers;
 };
 
-/* "BadImage" (-EINVAL), beginning with `name`: no such document, or one that is both of them
- * (CVE-2021-41190). */
+/* "BadImage" (-EINVAL), beginning with `name`: no such document, one of Docker's schema 1, or one
+ * that is both an index and a manifest (CVE-2021-41190). */
 int image_document_decode(const struct buf *text, const char *name, struct image_document *ret,
                           struct err *e);
 void image_document_done(struct image_document *d);
 #define autodocument __attribute__((cleanup(image_document_done))) struct image_document
+
+/* Whether it is one of Docker's schema 1 (image-spec has no such thing), and the error for that. */
+bool image_type_is_schema_1(const char *media_type);
+int image_schema_1_refuse(const char *name, struct err *e);
 
 /* Which of a list, for image_descriptor_find(). */
 typedef bool (*image_is_wanted_fn)(const struct image_descriptor *d, const char *which);

@@ -65,7 +65,7 @@ def encrypted():
                status == 1 and "certificate" in said and len(proxy.requests()) > before,
                (status, said))
         before = proxy.requests()
-        for no_proxy in ("0.0.0.0", "example.com,0.0.0.0", "0.0.0.0/8", "*"):
+        for no_proxy in ("0.0.0.0", "example.com,0.0.0.0/8", "*"):
             m = machine(registry, https_proxy=proxy.url(), NO_PROXY=no_proxy)
             tap.equal(f"NO_PROXY={no_proxy}: without the proxy",
                       (m.wherry("pull", "-q", f"{host}/test/app:v1")[0], proxy.requests()),
@@ -127,7 +127,8 @@ def passwords():
             m = machine(registry, https_proxy=url)
             status, out, said = m.wherry("pull", "-v", "-v", name)
             tap.ok(f"'{url.replace('s3cret', '...')}': an error without the secret",
-                   status and "proxy" in said and "s3cret" not in out + said, (status, said))
+                   status and ("proxy" in said or "127.0.0.1 port 1 " in said) and
+                   "s3cret" not in out + said, (status, said))
 
 
 run(encrypted, plain, passwords, needs=("tinyproxy",))
