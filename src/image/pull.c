@@ -94,16 +94,18 @@ static int blobs_fetch(struct fetch *f, struct err *e)
 
 /* ---- Documents ---- */
 
-struct source {
+struct documents {
     struct registry *registry;
     struct http *http;
     struct images *images;
+    struct image *image; /* its manifest is the document that was fetched last */
 };
 
-/* Fetches a document and stores it; *ret_size is that of the text. */
-static int document_fetch(const struct source *from, const char *version,
-                          struct image_document *ret, struct image *image, struct err *e)
+/* Fetches a document and stores it. */
+static int document_fetch(const struct documents *from, const char *version,
+                          struct image_document *ret, struct err *e)
 {
+    struct image *image = from->image;
     autobuf text = BUF_INIT;
     autofree char *type = NULL;
 
@@ -119,29 +121,10 @@ static int document_fetch(const struct source *from, const char *version,
     return 0;
 }
 
-/* Goes from indexes to a manifest. */
-static int manifest_fetch(const struct source *from, const struct reference *r,
-                          struct image_document *ret, struct image *image, struct err *e)
+static int document_read(void *ctx, const struct image_descriptor *d, struct image_document *ret,
+                         struct err *e)
 {
-    autofree char *version = reference_version(r);
-
-    for (unsigned depth = 0;; depth++) {
-        const struct image_descriptor *next;
-
-        TRY(document_fetch(from, version, ret, image, e));
-        if (!ret->n_manifests)
-            return 0;
-        next = depth < IMAGE_INDEX_LIMIT ? image_platform_find(ret, e) : NULL;
-        if (next) {
-            free(version);
-            version = xstrdup(next->digest);
-        } else if (!e->code) {
-            err_set(e, -EINVAL, "BadImage", "its indexes are nested too deep");
-        }
-        image_document_done(ret);
-        if (!next)
-            return e->code;
-    }
+    return document_fetch(ctx, d->digest, ret, e);
 }
 
 /* A manifest of Docker or of OCI; "{}" and HTML are none. */
@@ -163,8 +146,10 @@ static int pull_from(struct images *s, const struct reference *r,
                      const struct registry_source *source, bool is_last,
                      const struct pull_options *o, struct image *ret, struct err *e)
 {
+    autofree char *version = reference_version(&source->reference);
     AUTO(registry) registry = NULL;
     AUTO(http) http = NULL;
+    struct documents documents;
     autodocument manifest = {0};
     autofree struct image_descriptor *blobs = NULL; /* their texts are the manifest's */
     __attribute__((cleanup(image_done))) struct image image = {0};
@@ -174,8 +159,9 @@ static int pull_from(struct images *s, const struct reference *r,
 
     TRY(registry_open(source, is_last, &o->registry, &registry, e));
     http = registry_http_new(registry);
-    TRY(manifest_fetch(&(struct source){registry, http, s}, &source->reference, &manifest, &image,
-                       e));
+    documents = (struct documents){registry, http, s, &image};
+    TRY(document_fetch(&documents, version, &manifest, e));
+    TRY(image_manifest_reach(&manifest, document_read, &documents, e));
     TRY(manifest_check(&manifest, e));
     blobs = xcalloc(manifest.n_layers + 1, sizeof(*blobs));
     if (manifest.config.digest)

@@ -69,9 +69,11 @@ static int blob_open(int dirfd, const struct image_descriptor *d, int *ret_fd,
     return 0;
 }
 
-static int document_read(int dirfd, const struct image_descriptor *d, struct image_document *ret,
+/* For image_manifest_reach(); ctx is the folder. */
+static int document_read(void *ctx, const struct image_descriptor *d, struct image_document *ret,
                          struct err *e)
 {
+    int dirfd = *(const int *)ctx;
     autobuf text = BUF_INIT;
     struct digest digest;
     autofd fd = -EBADF;
@@ -129,26 +131,17 @@ int layout_program_open(int dirfd, const char *image, int *ret_fd, struct digest
 {
     const struct image_descriptor *d;
     autobuf text = BUF_INIT;
-    autodocument found = {0};
+    autodocument index = {0}, manifest = {0};
 
     TRY(version_check(dirfd, e));
     if (file_read_at(dirfd, "index.json", IMAGE_DOCUMENT_LIMIT, &text, e) < 0)
         return bad(e, "it is no OCI image layout");
-    TRY(image_document_decode(&text, "index.json", &found, e));
-    d = image_find(&found, image, e);
-    for (unsigned depth = 0; d; depth++) {
-        struct image_document next = {0};
-
-        TRY(document_read(dirfd, d, &next, e));
-        image_document_done(&found);
-        found = next;
-        if (!found.n_manifests)
-            break;
-        if (depth == IMAGE_INDEX_LIMIT)
-            return err_set(e, -EINVAL, "BadImage", "its indexes are nested too deep");
-        d = image_platform_find(&found, e);
-    }
-    if (d)
-        d = image_program_find(&found, e);
+    TRY(image_document_decode(&text, "index.json", &index, e));
+    d = image_find(&index, image, e);
+    if (!d)
+        return e->code;
+    TRY(document_read(&dirfd, d, &manifest, e));
+    TRY(image_manifest_reach(&manifest, document_read, &dirfd, e));
+    d = image_program_find(&manifest, e);
     return d ? blob_open(dirfd, d, ret_fd, ret_digest, e) : e->code;
 }

@@ -190,6 +190,24 @@ const struct image_descriptor *image_platform_find(const struct image_document *
     return found;
 }
 
+int image_manifest_reach(struct image_document *d, image_document_read_fn read, void *ctx,
+                         struct err *e)
+{
+    for (unsigned depth = 0; d->n_manifests; depth++) {
+        const struct image_descriptor *found = image_platform_find(d, e);
+        struct image_document next = {0};
+
+        if (!found)
+            return e->code;
+        if (depth == IMAGE_INDEX_LIMIT)
+            return err_set(e, -EINVAL, "BadImage", "its indexes are nested too deep");
+        TRY(read(ctx, found, &next, e));
+        image_document_done(d);
+        *d = next;
+    }
+    return 0;
+}
+
 const struct image_descriptor *image_program_find(const struct image_document *manifest,
                                                   struct err *e)
 {

@@ -64,6 +64,15 @@ void image_descriptors_describe(const struct image_descriptor *list, size_t n,
 /* Of an index the manifest for WebAssembly: of architecture wasm or wasm32, or the only one. */
 const struct image_descriptor *image_platform_find(const struct image_document *index,
                                                    struct err *e);
+/* Reads the document of a descriptor, for image_manifest_reach(). */
+typedef int (*image_document_read_fn)(void *ctx, const struct image_descriptor *d,
+                                      struct image_document *ret, struct err *e);
+
+/* Puts in the place of an index the manifest for WebAssembly that it leads to, over other indexes
+ * too. "NotRunnable", "BadImage", and what `read` says; *d is to be released in any case. */
+int image_manifest_reach(struct image_document *d, image_document_read_fn read, void *ctx,
+                         struct err *e);
+
 /* Of a manifest the layer that is a WebAssembly program. */
 const struct image_descriptor *image_program_find(const struct image_document *manifest,
                                                   struct err *e);
