@@ -22,7 +22,7 @@ DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 
 
 class Tools:
-    """The others, with the home folder and the settings of a machine, and a storage of their own."""
+    """The others, with the home folder and settings of a machine, and a storage of their own."""
 
     def __init__(self, machine):
         self.machine = machine
@@ -105,7 +105,8 @@ def images_of_files():
         return
     tools = Tools(Machine())
     with Registry(has_schema_1=True) as registry:
-        wasm, other = tools.scratch("wasm", "wasi", "wasm"), tools.scratch("other", "linux", "amd64")
+        wasm = tools.scratch("wasm", "wasi", "wasm")
+        other = tools.scratch("other", "linux", "amd64")
         name = f"{registry.address}/files/hello"
         tools.buildah("push", "-q", "--tls-verify=false", "--format", "v2s2", wasm,
                       f"docker://{name}:docker")
