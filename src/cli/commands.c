@@ -432,20 +432,27 @@ static const char *const program_description[] = {
 };
 
 static const struct option_example program_environment[] = {
-    {"WHERRY_EXEC_PATH",                                                 "The only folder in which helper programs are looked for"},
-    {"XDG_CACHE_HOME",                                                                  "Where the folder wherry with compiled code is; default ~/.cache"},
+    {"WHERRY_EXEC_PATH",                                                  "The only folder in which helper programs are looked for"},
+    {"XDG_CACHE_HOME",                                                                   "Where the folder wherry with compiled code is; default ~/.cache"},
     {"WHERRY_STATE_DIR",
      "The folder with images and other state; default /var/lib/wherry for root"},
-    {"XDG_STATE_HOME",                                                 "Where the state folder is for users other than root"},
-    {"XDG_RUNTIME_DIR",                                                                  "Where the run folder is for users other than root"},
-    {"NO_COLOR","When set and not empty, nothing is coloured"},
-    {0                                                 },
+    {"XDG_STATE_HOME",                                                  "Where the state folder is for users other than root"},
+    {"XDG_RUNTIME_DIR",                                                                   "Where the run folder is for users other than root"},
+    {"REGISTRY_AUTH_FILE","The only file in which credentials for registries are looked for"},
+    {"CONTAINERS_REGISTRIES_CONF",                                                   "Instead of /etc/containers/registries.conf"},
+    {"http_proxy, https_proxy, all_proxy, no_proxy",
+     "How registries are reached, as curl and docker mean it, also in capitals; this machine is "
+     "never reached through a proxy"},
+    {"NO_COLOR",                                     "When set and not empty, nothing is coloured"},
+    {0                                       },
 };
 
 static const struct option_example program_files[] = {
-    {"~/.cache/wherry",                         "Compiled code; may be deleted at any time"},
-    {"/run/wherry",                                         "Sockets and records of running workers"},
-    {0},
+    {"~/.cache/wherry",                                                          "Compiled code; may be deleted at any time"},
+    {"/etc/containers/registries.conf, ~/.config/containers/registries.conf",
+     "Mirrors, blocks and short names of images: containers-registries.conf(5)"},
+    {"/run/wherry", "Sockets and records of running workers"},
+    {0                                                             },
 };
 
 const struct program_doc commands_program = {

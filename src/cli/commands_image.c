@@ -25,7 +25,9 @@
 
 static const struct option_positional reference_positionals[] = {
     {.name = "IMAGE",
-     .help = "[HOST[:PORT]/]NAME[:TAG][@sha256:HEX]; without a host it is one of docker.io"},
+     .help =
+         "[HOST[:PORT]/]NAME[:TAG][@sha256:HEX]; what a name without a host is, registries.conf "
+         "says; otherwise it is one of docker.io"},
     {0              },
 };
 
@@ -64,6 +66,10 @@ static const char *const pull_description[] = {
     "Fetches an image from a registry into the store of this machine, of an image for several "
     "platforms the one for WebAssembly. What is there already is not fetched again; what was cut "
     "off goes on where it was. The name in full, with the digest, is written to standard output.",
+    "Mirrors, blocked and insecure registries, search registries and aliases for short names are "
+    "those of podman: containers-registries.conf(5). Mirrors are asked first; when every place has "
+    "failed, the error has what each of them said. Nobody is asked which search registry is meant: "
+    "they are tried in turn, or (short-name-mode enforcing) the full names are listed.",
     "The certificates of a registry are looked for where podman and docker do: in "
     "/etc/containers/certs.d, /etc/docker/certs.d and ~/.config/containers/certs.d.",
     NULL,
@@ -116,6 +122,8 @@ static const char *const push_description[] = {
     "Sends a program to a registry as a wasm artifact (config application/vnd.wasm.config.v0+json, "
     "one layer application/wasm), with the imports and exports of a component's world. The name in "
     "full, with the digest, is written to standard output.",
+    "Of registries.conf only blocked and insecure count here: nothing is sent to a mirror, and a "
+    "name without a host is one of docker.io.",
     NULL,
 };
 
