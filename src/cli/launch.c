@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "base/fds.h"
@@ -108,32 +109,40 @@ void program_name_done(struct program_name *p)
 
 /* ---- Images of registries ---- */
 
-/* Lets wherry-image fetch it; what goes wrong it has said itself. */
-static int image_fetch(const char *name, bool is_quiet, struct err *e)
+#define PULLED_LIMIT 4096 /* bytes of what wherry-image says that it has fetched */
+
+/* Lets wherry-image fetch it; what goes wrong it has said itself. *ret_name is the name in full. */
+static int image_fetch(const char *name, bool is_quiet, char **ret_name, struct err *e)
 {
+    autofd out = memfd_create("pulled", MFD_CLOEXEC);
     autofree char *path = NULL;
     autostrv argv = STRV_INIT;
-    autofd nothing = -EBADF;
+    autobuf text = BUF_INIT;
     int r;
 
     strv_add(&argv, "pull");
-    if (is_quiet) {
+    if (is_quiet)
         strv_add(&argv, "--quiet");
-        nothing = open("/dev/null", O_WRONLY | O_CLOEXEC);
-    }
     strv_add(&argv, "--");
     strv_add(&argv, name);
     TRY(paths_program_find("wherry-image", &path, e));
-    /* Its output is not the guest's. */
-    r = cli_program_run(path, argv.v, nothing < 0 ? STDERR_FILENO : nothing);
+    r = out < 0 ? -errno : cli_program_run(path, argv.v, out);
     if (r < 0)
         return err_errno(e, r, "PullFailed", "cannot run '%s'", path);
-    return r ? err_set(e, -ECANCELED, "PullFailed", "there is no image '%s'", name) : 0;
+    if (r)
+        return err_set(e, -ECANCELED, "PullFailed", "there is no image '%s'", name);
+    lseek(out, 0, SEEK_SET);
+    TRY(fd_read_all(out, PULLED_LIMIT, &text, e));
+    if (!is_quiet)
+        TRY(fd_write_all(STDERR_FILENO, buf_str(&text), text.len, e)); /* not the guest's output */
+    /* A digest is part of the name only if it was asked for. */
+    *ret_name = xstrndup(buf_str(&text), strcspn(buf_str(&text), strchr(name, '@') ? "\n" : "@\n"));
+    return 0;
 }
 
-/* 1 when it was fetched, 0 when that was not to be done. */
+/* 1 when it was fetched, with its name; 0 when that was not to be done. */
 static int image_provide(const struct program_name *p, const struct launch_pull *pull,
-                         struct err *e)
+                         char **ret_name, struct err *e)
 {
     const char *policy = pull->policy ? pull->policy : commands_pull_words[0];
 
@@ -143,7 +152,7 @@ static int image_provide(const struct program_name *p, const struct launch_pull 
         return err_set(e, -ENOENT, "NotFound",
                        "the image '%s' is not on this machine; to fetch it: wherry pull %s",
                        p->reference, p->typed);
-    TRY(image_fetch(p->typed, pull->is_quiet, e));
+    TRY(image_fetch(p->typed, pull->is_quiet, ret_name, e));
     return 1;
 }
 
@@ -320,16 +329,16 @@ int launch_program(const char *text, const struct launch_pull *pull, int *ret_fd
                    char **ret_path, struct err *e)
 {
     __attribute__((cleanup(program_name_done))) struct program_name p = {0};
+    autofree char *fetched = NULL;
     autofd fd = -EBADF;
-    int fetched = 0;
 
     TRY(program_name_parse(text, &p, e));
     if (p.reference)
-        TRY(fetched = image_provide(&p, pull, e));
+        TRY(image_provide(&p, pull, &fetched, e));
     if (fetched) {
-        /* A short name may stand for another one of its names now. */
+        /* Of what a short name may stand for it is this one now. */
         program_name_done(&p);
-        TRY(program_name_parse(text, &p, e));
+        TRY(reference_fill(fetched, &p, e));
     }
     TRY(launch_program_open(&p, &fd, e));
     TRY(launch_inherit(fd, e));

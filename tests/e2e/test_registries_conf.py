@@ -177,6 +177,17 @@ def short_names():
         tap.ok("a short name that nobody has: each cause", status == 1 and
                f"{first.address}/nothing: it does" in said and
                f"{second.address}/nothing: it does" in said, (status, said))
+        other = Layout(os.path.join(BOX, "other"))
+        with open(os.path.join(BOX, "empty.wasm"), "wb") as f:
+            f.write(b"\0asm\1\0\0\0")
+        other.tag("v1", other.artifact(f.name))
+        first.add_layout(other.dir, "greet")
+        m.wherry("pull", "-q", "greet:v1")
+        first.inject(faults.answers(404))
+        tap.equal("run --pull always: what was fetched, not what an earlier registry had once",
+                  (m.wherry("run", "-q", "--pull", "always", "greet:v1"),
+                   m.wherry("run", f"{first.address}/greet:v1")[0]), (wanted, 126))
+        first.heal()
         m.registries_conf('short-name-mode = "enforcing"\n' + settings)
         before = len(first.requests())
         status, _, said = m.wherry("pull", "greet:v1")
