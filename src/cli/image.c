@@ -178,16 +178,6 @@ static int image_images_command(int argc, char *const *argv)
     return status;
 }
 
-/* ---- Names of the store ---- */
-
-static int stored_names(const char *text, struct strv *ret, struct err *e)
-{
-    autoregistries registries = {0};
-
-    TRY(image_registries_read(&registries, e));
-    return registries_names(&registries, text, NAMES_STORED, ret, e);
-}
-
 static int not_there(const char *text, struct err *e)
 {
     return err_set(e, -ENOENT, "NotFound", "there is no image '%s'; see 'wherry images'", text);
@@ -197,13 +187,15 @@ static int not_there(const char *text, struct err *e)
 
 static int tag(const char *from, const char *to, struct err *e)
 {
+    autoregistries registries = {0};
     __attribute__((cleanup(reference_done))) struct reference target = {0};
     __attribute__((cleanup(image_done))) struct image image = {0};
     AUTO(images) images = NULL;
     autostrv names = STRV_INIT;
     int found = 0;
 
-    TRY(stored_names(from, &names, e));
+    TRY(image_registries_read(&registries, e));
+    TRY(registries_names(&registries, from, NAMES_STORED, &names, e));
     TRY(reference_parse(to, &target, e));
     TRY(store_open(&images, e));
     for (size_t i = 0; i < names.n && !found; i++) {
@@ -233,11 +225,12 @@ static int image_tag_command(int argc, char *const *argv)
 
 /* ---- rmi ---- */
 
-static int remove_one(struct images *images, const char *text, struct err *e)
+static int remove_one(struct images *images, const struct registries *registries, const char *text,
+                      struct err *e)
 {
     autostrv names = STRV_INIT;
 
-    TRY(stored_names(text, &names, e));
+    TRY(registries_names(registries, text, NAMES_STORED, &names, e));
     for (size_t i = 0; i < names.n; i++) {
         __attribute__((cleanup(reference_done))) struct reference r = {0};
         int found;
@@ -256,18 +249,19 @@ static int image_rmi_command(int argc, char *const *argv)
 {
     struct plain_options o = {0};
     autostrv operands = STRV_INIT;
+    autoregistries registries = {0};
     AUTO(images) images = NULL;
     struct err e = ERR_INIT;
     int status = cli_parse(&command_rmi, argc, argv, &o, &operands);
 
     if (status >= 0)
         return status;
-    if (store_open(&images, &e) < 0)
+    if (image_registries_read(&registries, &e) < 0 || store_open(&images, &e) < 0)
         return cli_fail("rmi", &e, image_exit_for(&e));
     status = 0;
     for (size_t i = 0; i < operands.n; i++) {
         e = ERR_INIT;
-        if (remove_one(images, operands.v[i], &e) < 0)
+        if (remove_one(images, &registries, operands.v[i], &e) < 0)
             status = cli_fail("rmi", &e, image_exit_for(&e));
     }
     return status;
