@@ -193,6 +193,14 @@ int registry_status_error(const struct registry *g, const struct http_response *
     }
 }
 
+/* Without one, HTTP is at another place than HTTPS. */
+static bool has_port(const char *server)
+{
+    const char *end = strrchr(server, ']');
+
+    return strchr(end ? end : server, ':');
+}
+
 int registry_request_once(struct registry *g, struct http *h, const struct http_request *q,
                           struct http_response *ret, struct err *e)
 {
@@ -209,7 +217,7 @@ int registry_request_once(struct registry *g, struct http *h, const struct http_
         full.url = url;
         full.authorization = is_own ? authorization : NULL;
         r = http_perform(h, &full, ret, e);
-        if (r == -EPROTO && g->may_be_plain) {
+        if (g->may_be_plain && (r == -EPROTO || (r == -EHOSTUNREACH && !has_port(g->server)))) {
             g->scheme = "http";
             g->may_be_plain = false;
             *e = ERR_INIT;
