@@ -199,10 +199,11 @@ static void cause_add(struct causes *c, const char *name, const struct err *e)
     buf_addf(&c->text, "%s%.*s", c->n++ ? "; " : "", CAUSE_LIMIT, e->msg);
 }
 
-/* Another place does not help against a full disk. */
+/* What another place does not help against. */
 static bool is_of_this_machine(const struct err *e)
 {
-    return str_eq(e->reason, "DiskFull") || str_eq(e->reason, "StoreFailed");
+    return str_eq(e->reason, "DiskFull") || str_eq(e->reason, "StoreFailed") ||
+           str_eq(e->reason, "BadAuthFile");
 }
 
 /* 1 when it was fetched; 0 when each place has failed, *e from the last. */
