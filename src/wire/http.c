@@ -217,22 +217,70 @@ static void header_list_free(struct curl_slist *list)
     curl_slist_free_all(list);
 }
 
-/* What the library does not do by itself: docker's loopback rule, and HTTP_PROXY in capitals. */
-static void proxy_set_up(CURL *c, bool is_tls)
+/* ---- Proxies: what docker does and the library does not ---- */
+
+/* The port of a URL, also where it is not written; 0 for what is none. */
+static unsigned long url_port(const char *url)
 {
-    static const char here[] = "localhost,127.0.0.0/8,::1";
+    CURLU *u = curl_url();
+    char *text = NULL;
+    unsigned long port = 0;
+
+    if (u && !curl_url_set(u, CURLUPART_URL, url, 0) &&
+        !curl_url_get(u, CURLUPART_PORT, &text, CURLU_DEFAULT_PORT))
+        port = strtoul(text, NULL, 10);
+    curl_free(text);
+    curl_url_cleanup(u);
+    return port;
+}
+
+/* One of the list: HOST:PORT counts for this port only. */
+static void no_proxy_add(struct buf *out, const char *item, size_t len, unsigned long port)
+{
+    const char *colon = memchr(item, ':', len);
+    bool has_port = colon && !memchr(colon + 1, ':', len - (size_t)(colon + 1 - item));
+
+    if (has_port && strtoul(colon + 1, NULL, 10) != port)
+        return;
+    buf_add(out, item, has_port ? (size_t)(colon - item) : len);
+    buf_addc(out, ',');
+}
+
+/* As the library takes it: "*" alone stands for every host. */
+static void no_proxy_format(const char *list, const char *url, struct buf *out)
+{
+    static const char separators[] = ", \t", here[] = "localhost,127.0.0.0/8,::1";
+    unsigned long port = url_port(url);
+
+    for (const char *item = list + strspn(list, separators); *item;) {
+        size_t len = strcspn(item, separators);
+
+        if (len == 1 && *item == '*') {
+            buf_clear(out);
+            buf_addc(out, '*');
+            return;
+        }
+        no_proxy_add(out, item, len, port);
+        item += len;
+        item += strspn(item, separators);
+    }
+    buf_addstr(out, here);
+}
+
+static void proxy_set_up(CURL *c, const char *url, bool is_tls)
+{
     const char *lower = getenv("no_proxy"), *no_proxy = lower ? lower : getenv("NO_PROXY");
     const char *http_proxy = getenv("HTTP_PROXY");
+    autobuf list = BUF_INIT;
 
-    if (!no_proxy || !str_eq(no_proxy, "*")) {
-        autofree char *list = no_proxy ? xasprintf("%s,%s", no_proxy, here) : xstrdup(here);
-
-        curl_easy_setopt(c, CURLOPT_NOPROXY, list);
-    }
+    no_proxy_format(no_proxy ? no_proxy : "", url, &list);
+    curl_easy_setopt(c, CURLOPT_NOPROXY, list.data);
     /* With REQUEST_METHOD this is a CGI program, and the variable a header of its client. */
     if (!is_tls && http_proxy && !getenv("http_proxy") && !getenv("REQUEST_METHOD"))
         curl_easy_setopt(c, CURLOPT_PROXY, http_proxy);
 }
+
+/* ---- Setting up ---- */
 
 static void connection_set_up(const struct http *h, const struct http_request *q)
 {
@@ -242,7 +290,7 @@ static void connection_set_up(const struct http *h, const struct http_request *q
     curl_easy_reset(c); /* keeps the connections */
     curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(c, CURLOPT_URL, q->url);
-    proxy_set_up(c, is_tls);
+    proxy_set_up(c, q->url, is_tls);
     curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(c, CURLOPT_REDIR_PROTOCOLS_STR, is_tls ? "https" : "http,https");
     curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 1L);

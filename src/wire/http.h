@@ -12,12 +12,12 @@
  *
  * Proxies are those of the environment, as curl and docker have it: http_proxy, https_proxy,
  * all_proxy and no_proxy, or in capitals (HTTP_PROXY not in a CGI program, whose clients choose
- * it). A host that no_proxy has, also as a domain or a network (10.0.0.0/8), and this machine
- * (localhost, 127.0.0.0/8, ::1) are reached without. What is in a proxy's URL for it to know us by
- * is never in an error.
+ * it). A host that no_proxy has, also as a domain, as a network (10.0.0.0/8) or with a port, and
+ * this machine (localhost, 127.0.0.0/8, ::1) are reached without. The credentials in a proxy's URL
+ * are never in an error.
  *
- * Redirections are followed, and an Authorization header does not go to another host
- * with them. Not for two threads at once.
+ * Redirections are followed, and an Authorization header does not go to another host with them. Not
+ * for two threads at once.
  */
 struct http;
 

@@ -65,13 +65,13 @@ def encrypted():
                status == 1 and "certificate" in said and len(proxy.requests()) > before,
                (status, said))
         before = proxy.requests()
-        for no_proxy in ("0.0.0.0", "example.com,0.0.0.0/8", "*"):
+        for no_proxy in ("example.com,0.0.0.0/8", f" {host}:1,{host}", "example.com, *"):
             m = machine(registry, https_proxy=proxy.url(), NO_PROXY=no_proxy)
             tap.equal(f"NO_PROXY={no_proxy}: without the proxy",
                       (m.wherry("pull", "-q", f"{host}/test/app:v1")[0], proxy.requests()),
                       (0, before))
-        m = machine(registry, all_proxy=proxy.url(), no_proxy="example.com")
-        tap.ok("all_proxy, and another name in no_proxy",
+        m = machine(registry, all_proxy=proxy.url(), no_proxy="example.com,0.0.0.0:1")
+        tap.ok("all_proxy, and another name and another port in no_proxy",
                m.wherry("pull", "-q", f"{host}/test/app:v1")[0] == 0 and
                len(proxy.requests()) > len(before))
 
