@@ -4,7 +4,9 @@
 registries that are fakes (faulty_registry) and one that is real."""
 import functools
 import os
+import resource
 import shutil
+import signal
 import sys
 
 sys.dont_write_bytecode = True
@@ -62,9 +64,13 @@ def mirrors():
                and mirror.requests("GET", "/v2/mirrored/app/blobs/") and not home.requests())
         tap.equal("run: what came from a mirror", m.wherry("run", "--pull", "never", name),
                   m.wherry("run", example("c")))
+        before = len(home.requests())
+        status, _, said = copy(m).wherry("pull", "-q", name, preexec_fn=small_files)
+        tap.ok("pull: what this machine cannot keep is asked of nobody else", status == 125 and
+               "image store" in said and len(home.requests()) == before, (status, said))
         mirror.inject(faults.other_bytes(), where="GET .*/blobs/")
         tap.equal("pull: a mirror with wrong bytes is passed over",
-                  (Machine.wherry(copy(m), "pull", "-q", name)[:2],
+                  (copy(m).wherry("pull", "-q", name)[:2],
                    len(home.requests("GET", "/blobs/"))), ((0, f"{name}@{digest}\n"), 2))
         mirror.heal()
         before = len(mirror.requests())
@@ -86,6 +92,12 @@ def mirrors():
         tap.equal("run: a blocked part of a registry is not asked",
                   (m.wherry("run", f"{home.address}/blocked/app:v1")[0], len(home.requests())),
                   (125, before))
+
+
+def small_files():
+    """Of the program that is about to run: it can write none of more than 10 kB."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10000, 10000))
 
 
 def copy(m):
