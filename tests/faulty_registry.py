@@ -140,6 +140,14 @@ def other_bytes(data=None):
     return fault
 
 
+def other_rest(more=0):
+    """Whoever asks for the rest of a blob gets other bytes, and some more of them."""
+    def fault(request, reply):
+        if reply.status == 206:
+            reply.body = os.urandom(len(reply.body) + more)
+    return fault
+
+
 def html(status=200):
     """As a portal does in which one has to log in first."""
     return answers(status, {"Content-Type": "text/html; charset=utf-8"},

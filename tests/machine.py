@@ -8,7 +8,8 @@ from serve_client import BOX, WHERRY, output
 
 
 class Machine:
-    """A user with a store of its own, and what is in it."""
+    """A user with a store of its own, and what is in it. Of this machine's settings for registries
+    none counts."""
     count = 0
 
     def __init__(self):
@@ -18,8 +19,21 @@ class Machine:
         self.state = os.path.join(self.dir, "state")
         self.env = {**os.environ, "HOME": self.dir, "XDG_RUNTIME_DIR": os.path.join(self.dir, "run"),
                     "XDG_CACHE_HOME": os.path.join(BOX, "cache"), "WHERRY_STATE_DIR": self.state}
-        for name in ("XDG_CONFIG_HOME", "DOCKER_CONFIG", "REGISTRY_AUTH_FILE"):
+        for name in ("XDG_CONFIG_HOME", "DOCKER_CONFIG", "REGISTRY_AUTH_FILE",
+                     "CONTAINERS_REGISTRIES_CONF"):
             self.env.pop(name, None)
+        for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+            self.env.pop(name, None)
+            self.env.pop(name.upper(), None)
+        self.registries_conf("")
+
+    def registries_conf(self, text):
+        """Its path."""
+        path = os.path.join(self.dir, ".config/containers/registries.conf")
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text)
+        return path
 
     def wherry(self, *argv, **more):
         """(status, stdout, stderr) as text"""

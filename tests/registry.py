@@ -82,14 +82,14 @@ class Registry:
 
     _ACCESS = re.compile(r'^\S+ \S+ \S+ \[[^]]*\] "([A-Z]+) (\S+) HTTP/[\d.]+" (\d{3}) ', re.M)
 
-    def __init__(self, *, htpasswd=None, token=None, tls=None):
+    def __init__(self, *, htpasswd=None, token=None, tls=None, has_schema_1=False):
         self.dir = tempfile.mkdtemp(prefix="registry-", dir=BOX)
         self.scheme = "https" if tls else "http"
         self._access_path = os.path.join(self.dir, "access")
         self._errors_path = os.path.join(self.dir, "log")
         config = os.path.join(self.dir, "config.yml")
         with open(config, "w", encoding="utf-8") as f:
-            json.dump(self._config(htpasswd, token, tls), f)  # which is YAML, too
+            json.dump(self._config(htpasswd, token, tls, has_schema_1), f)  # it is YAML, too
         # Only the file says what it is to do.
         env = {k: v for k, v in os.environ.items() if not k.startswith("REGISTRY_")}
         with open(self._access_path, "wb") as access, open(self._errors_path, "wb") as errors:
@@ -102,13 +102,14 @@ class Registry:
             self.stop()
             raise
 
-    def _config(self, htpasswd, token, tls):
+    def _config(self, htpasswd, token, tls, has_schema_1):
         config = {
             "version": 0.1,
             "log": {"level": "info"},
             "storage": {"filesystem": {"rootdirectory": os.path.join(self.dir, "data")},
                         "delete": {"enabled": True},
                         "maintenance": {"uploadpurging": {"enabled": False}}},
+            "compatibility": {"schema1": {"enabled": has_schema_1}},
             "http": {"addr": "127.0.0.1:0", "secret": "of a test"}}
         if tls:
             config["http"]["tls"] = {"certificate": tls[0], "key": tls[1]}

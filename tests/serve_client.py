@@ -389,13 +389,13 @@ def authority(folder, name="ca"):
 
 
 def certificate(folder, ca, name="localhost", file="server"):
-    """(certificate, key) of a server with this name and 127.0.0.1."""
+    """(certificate, key) of a server with this name, 127.0.0.1, and 0.0.0.0, which leads here too."""
     cert, key, request, extensions = (os.path.join(folder, file + end)
                                       for end in (".pem", ".key", ".csr", ".ext"))
     _openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
              "-subj", "/CN=" + name, "-keyout", key, "-out", request)
     with open(extensions, "w", encoding="ascii") as f:
-        f.write(f"subjectAltName=DNS:{name},IP:127.0.0.1\nbasicConstraints=CA:FALSE\n")
+        f.write(f"subjectAltName=DNS:{name},IP:127.0.0.1,IP:0.0.0.0\nbasicConstraints=CA:FALSE\n")
     _openssl("x509", "-req", "-in", request, "-CA", ca[0], "-CAkey", ca[1], "-days", "2",
              "-extfile", extensions, "-out", cert)
     return cert, key

@@ -435,15 +435,22 @@ static const struct option_example program_environment[] = {
                               "where that is less"},
     {"WHERRY_COMPILE_CPU_TIME",                                                "How long it may compute, as 10m; default 30m"},
     {"WHERRY_COMPILE_TIME",                                                                  "How long it may take by the clock; default 1h"},
-    {"XDG_RUNTIME_DIR",                 "Where the run folder is for users other than root"},
-    {"NO_COLOR",                                          "When set and not empty, nothing is coloured"},
+    {"REGISTRY_AUTH_FILE",                 "The only file in which credentials for registries are looked for"},
+    {"CONTAINERS_REGISTRIES_CONF",                                          "Instead of /etc/containers/registries.conf"},
+    {"http_proxy, https_proxy, all_proxy, no_proxy",
+     "How registries are reached, as curl and docker mean it, also in capitals; this machine is "
+     "never reached through a proxy"},
+    {"XDG_RUNTIME_DIR","Where the run folder is for users other than root"},
+    {"NO_COLOR",                                               "When set and not empty, nothing is coloured"},
     {0                                                                 },
 };
 
 static const struct option_example program_files[] = {
-    {"~/.cache/wherry",                         "Compiled code; may be deleted at any time"},
-    {"/run/wherry",                                         "Sockets and records of running workers"},
-    {0},
+    {"~/.cache/wherry",                                                          "Compiled code; may be deleted at any time"},
+    {"/etc/containers/registries.conf, ~/.config/containers/registries.conf",
+     "Mirrors, blocks and short names of images: containers-registries.conf(5)"},
+    {"/run/wherry", "Sockets and records of running workers"},
+    {0                                                             },
 };
 
 const struct program_doc commands_program = {

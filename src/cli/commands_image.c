@@ -25,7 +25,9 @@
 
 static const struct option_positional reference_positionals[] = {
     {.name = "IMAGE",
-     .help = "[HOST[:PORT]/]NAME[:TAG][@sha256:HEX]; without a host it is one of docker.io"},
+     .help =
+         "[HOST[:PORT]/]NAME[:TAG][@sha256:HEX]; what a name without a host is, registries.conf "
+         "says; otherwise it is one of docker.io"},
     {0              },
 };
 
@@ -69,6 +71,10 @@ static const char *const pull_description[] = {
     "Fetches an image from a registry into the store of this machine, of an image for several "
     "platforms the one for WebAssembly. What is there already is not fetched again; what was cut "
     "off goes on where it was. The name in full, with the digest, is written to standard output.",
+    "Mirrors, blocked and insecure registries, search registries and aliases for short names are "
+    "those of podman: containers-registries.conf(5). Mirrors are asked first; when every place has "
+    "failed, the error has what each of them said. Nobody is asked which search registry is meant: "
+    "they are tried in turn, or (short-name-mode enforcing) the full names are listed.",
     "Then its program is compiled into the cache, so that its first run starts at once: a command "
     "for 'wherry run', an HTTP service for 'wherry serve'. That happens in a process with limits "
     "on "
@@ -140,6 +146,8 @@ static const char *const push_description[] = {
     "With --format image it is the image of a container instead, which container engines read as "
     "well: the file is all that is in it, and its entry point; the platform is wasip1/wasm, or "
     "wasip2/wasm for a component; annotations become labels, too.",
+    "Of registries.conf only blocked and insecure count here: nothing is sent to a mirror, and a "
+    "name without a host is one of docker.io.",
     NULL,
 };
 

@@ -8,7 +8,7 @@ static int job_fill(const struct compile_options *o, const struct strv *operands
     j->command = xstrdup("compile");
     j->is_shared = o->is_shared;
     j->verbosity = o->verbosity;
-    TRY(launch_files_add(operands, o->pull, j, e));
+    TRY(launch_files_add(operands, &(struct launch_pull){.policy = o->pull}, j, e));
     return launch_cache_dir(o->cache_dir, &j->cache_dir, e);
 }
 

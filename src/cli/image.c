@@ -14,16 +14,25 @@
 int image_exit_for(const struct err *e)
 {
     static const char *const reasons[] = {
-        "NotFound",       "Unauthorized", "TooManyRequests", "RegistryFailed", "BadImage",
-        "DigestMismatch", "Unreachable",  "TlsFailed",       "Stalled",        "CutOff",
-        "BadResponse",    "TooLarge",     "NotRunnable",     "BadChallenge",   "BadJson",
-        "CpuLimit",       "MemoryLimit",  "OutputLimit",     "ForbiddenCall",  "ReaderDied",
+        "NotFound",        "Unauthorized", "TooManyRequests", "RegistryFailed", "BadImage",
+        "DigestMismatch",  "Unreachable",  "TlsFailed",       "Stalled",        "CutOff",
+        "BadResponse",     "TooLarge",     "NotRunnable",     "BadChallenge",   "BadJson",
+        "CpuLimit",        "MemoryLimit",  "OutputLimit",     "ForbiddenCall",  "ReaderDied",
+        "RegistryBlocked", "ProxyRefused",
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(reasons); i++)
         if (str_eq(e->reason, reasons[i]))
             return 1;
     return GUEST_EXIT_WHERRY;
+}
+
+int image_registries_read(struct registries *ret, struct err *e)
+{
+    TRY(registries_read(ret, e));
+    for (size_t i = 0; i < ret->warnings.n; i++)
+        log_warn("%s", ret->warnings.v[i]);
+    return 0;
 }
 
 int image_store_open(struct images **ret, struct err *e)
@@ -38,32 +47,38 @@ int image_store_open(struct images **ret, struct err *e)
 
 static int pull(const struct image_pull_options *o, const char *text, struct err *e)
 {
-    __attribute__((cleanup(reference_done))) struct reference r = {0};
     __attribute__((cleanup(image_done))) struct image image = {0};
     AUTO(images) images = NULL;
     AUTO(image_progress) progress = NULL;
+    autoregistries registries = {0};
+    autostrv names = STRV_INIT;
     struct pull_options p = {
         .registry = {.authfile = o->authfile,
                      .is_plain_http = o->is_plain_http,
                      .is_insecure = o->is_insecure,
-                     .stall_ms = (unsigned)o->stall_ms.value},
+                     .stall_ms = (unsigned)o->stall_ms.value,
+                     .registries = &registries},
         .progress = image_progress_tell,
         .unpacking = image_progress_unpacking,
     };
     char digest[DIGEST_TEXT_SIZE];
     autobuf out = BUF_INIT;
 
-    TRY(reference_parse(text, &r, e));
+    TRY(image_registries_read(&registries, e));
+    TRY(registries_names(&registries, text, NAMES_TO_FETCH, &names, e));
     TRY(image_store_open(&images, e));
     progress = image_progress_new("pulling", o->is_quiet);
     p.ctx = progress;
-    TRY(image_pull(images, &r, &p, &image, e));
+    TRY(image_pull(images, &names, &p, &image, e));
     if (!o->is_uncompiled)
         image_compile(image.name, &(struct image_compile_options){.cache_dir = o->cache_dir,
                                                                   .is_quiet = o->is_quiet,
                                                                   .verbosity = o->verbosity});
     digest_format(&image.manifest, digest);
-    buf_addf(&out, "%s%s%s\n", image.name, r.has_digest ? "" : "@", r.has_digest ? "" : digest);
+    buf_addf(&out, "%s", image.name);
+    if (!strchr(image.name, '@'))
+        buf_addf(&out, "@%s", digest);
+    buf_addc(&out, '\n');
     return cli_print(&out) ? -EIO : 0;
 }
 
@@ -76,7 +91,7 @@ static int image_pull_command(int argc, char *const *argv)
 
     if (status >= 0)
         return status;
-    log_level_set((enum log_level)(LOG_LEVEL_WARN + o.verbosity));
+    log_level_set((enum log_level)(LOG_LEVEL_WARN + (unsigned)o.verbosity));
     status = 0;
     if (pull(&o, operands.v[0], &e) < 0)
         status = e.code ? cli_fail("pull", &e, image_exit_for(&e)) : GUEST_EXIT_WHERRY;
@@ -169,22 +184,42 @@ static int image_images_command(int argc, char *const *argv)
     return status;
 }
 
+static int not_there(const char *text, struct err *e)
+{
+    return err_set(e, -ENOENT, "NotFound", "there is no image '%s'; see 'wherry images'", text);
+}
+
 /* ---- tag ---- */
+
+int image_stored_find(struct images *images, const struct registries *registries, const char *text,
+                      struct image *ret, struct err *e)
+{
+    autostrv names = STRV_INIT;
+
+    TRY(registries_names(registries, text, NAMES_STORED, &names, e));
+    for (size_t i = 0; i < names.n; i++) {
+        __attribute__((cleanup(reference_done))) struct reference r = {0};
+        int found;
+
+        TRY(reference_parse(names.v[i], &r, e));
+        TRY(found = images_find(images, &r, ret, e));
+        if (found)
+            return 0;
+    }
+    return not_there(text, e);
+}
 
 static int tag(const char *from, const char *to, struct err *e)
 {
-    __attribute__((cleanup(reference_done))) struct reference source = {0}, target = {0};
+    autoregistries registries = {0};
+    __attribute__((cleanup(reference_done))) struct reference target = {0};
     __attribute__((cleanup(image_done))) struct image image = {0};
     AUTO(images) images = NULL;
-    int found;
 
-    TRY(reference_parse(from, &source, e));
+    TRY(image_registries_read(&registries, e));
     TRY(reference_parse(to, &target, e));
     TRY(image_store_open(&images, e));
-    found = images_find(images, &source, &image, e);
-    TRY(found);
-    if (!found)
-        return err_set(e, -ENOENT, "NotFound", "there is no image '%s'; see 'wherry images'", from);
+    TRY(image_stored_find(images, &registries, from, &image, e));
     if (target.has_digest && memcmp(&target.digest, &image.manifest, sizeof(image.manifest)) != 0)
         return err_set(e, -EINVAL, "BadReference", "'%s' has another digest", from);
     return images_name(images, &target, &image, e);
@@ -204,38 +239,43 @@ static int image_tag_command(int argc, char *const *argv)
 
 /* ---- rmi ---- */
 
-static int remove_one(struct images *images, const char *text, struct err *e)
+static int remove_one(struct images *images, const struct registries *registries, const char *text,
+                      struct err *e)
 {
-    __attribute__((cleanup(reference_done))) struct reference r = {0};
-    autofree char *name = NULL;
-    int found;
+    autostrv names = STRV_INIT;
 
-    TRY(reference_parse(text, &r, e));
-    found = images_unname(images, &r, e);
-    TRY(found);
-    name = reference_format(&r);
-    if (!found)
-        return err_set(e, -ENOENT, "NotFound", "there is no image '%s'; see 'wherry images'", name);
-    printf("%s\n", name);
-    return 0;
+    TRY(registries_names(registries, text, NAMES_STORED, &names, e));
+    for (size_t i = 0; i < names.n; i++) {
+        __attribute__((cleanup(reference_done))) struct reference r = {0};
+        int found;
+
+        TRY(reference_parse(names.v[i], &r, e));
+        TRY(found = images_unname(images, &r, e));
+        if (found) {
+            printf("%s\n", names.v[i]);
+            return 0;
+        }
+    }
+    return not_there(text, e);
 }
 
 static int image_rmi_command(int argc, char *const *argv)
 {
     struct plain_options o = {0};
     autostrv operands = STRV_INIT;
+    autoregistries registries = {0};
     AUTO(images) images = NULL;
     struct err e = ERR_INIT;
     int status = cli_parse(&command_rmi, argc, argv, &o, &operands);
 
     if (status >= 0)
         return status;
-    if (image_store_open(&images, &e) < 0)
+    if (image_registries_read(&registries, &e) < 0 || image_store_open(&images, &e) < 0)
         return cli_fail("rmi", &e, image_exit_for(&e));
     status = 0;
     for (size_t i = 0; i < operands.n; i++) {
         e = ERR_INIT;
-        if (remove_one(images, operands.v[i], &e) < 0)
+        if (remove_one(images, &registries, operands.v[i], &e) < 0)
             status = cli_fail("rmi", &e, image_exit_for(&e));
     }
     return status;

@@ -19,6 +19,13 @@ int image_store_open(struct images **ret, struct err *e);
 #define IMAGE_TIME_SIZE 32
 void image_time_format(int64_t ns, char ret[static IMAGE_TIME_SIZE]);
 
+/* What registries.conf says; what of it is not known is told as a warning. */
+int image_registries_read(struct registries *ret, struct err *e);
+
+/* Finds an image of this machine by what people call it, short names too. "NotFound". */
+int image_stored_find(struct images *images, const struct registries *registries, const char *text,
+                      struct image *ret, struct err *e);
+
 int image_push_command(int argc, char *const *argv);
 int image_save_command(int argc, char *const *argv);
 int image_load_command(int argc, char *const *argv);

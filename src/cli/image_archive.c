@@ -87,6 +87,8 @@ static int file_write_to(struct save *v, enum save_format format, const char *pa
 static int save(const struct image_save_options *o, const struct strv *names, struct err *e)
 {
     enum save_format format = format_of(o);
+    autoregistries registries = {0};
+    autostrv full = STRV_INIT;
     AUTO(images) images = NULL;
     AUTO(save) v = NULL;
 
@@ -95,8 +97,15 @@ static int save(const struct image_save_options *o, const struct strv *names, st
     if (!o->output && isatty(STDOUT_FILENO))
         return err_set(e, -EINVAL, "BadUsage",
                        "an archive is not written to a terminal; give -o FILE, or redirect it");
+    TRY(image_registries_read(&registries, e));
     TRY(image_store_open(&images, e));
-    TRY(save_new(images, names, &v, e));
+    for (size_t i = 0; i < names->n; i++) {
+        __attribute__((cleanup(image_done))) struct image image = {0};
+
+        TRY(image_stored_find(images, &registries, names->v[i], &image, e));
+        strv_add(&full, image.name);
+    }
+    TRY(save_new(images, &full, &v, e));
     if (format == SAVE_OCI_DIR)
         return folder_write(v, o->output, e);
     return o->output ? file_write_to(v, format, o->output, e)

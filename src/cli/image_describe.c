@@ -44,14 +44,10 @@ static int name_add(void *ctx, const struct image *i, struct err *e)
 
 static int shown_find(struct images *images, const char *name, struct shown *ret, struct err *e)
 {
-    __attribute__((cleanup(reference_done))) struct reference r = {0};
-    int found;
+    autoregistries registries = {0};
 
-    TRY(reference_parse(name, &r, e));
-    found = images_find(images, &r, &ret->image, e);
-    TRY(found);
-    if (!found)
-        return err_set(e, -ENOENT, "NotFound", "there is no image '%s'; see 'wherry images'", name);
+    TRY(image_registries_read(&registries, e));
+    TRY(image_stored_find(images, &registries, name, &ret->image, e));
     digest_format(&ret->image.manifest, ret->digest);
     image_time_format(ret->image.fetched_at_ns, ret->fetched);
     return image_describe(images, &ret->image, &ret->d, e);

@@ -73,13 +73,17 @@ static int credential_ask(const struct login_options *o, struct credential *ret,
 static int login(const struct login_options *o, const char *host, struct err *e)
 {
     struct credentials_options c = {.authfile = o->authfile};
-    struct registry_options r = {
-        .authfile = o->authfile, .is_plain_http = o->is_plain_http, .is_insecure = o->is_insecure};
+    autoregistries registries = {0};
+    struct registry_options r = {.authfile = o->authfile,
+                                 .is_plain_http = o->is_plain_http,
+                                 .is_insecure = o->is_insecure,
+                                 .registries = &registries};
     __attribute__((cleanup(credential_done))) struct credential credential = {0};
-    autofree char *path = NULL;
+    autofree char *path = NULL, *registry = xstrndup(host, strcspn(host, "/"));
 
+    TRY(image_registries_read(&registries, e));
     TRY(credential_ask(o, &credential, e));
-    TRY(registry_login_check(host, &r, &credential, e));
+    TRY(registry_login_check(registry, &r, &credential, e));
     TRY(credentials_store(&c, host, &credential, e));
     TRY(credentials_path(&c, &path, e));
     printf("Logged in to %s; the credentials are in %s\n", host, path);

@@ -11,10 +11,12 @@ static int push(const struct image_push_options *o, const char *file, const char
                 struct err *e)
 {
     __attribute__((cleanup(reference_done))) struct reference r = {0};
+    autoregistries registries = {0};
     struct push_options p = {
         .registry = {.authfile = o->authfile,
                      .is_plain_http = o->is_plain_http,
-                     .is_insecure = o->is_insecure},
+                     .is_insecure = o->is_insecure,
+                     .registries = &registries},
         .format = o->format && str_eq(o->format, commands_format_words[PUSH_IMAGE]) ? PUSH_IMAGE
                                                                                     : PUSH_ARTIFACT,
         .annotations = o->annotations,
@@ -27,6 +29,7 @@ static int push(const struct image_push_options *o, const char *file, const char
     struct digest digest;
 
     TRY(reference_parse(name, &r, e));
+    TRY(image_registries_read(&registries, e));
     fd = open(file, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return err_errno(e, -errno, errno == ENOENT ? "NotFound" : "ReadFailed", "cannot open '%s'",

@@ -12,6 +12,7 @@
 #include "cli/cli.h"
 #include "guest/net_grant.h"
 #include "store/reference.h"
+#include "store/registries.h"
 
 #define RESOLVER_FILE_LIMIT (256u << 10)
 
@@ -31,18 +32,58 @@ static void layout_name_parse(const char *dir, bool is_archive, struct program_n
     ret->is_archive = is_archive;
 }
 
-static int reference_name_parse(const char *text, struct program_name *ret, struct err *e)
+static int reference_fill(const char *name, struct program_name *ret, struct err *e)
 {
     __attribute__((cleanup(reference_done))) struct reference r = {0};
-    autofree char *name = NULL, *record = NULL;
+    autofree char *record = NULL, *full = NULL;
 
-    TRY(reference_parse(text, &r, e));
+    TRY(reference_parse(name, &r, e));
     TRY(paths_images_dir(&ret->path, e));
     record = reference_store_path(&r);
     ret->record = path_join(ret->path, record);
-    name = reference_format(&r);
-    ret->image = xasprintf("%s%s", GUEST_IMAGE_STORED, name);
+    full = reference_format(&r);
+    ret->image = xasprintf("%s%s", GUEST_IMAGE_STORED, full);
     ret->reference = ret->image + strlen(GUEST_IMAGE_STORED);
+    return 0;
+}
+
+/* Of what a short name may stand for the first that is there, or else the first. */
+static int short_name_fill(const char *text, struct program_name *ret, struct err *e)
+{
+    autoregistries registries = {0};
+    autostrv names = STRV_INIT;
+
+    TRY(registries_read(&registries, e));
+    TRY(registries_names(&registries, text, NAMES_STORED, &names, e));
+    for (size_t i = 0; i < names.n; i++) {
+        struct program_name p = {0};
+        bool is_there;
+
+        TRY(reference_fill(names.v[i], &p, e));
+        is_there = access(p.record, F_OK) == 0;
+        if (i && !is_there) {
+            program_name_done(&p);
+            continue;
+        }
+        program_name_done(ret);
+        *ret = p;
+        if (is_there)
+            break;
+    }
+    return 0;
+}
+
+static int reference_name_parse(const char *text, struct program_name *ret, struct err *e)
+{
+    struct program_name p = {0};
+    int r = reference_is_short(text) ? short_name_fill(text, &p, e) : reference_fill(text, &p, e);
+
+    if (r < 0) {
+        program_name_done(&p);
+        return r;
+    }
+    p.typed = text;
+    *ret = p;
     return 0;
 }
 
@@ -74,33 +115,52 @@ void program_name_done(struct program_name *p)
 
 /* ---- Images of registries ---- */
 
-/* Lets wherry-image fetch it; what goes wrong it has said itself. */
-static int image_fetch(const char *reference, struct err *e)
+#define PULLED_LIMIT 4096 /* bytes of what wherry-image says that it has fetched */
+
+/* Lets wherry-image fetch it; what goes wrong it has said itself. *ret_name is the name in full. */
+static int image_fetch(const char *name, bool is_quiet, char **ret_name, struct err *e)
 {
+    autofd out = memfd_create("pulled", MFD_CLOEXEC);
     autofree char *path = NULL;
-    /* Who is about to use it compiles it himself, in the form that he needs. */
-    char *argv[] = {(char *)"pull", (char *)"--no-compile", (char *)"--",
-                    (char *)(uintptr_t)reference, NULL};
+    autostrv argv = STRV_INIT;
+    autobuf text = BUF_INIT;
     int r;
 
+    strv_add(&argv, "pull");
+    strv_add(&argv, "--no-compile"); /* who is about to use it does, in the form that he needs */
+    if (is_quiet)
+        strv_add(&argv, "--quiet");
+    strv_add(&argv, "--");
+    strv_add(&argv, name);
     TRY(paths_program_find("wherry-image", &path, e));
-    r = cli_program_run(path, argv, STDERR_FILENO); /* its output is not the guest's */
+    r = out < 0 ? -errno : cli_program_run(path, argv.v, out);
     if (r < 0)
         return err_errno(e, r, "PullFailed", "cannot run '%s'", path);
-    return r ? err_set(e, -ECANCELED, "PullFailed", "there is no image '%s'", reference) : 0;
+    if (r)
+        return err_set(e, -ECANCELED, "PullFailed", "there is no image '%s'", name);
+    lseek(out, 0, SEEK_SET);
+    TRY(fd_read_all(out, PULLED_LIMIT, &text, e));
+    if (!is_quiet)
+        TRY(fd_write_all(STDERR_FILENO, buf_str(&text), text.len, e)); /* not the guest's output */
+    /* A digest is part of the name only if it was asked for. */
+    *ret_name = xstrndup(buf_str(&text), strcspn(buf_str(&text), strchr(name, '@') ? "\n" : "@\n"));
+    return 0;
 }
 
-static int image_provide(const struct program_name *p, const char *pull, struct err *e)
+/* 1 when it was fetched, with its name; 0 when that was not to be done. */
+static int image_provide(const struct program_name *p, const struct launch_pull *pull,
+                         char **ret_name, struct err *e)
 {
-    bool is_always = pull && str_eq(pull, "always"), is_never = pull && str_eq(pull, "never");
+    const char *policy = pull->policy ? pull->policy : commands_pull_words[0];
 
-    if (!is_always && access(p->record, F_OK) == 0)
+    if (!str_eq(policy, "always") && access(p->record, F_OK) == 0)
         return 0;
-    if (is_never)
+    if (str_eq(policy, "never"))
         return err_set(e, -ENOENT, "NotFound",
                        "the image '%s' is not on this machine; to fetch it: wherry pull %s",
-                       p->reference, p->reference);
-    return image_fetch(p->reference, e);
+                       p->reference, p->typed);
+    TRY(image_fetch(p->typed, pull->is_quiet, ret_name, e));
+    return 1;
 }
 
 /* ---- Containers' images in layouts ---- */
@@ -316,17 +376,23 @@ static int archive_provide(struct program_name *p, int *ret_fd, struct err *e)
     return 0;
 }
 
-int launch_program(const char *text, const char *pull, int *ret_fd, char **ret_image,
+int launch_program(const char *text, const struct launch_pull *pull, int *ret_fd, char **ret_image,
                    char **ret_path, struct err *e)
 {
     __attribute__((cleanup(program_name_done))) struct program_name p = {0};
+    autofree char *fetched = NULL;
     autofd fd = -EBADF;
 
     TRY(program_name_parse(text, &p, e));
     if (p.reference)
-        TRY(image_provide(&p, pull, e));
+        TRY(image_provide(&p, pull, &fetched, e));
     else if (p.image && !p.is_archive)
         TRY(layout_provide(&p, e));
+    if (fetched) {
+        /* Of what a short name may stand for it is this one now. */
+        program_name_done(&p);
+        TRY(reference_fill(fetched, &p, e));
+    }
     if (p.is_archive)
         TRY(archive_provide(&p, &fd, e));
     else
@@ -339,7 +405,8 @@ int launch_program(const char *text, const char *pull, int *ret_fd, char **ret_i
     return 0;
 }
 
-int launch_files_add(const struct strv *paths, const char *pull, struct guest_job *j, struct err *e)
+int launch_files_add(const struct strv *paths, const struct launch_pull *pull, struct guest_job *j,
+                     struct err *e)
 {
     j->files = xcalloc(paths->n, sizeof(*j->files));
     for (size_t i = 0; i < paths->n; i++) {

@@ -25,8 +25,10 @@ struct program_name {
     bool is_archive;       /* `path` is an archive that the image is in, for launch_archive() */
     const char *reference; /* in full, in `image`; NULL: it is of no registry */
     char *record;          /* of that: the file in the store that is there with it; heap */
+    const char *typed;     /* of that: the name as it was written, in the text that was parsed */
 };
-/* "BadReference", "NoHome". */
+/* A short name (store/registries.h) is the first of its names that the store has, or else the first
+ * of them. "BadReference", "NoHome", and what is wrong with registries.conf. */
 int program_name_parse(const char *text, struct program_name *ret, struct err *e);
 void program_name_done(struct program_name *p);
 
@@ -34,10 +36,16 @@ void program_name_done(struct program_name *p);
  * "NotRunnable" for what is there and is no readable regular file (or folder). */
 int launch_program_open(const struct program_name *p, int *ret_fd, struct err *e);
 
+/* Whether and how an image of a registry is fetched before it is opened. */
+struct launch_pull {
+    const char *policy; /* one of commands_pull_words; NULL: the first */
+    bool is_quiet;
+};
+
 /* Parses the name and opens the program, inheritable, with *ret_image for the worker (heap; NULL
- * for a file) and, unless NULL, its path as seen from the root (heap). An image of a registry is
- * fetched before as `pull` says, one of commands_pull_words ("PullFailed"). */
-int launch_program(const char *text, const char *pull, int *ret_fd, char **ret_image,
+ * for a file) and, unless NULL, its path as seen from the root (heap). "PullFailed" when it had to
+ * be fetched and could not be. */
+int launch_program(const char *text, const struct launch_pull *pull, int *ret_fd, char **ret_image,
                    char **ret_path, struct err *e);
 
 /*
@@ -67,7 +75,7 @@ int launch_network_add(const struct strv *grants, const char *ca, struct guest_s
 int launch_pem_open(const char *option, const char *path, int *ret_fd, struct err *e);
 
 /* Opens every operand for the worker, with its name as it was typed. */
-int launch_files_add(const struct strv *paths, const char *pull, struct guest_job *j,
+int launch_files_add(const struct strv *paths, const struct launch_pull *pull, struct guest_job *j,
                      struct err *e);
 
 /* The cache folder: `dir` made absolute, or (NULL) the usual one; without a home folder there is

@@ -28,10 +28,11 @@ static void limits_add(const struct run_options *o, struct guest_spec *s)
 static int spec_fill(const struct run_options *o, const struct strv *operands, struct guest_spec *s,
                      struct err *e)
 {
+    const struct launch_pull pull = {.policy = o->pull, .is_quiet = o->is_quiet};
     const char *file = operands->v[0];
     autofd fd = -EBADF;
 
-    TRY(launch_program(file, o->pull, &fd, &s->image, NULL, e));
+    TRY(launch_program(file, &pull, &fd, &s->image, NULL, e));
     s->id = xstrdup("run");
     s->name = xstrdup(o->name ? o->name : path_base(file));
     if (!o->invoke)

@@ -119,7 +119,7 @@ static const char **names_choose(const struct serve_routes *r)
     return names;
 }
 
-static int apps_add(const struct serve_routes *r, const char *name, const char *pull,
+static int apps_add(const struct serve_routes *r, const char *name, const struct launch_pull *pull,
                     struct serve_spec *s, struct err *e)
 {
     autofree const char **names = names_choose(r);
@@ -250,6 +250,8 @@ static int spec_fill(const struct serve_options *o, const struct wanted *w, stru
 static int job_fill(const struct serve_options *o, const struct wanted *w, struct guest_job *j,
                     struct err *e)
 {
+    const struct launch_pull pull = {.policy = o->pull, .is_quiet = o->is_quiet};
+
     j->command = xstrdup("serve");
     j->is_quiet = o->is_quiet;
     j->verbosity = o->verbosity;
@@ -260,7 +262,7 @@ static int job_fill(const struct serve_options *o, const struct wanted *w, struc
     limits_add(o, &j->serve);
     TRY(standard_fill(e));
     fds_make_room((unsigned)(w->routes.n + w->addresses.n * (size_t)j->serve.threads + 256));
-    TRY(apps_add(&w->routes, o->name, o->pull, &j->serve, e));
+    TRY(apps_add(&w->routes, o->name, &pull, &j->serve, e));
     TRY(spec_fill(o, w, &j->spec, e));
     j->serve.access_log = o->access_log ? xstrdup(o->access_log) : NULL;
     TRY(tls_add(o, &j->serve, e));

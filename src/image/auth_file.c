@@ -5,9 +5,9 @@
 #include "base/fds.h"
 #include "base/secret.h"
 #include "base/text.h"
+#include "store/reference.h"
 
-#define DOCKER_REGISTRY "docker.io"
-#define DOCKER_SERVER   "https://index.docker.io/v1/" /* what docker calls it in its files */
+#define DOCKER_SERVER "https://index.docker.io/v1/" /* what docker calls it in its files */
 
 static const struct json_limits limits = {.bytes = CREDENTIALS_FILE_LIMIT_BYTES, .depth = 32};
 
@@ -80,16 +80,6 @@ void auth_file_done(struct auth_file *f)
 
 /* ---- Names of registries ---- */
 
-const char *auth_registry(const char *registry)
-{
-    static const char *const others[] = {"index.docker.io", "registry-1.docker.io"};
-
-    for (size_t i = 0; i < ARRAY_SIZE(others); i++)
-        if (str_eq(registry, others[i]))
-            return DOCKER_REGISTRY;
-    return registry;
-}
-
 /* Whether a key names this registry as such: by its name or by a URL with anything behind. */
 static bool key_is_registry(const char *key, const char *registry)
 {
@@ -98,7 +88,7 @@ static bool key_is_registry(const char *key, const char *registry)
 
     if (scheme)
         host[strcspn(host, "/")] = 0;
-    return str_eq(auth_registry(host), registry);
+    return str_eq(reference_registry(host), registry);
 }
 
 /* The key of the list that names the registry, exactly or else in another way; or NULL. */
@@ -164,7 +154,7 @@ int auth_file_helper(const struct auth_file *f, const char *registry, struct aut
     if (!name || !*name)
         return 0;
     if (is_store)
-        key = str_eq(registry, DOCKER_REGISTRY) ? DOCKER_SERVER : registry;
+        key = str_eq(registry, REFERENCE_DOCKER) ? DOCKER_SERVER : registry;
     *ret = (struct auth_helper){
         .name = take_ptr(name),
         .server = xstrdup(key),

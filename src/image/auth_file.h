@@ -6,7 +6,7 @@
 
 /*
  * One auth.json or config.json: what is in it for a registry, and its text with something changed.
- * credentials.h says how keys are matched. Registries are given by auth_registry().
+ * credentials.h says how keys are matched. Registries are given by reference_registry().
  */
 struct auth_file {
     char *path;
@@ -17,9 +17,6 @@ struct auth_file {
 /* 1 with *ret filled; 0 when there is no such file, and *ret is an empty one then. */
 int auth_file_read(const char *path, struct auth_file *ret, struct err *e);
 void auth_file_done(struct auth_file *f);
-
-/* "docker.io" for all the names of docker's registry, otherwise the registry. */
-const char *auth_registry(const char *registry);
 
 /* The program that keeps the credentials of a registry. */
 struct auth_helper {

@@ -10,6 +10,7 @@
 #include "base/strv.h"
 #include "image/auth_file.h"
 #include "image/credential_helper.h"
+#include "store/reference.h"
 
 #define KEY_LIMIT 512 /* bytes of registry and repository */
 
@@ -169,7 +170,7 @@ int credentials_find(const struct credentials_options *o, const char *registry,
     else
         files_list(&files);
     for (size_t i = 0; i < files.n; i++) {
-        int r = find_in(o, files.v[i], auth_registry(registry), repository, ret, e);
+        int r = find_in(o, files.v[i], reference_registry(registry), repository, ret, e);
 
         if (r)
             return r;
@@ -251,7 +252,7 @@ static int entry_change(const char *path, const char *registry, const struct cre
     /* What people keep elsewhere, with a link here, stays there. */
     autofree char *target = realpath(path, NULL);
     autofree char *host = xstrndup(registry, strcspn(registry, "/"));
-    autofree char *key = xasprintf("%s%s", auth_registry(host), registry + strlen(host));
+    autofree char *key = xasprintf("%s%s", reference_registry(host), registry + strlen(host));
     autosecretbuf text = BUF_INIT;
 
     /* A logout needs no lock, and no folder that it may write to, to see that there is nothing. */
@@ -273,7 +274,7 @@ static int helper_find(const char *path, const char *registry, struct auth_helpe
     int r;
 
     TRY(auth_file_read(path, &file, e));
-    TRY(r = auth_file_helper(&file, auth_registry(host), ret, e));
+    TRY(r = auth_file_helper(&file, reference_registry(host), ret, e));
     if (r && strchr(registry, '/'))
         return err_set(e, -EINVAL, "BadRegistry",
                        "'%.150s' keeps the credentials of '%.100s' with the helper '%.64s', which "

@@ -19,11 +19,11 @@
  *   ${DOCKER_CONFIG:-~/.docker}/config.json
  *
  * The first that has credentials wins. ~/.dockercfg, which docker gave up in 2015, is not read, nor
- * is containers-registries.conf(5). In a file come first the program that `credHelpers` names for
- * the registry (whose word is final for the file; an empty name means `auths`), then `credsStore`,
- * then `auths`: "registry/a/b", "registry/a", "registry", and last the URLs that docker wrote as
- * keys ("https://registry/v1/"). Docker's registry goes by docker.io, index.docker.io,
- * registry-1.docker.io and "https://index.docker.io/v1/".
+ * are the credential-helpers of containers-registries.conf(5). In a file come first the program
+ * that `credHelpers` names for the registry (whose word is final for the file; an empty name means
+ * `auths`), then `credsStore`, then `auths`: "registry/a/b", "registry/a", "registry", and last the
+ * URLs that docker wrote as keys ("https://registry/v1/"). Docker's registry goes by docker.io,
+ * index.docker.io, registry-1.docker.io and "https://index.docker.io/v1/".
  *
  * A file may have CREDENTIALS_FILE_LIMIT_BYTES; an empty one holds nothing. That others may read it
  * is no error, as with docker. Nothing of a secret is ever in an error; what held one is wiped.

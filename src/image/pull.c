@@ -95,16 +95,18 @@ static int blobs_fetch(struct fetch *f, struct err *e)
 
 /* ---- Documents ---- */
 
-struct source {
+struct documents {
     struct registry *registry;
     struct http *http;
     struct images *images;
+    struct image *image; /* its manifest is the document that was fetched last */
 };
 
-/* Fetches a document and stores it; *ret_size is that of the text. */
-static int document_fetch(const struct source *from, const char *version,
-                          struct image_document *ret, struct image *image, struct err *e)
+/* Fetches a document and stores it. */
+static int document_fetch(const struct documents *from, const char *version,
+                          struct image_document *ret, struct err *e)
 {
+    struct image *image = from->image;
     autobuf text = BUF_INIT;
     autofree char *type = NULL;
 
@@ -120,29 +122,10 @@ static int document_fetch(const struct source *from, const char *version,
     return 0;
 }
 
-/* Goes from indexes to a manifest. */
-static int manifest_fetch(const struct source *from, const struct reference *r,
-                          struct image_document *ret, struct image *image, struct err *e)
+static int document_read(void *ctx, const struct image_descriptor *d, struct image_document *ret,
+                         struct err *e)
 {
-    autofree char *version = reference_version(r);
-
-    for (unsigned depth = 0;; depth++) {
-        const struct image_descriptor *next;
-
-        TRY(document_fetch(from, version, ret, image, e));
-        if (!ret->n_manifests)
-            return 0;
-        next = depth < IMAGE_INDEX_LIMIT ? image_platform_find(ret, e) : NULL;
-        if (next) {
-            free(version);
-            version = xstrdup(next->digest);
-        } else if (!e->code) {
-            err_set(e, -EINVAL, "BadImage", "its indexes are nested too deep");
-        }
-        image_document_done(ret);
-        if (!next)
-            return e->code;
-    }
+    return document_fetch(ctx, d->digest, ret, e);
 }
 
 int image_manifest_check(const struct image_document *m, struct err *e)
@@ -192,19 +175,25 @@ int image_program_choose_if_any(struct images *s, const struct image_document *m
     return 0;
 }
 
-int image_pull(struct images *s, const struct reference *r, const struct pull_options *o,
-               struct image *ret, struct err *e)
+/* From one place. */
+static int pull_from(struct images *s, const struct reference *r,
+                     const struct registry_source *source, bool is_last,
+                     const struct pull_options *o, struct image *ret, struct err *e)
 {
+    autofree char *version = reference_version(&source->reference);
     AUTO(registry) registry = NULL;
     AUTO(http) http = NULL;
+    struct documents documents;
     autodocument manifest = {0};
     autofree struct image_descriptor *blobs = NULL; /* their texts are the manifest's */
     __attribute__((cleanup(image_done))) struct image image = {0};
     struct fetch f = {.images = s, .o = o};
 
-    TRY(registry_open(r, &o->registry, &registry, e));
+    TRY(registry_open(source, is_last, &o->registry, &registry, e));
     http = registry_http_new(registry);
-    TRY(manifest_fetch(&(struct source){registry, http, s}, r, &manifest, &image, e));
+    documents = (struct documents){registry, http, s, &image};
+    TRY(document_fetch(&documents, version, &manifest, e));
+    TRY(image_manifest_reach(&manifest, document_read, &documents, e));
     TRY(image_manifest_check(&manifest, e));
     blobs = xcalloc(manifest.n_layers + 1, sizeof(*blobs));
     if (manifest.config.digest)
@@ -222,4 +211,72 @@ int image_pull(struct images *s, const struct reference *r, const struct pull_op
     *ret = image;
     image = (struct image){0};
     return 0;
+}
+
+/* ---- Places ---- */
+
+#define CAUSE_LIMIT 150 /* bytes of what one of several places said */
+
+struct causes {
+    struct buf text;
+    size_t n;
+};
+
+static void cause_add(struct causes *c, const char *name, const struct err *e)
+{
+    log_info("%s: %s", name, e->msg);
+    buf_addf(&c->text, "%s%.*s", c->n++ ? "; " : "", CAUSE_LIMIT, e->msg);
+}
+
+/* What another place does not help against. */
+static bool is_of_this_machine(const struct err *e)
+{
+    return str_eq(e->reason, "DiskFull") || str_eq(e->reason, "StoreFailed") ||
+           str_eq(e->reason, "BadAuthFile");
+}
+
+/* 1 when it was fetched; 0 when each place has failed, *e from the last. */
+static int name_pull(struct images *s, const char *name, bool is_last_name,
+                     const struct pull_options *o, struct causes *causes, struct image *ret,
+                     struct err *e)
+{
+    __attribute__((cleanup(reference_done))) struct reference r = {0};
+    autosources sources = {0};
+
+    TRY(reference_parse(name, &r, e));
+    if (registries_sources(o->registry.registries, &r, &sources, e) < 0) {
+        cause_add(causes, name, e);
+        return 0;
+    }
+    for (size_t i = 0; i < sources.n; i++) {
+        bool is_last = is_last_name && i + 1 == sources.n;
+        int result;
+
+        *e = ERR_INIT;
+        result = pull_from(s, &r, &sources.v[i], is_last, o, ret, e);
+        if (result >= 0)
+            return 1;
+        if (is_of_this_machine(e))
+            return result;
+        cause_add(causes, name, e);
+    }
+    return 0;
+}
+
+int image_pull(struct images *s, const struct strv *names, const struct pull_options *o,
+               struct image *ret, struct err *e)
+{
+    struct causes causes = {0};
+    int r = 0;
+
+    for (size_t i = 0; i < names->n && !r; i++) {
+        *e = ERR_INIT;
+        r = name_pull(s, names->v[i], i + 1 == names->n, o, &causes, ret, e);
+    }
+    if (!r)
+        r = causes.n == 1 ? e->code
+                          : err_set(e, e->code, e->reason, "%.150s: none of %zu places has it: %s",
+                                    names->v[0], causes.n, buf_str(&causes.text));
+    buf_done(&causes.text);
+    return r < 0 ? r : 0;
 }

@@ -234,7 +234,7 @@ int image_push(const struct push_program *p, const struct reference *r,
     if (r->has_digest)
         return err_set(e, -EINVAL, "BadReference",
                        "an image is pushed to a tag: its digest follows from its content");
-    TRY(registry_open(r, &o->registry, &g, e));
+    TRY(registry_open_direct(r, &o->registry, &g, e));
     h = registry_http_new(g);
     if (o->format == PUSH_IMAGE)
         TRY(image_send(g, h, p, &o->annotations, &layer, &config, e));

@@ -12,10 +12,11 @@
 #include "image/registry_auth.h"
 #include "image/registry_request.h"
 
-#define ATTEMPTS       6
-#define FIRST_PAUSE_MS 200
-#define PAUSE_LIMIT_MS 60000
-#define CERTS_LIMIT    (1u << 20)
+#define ATTEMPTS        6
+#define MIRROR_ATTEMPTS 2 /* while there is another place to ask */
+#define FIRST_PAUSE_MS  200
+#define PAUSE_LIMIT_MS  60000
+#define CERTS_LIMIT     (1u << 20)
 
 /* ---- Certificates: containers-certs.d(5) ---- */
 
@@ -78,22 +79,33 @@ static bool is_loopback(const char *host)
            str_starts(host, "127.") || str_starts(host, "[::1]");
 }
 
-int registry_open(const struct reference *r, const struct registry_options *o,
-                  struct registry **ret, struct err *e)
+int registry_open(const struct registry_source *source, bool is_last,
+                  const struct registry_options *o, struct registry **ret, struct err *e)
 {
+    const struct reference *r = &source->reference;
     AUTO(registry) g = xcalloc(1, sizeof(*g));
 
     g->host = xstrdup(r->host);
     g->repository = xstrdup(r->repository);
     g->server = str_eq(reference_server(r), r->host) ? g->host : reference_server(r);
     g->scheme = o->is_plain_http ? "http" : "https";
-    g->may_be_plain = !o->is_plain_http && is_loopback(r->host);
+    g->may_be_plain = !o->is_plain_http && (source->is_insecure || is_loopback(r->host));
+    g->attempts = is_last ? ATTEMPTS : MIRROR_ATTEMPTS;
     g->auth = registry_auth_new(r, o->authfile);
-    g->is_insecure = o->is_insecure;
+    g->is_insecure = o->is_insecure || source->is_insecure;
     g->stall_ms = o->stall_ms ? o->stall_ms : REGISTRY_STALL_MS;
     TRY(certs_find(g, e));
     *ret = take_ptr(g);
     return 0;
+}
+
+int registry_open_direct(const struct reference *r, const struct registry_options *o,
+                         struct registry **ret, struct err *e)
+{
+    struct registry_source source = {.reference = *r};
+
+    TRY(registries_direct(o->registries, r, &source.is_insecure, e));
+    return registry_open(&source, true, o, ret, e);
 }
 
 void registry_free(struct registry *g)
@@ -181,6 +193,14 @@ int registry_status_error(const struct registry *g, const struct http_response *
     }
 }
 
+/* Without one, HTTP is at another place than HTTPS. */
+static bool has_port(const char *server)
+{
+    const char *end = strrchr(server, ']');
+
+    return strchr(end ? end : server, ':');
+}
+
 int registry_request_once(struct registry *g, struct http *h, const struct http_request *q,
                           struct http_response *ret, struct err *e)
 {
@@ -197,8 +217,7 @@ int registry_request_once(struct registry *g, struct http *h, const struct http_
         full.url = url;
         full.authorization = is_own ? authorization : NULL;
         r = http_perform(h, &full, ret, e);
-        if (r == -EPROTO && g->may_be_plain) {
-            /* Whoever speaks no TLS on this machine is spoken to without. */
+        if (g->may_be_plain && (r == -EPROTO || (r == -EHOSTUNREACH && !has_port(g->server)))) {
             g->scheme = "http";
             g->may_be_plain = false;
             *e = ERR_INIT;
@@ -227,7 +246,7 @@ bool registry_wait(const struct registry *g, unsigned attempt, const struct http
 {
     uint64_t pause_ms = response ? http_retry_after_ms(response) : 0;
 
-    if (attempt + 1 >= ATTEMPTS || pause_ms > PAUSE_LIMIT_MS)
+    if (attempt + 1 >= g->attempts || pause_ms > PAUSE_LIMIT_MS)
         return false;
     if (!pause_ms)
         pause_ms = (uint64_t)FIRST_PAUSE_MS << attempt;
@@ -254,13 +273,14 @@ int registry_request(struct registry *g, struct http *h, const struct http_reque
 int registry_login_check(const char *host, const struct registry_options *o,
                          const struct credential *c, struct err *e)
 {
-    struct reference r = {.host = (char *)(uintptr_t)host, .repository = (char *)(uintptr_t) ""};
+    struct reference r = {
+        .host = (char *)(uintptr_t)host, .repository = (char *)"", .tag = (char *)""};
     struct http_request q = HTTP_REQUEST_INIT;
     autohttp_response response = {0};
     AUTO(registry) g = NULL;
     AUTO(http) h = NULL;
 
-    TRY(registry_open(&r, o, &g, e));
+    TRY(registry_open_direct(&r, o, &g, e));
     h = registry_http_new(g);
     registry_auth_offer(g->auth, c);
     q.url = "/v2/";
@@ -304,6 +324,12 @@ int registry_manifest_get(struct registry *g, struct http *h, const char *versio
     TRY(r);
     if (response.status != 200)
         return registry_status_error(g, &response, what, e);
+    type = http_header(&response, "Content-Type");
+    if (image_type_is_schema_1(type)) {
+        /* Before the digest, which is not that of its text. */
+        image_schema_1_refuse(what, e);
+        return err_prefix(e, "%s/%s", g->host, g->repository);
+    }
     said = http_header(&response, "Docker-Content-Digest");
     if (strchr(version, ':'))
         r = digest_compare(&response.text, version, "the digest", e);
@@ -311,7 +337,6 @@ int registry_manifest_get(struct registry *g, struct http *h, const char *versio
         r = digest_compare(&response.text, said, "the digest that the registry says,", e);
     if (r < 0)
         return err_prefix(e, "%s/%s: %s", g->host, g->repository, what);
-    type = http_header(&response, "Content-Type");
     *ret_type = type ? xstrndup(type, strcspn(type, "; \t")) : NULL;
     *ret_text = response.text;
     response.text = BUF_INIT;

@@ -7,6 +7,7 @@
 #include "store/images.h"
 #include "store/manifest.h"
 #include "store/reference.h"
+#include "store/registries.h"
 #include "wire/http.h"
 
 /*
@@ -14,9 +15,10 @@
  * registry API V2 has too, with Basic and token authentication (distribution, "Token Authentication
  * Specification") by the credentials of credentials.h.
  *
- * Plain HTTP is spoken where it is asked for, and to a loopback address that knows no TLS. What may
- * pass by itself (a connection cut off, 429, 5xx) is tried again, some seconds in all; a request
- * that is refused is not. Several threads may use one repository, each with an http of its own.
+ * Plain HTTP is spoken where it is asked for, and where there is no TLS to a loopback address and
+ * to what registries.conf calls insecure. What may pass by itself (a connection cut off, 429, 5xx)
+ * is tried again, some seconds in all; a request that is refused is not. Several threads may use
+ * one repository, each with an http of its own.
  *
  * Errors besides those of http.h: "Unauthorized" (-EACCES), "NotFound" (-ENOENT),
  * "TooManyRequests" (-EBUSY), "RegistryFailed" (-EREMOTEIO), "BadImage", "DigestMismatch".
@@ -25,14 +27,21 @@ struct registry;
 
 struct registry_options {
     const char *authfile;
-    bool is_plain_http; /* asked for */
-    bool is_insecure;   /* any certificate will do */
-    unsigned stall_ms;  /* 0: REGISTRY_STALL_MS */
+    bool is_plain_http;                  /* asked for */
+    bool is_insecure;                    /* any certificate will do */
+    unsigned stall_ms;                   /* 0: REGISTRY_STALL_MS */
+    const struct registries *registries; /* what registries.conf says */
 };
 #define REGISTRY_STALL_MS 30000
 
-int registry_open(const struct reference *r, const struct registry_options *o,
-                  struct registry **ret, struct err *e);
+/* One of the places that registries_sources() names. It is given up sooner when it is not the last
+ * one that there is. */
+int registry_open(const struct registry_source *source, bool is_last,
+                  const struct registry_options *o, struct registry **ret, struct err *e);
+
+/* The registry of the name itself, mirrors apart: to send something there. "RegistryBlocked". */
+int registry_open_direct(const struct reference *r, const struct registry_options *o,
+                         struct registry **ret, struct err *e);
 void registry_free(struct registry *g);
 DEFINE_AUTO(registry);
 

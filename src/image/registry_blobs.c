@@ -11,6 +11,7 @@ struct download {
     registry_moved_fn moved;
     void *ctx;
     bool has_begun;
+    bool is_resumed; /* something came from the middle on */
 };
 
 static int download_sink(void *ctx, const struct http_response *r, const void *data, size_t len,
@@ -22,6 +23,8 @@ static int download_sink(void *ctx, const struct http_response *r, const void *d
     if (!d->has_begun && d->from && r->status != 206) {
         d->moved(d->ctx, -d->from);
         TRY(blob_writer_restart(d->writer, e));
+    } else if (!d->has_begun && d->from) {
+        d->is_resumed = true;
     }
     d->has_begun = true;
     if (blob_writer_size(d->writer) + (int64_t)len > d->size)
@@ -94,7 +97,7 @@ int registry_blob_get(struct registry *g, struct http *h, struct images *s,
     struct digest digest;
 
     TRY(digest_parse(blob->digest, &digest, e));
-    /* Once more from the start when what an earlier attempt left was not the beginning of it. */
+    /* Once more from the start when it was put together of pieces that do not belong together. */
     for (bool is_again = false;; is_again = true) {
         AUTO(blob_writer) w = NULL;
         int64_t at = 0;
@@ -111,14 +114,19 @@ int registry_blob_get(struct registry *g, struct http *h, struct images *s,
         }
         moved(ctx, at);
         d.writer = w;
+        d.is_resumed = at > 0;
         r = download(g, h, blob->digest, &d, e);
-        if (r < 0)
-            return err_prefix(e, "%s", blob->digest);
-        r = blob_writer_commit(take_ptr(w), e);
-        if (r != -EBADMSG || !at || is_again)
+        at = blob_writer_size(w);
+        if (r >= 0)
+            r = blob_writer_commit(take_ptr(w), e);
+        else
+            err_prefix(e, "%s", blob->digest);
+        if (r != -EBADMSG || !d.is_resumed || is_again)
             return r;
-        moved(ctx, -blob->size);
+        moved(ctx, -at);
         *e = ERR_INIT;
+        if (w)
+            TRY(blob_writer_restart(w, e));
     }
 }
 

@@ -12,7 +12,8 @@ struct registry {
     char *host, *repository;
     const char *server; /* in `host`, or static */
     const char *scheme; /* static */
-    bool may_be_plain;  /* no TLS there, and it is this machine */
+    bool may_be_plain;  /* it may be spoken to without TLS if it knows none */
+    unsigned attempts;  /* for what may pass by itself */
     struct registry_auth *auth;
     struct buf ca_pem;
     char *cert_file, *key_file;

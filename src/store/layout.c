@@ -117,13 +117,28 @@ int layout_text_read(int dirfd, const struct image_descriptor *d, struct buf *re
     return fd_read_all(fd, IMAGE_DOCUMENT_LIMIT, ret, e);
 }
 
-static int document_read(int dirfd, const struct image_descriptor *d, struct image_document *ret,
+struct documents {
+    int dirfd;
+    struct image *image; /* is told of each document as of a manifest */
+};
+
+/* For image_manifest_reach(). */
+static int document_read(void *ctx, const struct image_descriptor *d, struct image_document *ret,
                          struct err *e)
 {
+    const struct documents *documents = ctx;
+    struct image *image = documents->image;
     autobuf text = BUF_INIT;
+    const char *type;
 
-    TRY(layout_text_read(dirfd, d, &text, e));
-    return image_document_decode(&text, d->digest, ret, e);
+    TRY(layout_text_read(documents->dirfd, d, &text, e));
+    TRY(image_document_decode(&text, d->digest, ret, e));
+    BUG_ON(digest_parse(d->digest, &image->manifest, e) < 0); /* it was read by it */
+    type = ret->media_type ? ret->media_type : d->media_type;
+    free(image->manifest_type);
+    image->manifest_type = type ? xstrdup(type) : NULL;
+    image->manifest_size = d->size;
+    return 0;
 }
 
 /* ---- Choosing ---- */
@@ -167,32 +182,14 @@ const struct image_descriptor *layout_image_find(const struct image_document *in
 int layout_manifest_follow(int dirfd, const struct image_descriptor *d, struct image_document *ret,
                            struct image *ret_image, struct err *e)
 {
+    struct documents documents = {dirfd, ret_image};
     autodocument found = {0};
 
-    for (unsigned depth = 0;; depth++) {
-        struct image_document next = {0};
-        struct digest digest;
-
-        TRY(document_read(dirfd, d, &next, e));
-        BUG_ON(digest_parse(d->digest, &digest, e) < 0); /* it was read by it */
-        if (!next.n_manifests) {
-            ret_image->manifest = digest;
-            ret_image->manifest_size = d->size;
-            free(ret_image->manifest_type);
-            ret_image->manifest_type = next.media_type ? xstrdup(next.media_type)
-                                       : d->media_type ? xstrdup(d->media_type)
-                                                       : NULL;
-            *ret = next;
-            return 0;
-        }
-        image_document_done(&found);
-        found = next;
-        if (depth == IMAGE_INDEX_LIMIT)
-            return err_set(e, -EINVAL, "BadImage", "its indexes are nested too deep");
-        d = image_platform_find(&found, e);
-        if (!d)
-            return e->code;
-    }
+    TRY(document_read(&documents, d, &found, e));
+    TRY(image_manifest_reach(&found, document_read, &documents, e));
+    *ret = found;
+    found = (struct image_document){0};
+    return 0;
 }
 
 int layout_manifest_read(int dirfd, const char *image, struct image_document *ret,

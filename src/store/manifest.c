@@ -64,6 +64,9 @@ static const struct json_field document_annotation_fields[] = {
 };
 
 static const struct json_field document_fields[] = {
+    {.name = "schemaVersion",
+     .type = FIELD_INT64,
+     .offset = offsetof(struct image_document, schema_version)},
     {.name = "mediaType",
      .type = FIELD_STRING,
      .offset = offsetof(struct image_document, media_type),
@@ -74,13 +77,26 @@ static const struct json_field document_fields[] = {
      .offset = offsetof(struct image_document, config),
      .fields = descriptor_fields},
     LIST("layers", layers, n_layers),
-    {.name = "annotations",                      .type = FIELD_OBJECT, .fields = document_annotation_fields},
-    {0                        },
+    {.name = "annotations",                     .type = FIELD_OBJECT, .fields = document_annotation_fields},
+    {0                            },
 };
 
 void image_document_done(struct image_document *d)
 {
     json_fields_done(document_fields, d);
+}
+
+bool image_type_is_schema_1(const char *media_type)
+{
+    return media_type && str_starts(media_type, "application/vnd.docker.distribution.manifest.v1+");
+}
+
+int image_schema_1_refuse(const char *name, struct err *e)
+{
+    return err_set(e, -EINVAL, "BadImage",
+                   "%s is a manifest of Docker's schema 1, which is out of use; copy it to a newer "
+                   "form first: skopeo copy --format oci docker://FROM docker://TO",
+                   name);
 }
 
 int image_document_decode(const struct buf *text, const char *name, struct image_document *ret,
@@ -92,6 +108,10 @@ int image_document_decode(const struct buf *text, const char *name, struct image
         e->code = -EINVAL;
         e->reason = "BadImage";
         return err_prefix(e, "%s", name);
+    }
+    if (ret->schema_version == 1) {
+        image_document_done(ret);
+        return image_schema_1_refuse(name, e);
     }
     /* Two readers could see two images in it (CVE-2021-41190). */
     if (ret->n_manifests && ret->n_layers) {
@@ -259,6 +279,24 @@ const struct image_descriptor *image_platform_find(const struct image_document *
         not_runnable(n, "of its platforms is for WebAssembly", index->manifests, index->n_manifests,
                      describe_platform, e);
     return found;
+}
+
+int image_manifest_reach(struct image_document *d, image_document_read_fn read, void *ctx,
+                         struct err *e)
+{
+    for (unsigned depth = 0; d->n_manifests; depth++) {
+        const struct image_descriptor *found = image_platform_find(d, e);
+        struct image_document next = {0};
+
+        if (!found)
+            return e->code;
+        if (depth == IMAGE_INDEX_LIMIT)
+            return err_set(e, -EINVAL, "BadImage", "its indexes are nested too deep");
+        TRY(read(ctx, found, &next, e));
+        image_document_done(d);
+        *d = next;
+    }
+    return 0;
 }
 
 const struct image_descriptor *image_program_find(const struct image_document *manifest,

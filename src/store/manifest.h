@@ -34,6 +34,7 @@ struct image_descriptor {
 
 /* An index or a manifest, whichever of the two lists it has. */
 struct image_document {
+    int64_t schema_version; /* 2; 0: not said */
     char *media_type;
     struct image_descriptor *manifests; /* of an index */
     size_t n_manifests;
@@ -43,12 +44,16 @@ struct image_document {
     struct image_wasm wasm;
 };
 
-/* "BadImage" (-EINVAL), beginning with `name`: no such document, or one that is both of them
- * (CVE-2021-41190). */
+/* "BadImage" (-EINVAL), beginning with `name`: no such document, one of Docker's schema 1, or one
+ * that is both an index and a manifest (CVE-2021-41190). */
 int image_document_decode(const struct buf *text, const char *name, struct image_document *ret,
                           struct err *e);
 void image_document_done(struct image_document *d);
 #define autodocument __attribute__((cleanup(image_document_done))) struct image_document
+
+/* Whether it is one of Docker's schema 1 (image-spec has no such thing), and the error for that. */
+bool image_type_is_schema_1(const char *media_type);
+int image_schema_1_refuse(const char *name, struct err *e);
 
 /* Which of a list, for image_descriptor_find(). */
 typedef bool (*image_is_wanted_fn)(const struct image_descriptor *d, const char *which);
@@ -81,6 +86,15 @@ bool image_is_container(const struct image_document *manifest);
  */
 const struct image_descriptor *image_platform_find(const struct image_document *index,
                                                    struct err *e);
+/* Reads the document of a descriptor, for image_manifest_reach(). */
+typedef int (*image_document_read_fn)(void *ctx, const struct image_descriptor *d,
+                                      struct image_document *ret, struct err *e);
+
+/* Puts in the place of an index the manifest for WebAssembly that it leads to, over other indexes
+ * too. "NotRunnable", "BadImage", and what `read` says; *d is to be released in any case. */
+int image_manifest_reach(struct image_document *d, image_document_read_fn read, void *ctx,
+                         struct err *e);
+
 /* Of a manifest the layer that is a WebAssembly program. */
 const struct image_descriptor *image_program_find(const struct image_document *manifest,
                                                   struct err *e);

@@ -6,7 +6,6 @@
 
 #include "base/buf.h"
 
-#define DOCKER_HOST      "docker.io"
 #define DOCKER_LIBRARY   "library/"
 #define DEFAULT_TAG      "latest"
 #define REPOSITORY_LIMIT 255
@@ -174,6 +173,7 @@ int reference_parse(const char *text, struct reference *ret, struct err *e)
 {
     struct reference r = {0};
     const char *slash, *path = text, *at, *path_end, *colon;
+    autofree char *host = NULL;
     bool is_library;
 
     if (strnlen(text, REFERENCE_LIMIT + 1) > REFERENCE_LIMIT)
@@ -195,12 +195,9 @@ int reference_parse(const char *text, struct reference *ret, struct err *e)
         TRY(digest_read(text, at + 1, &r.digest, e));
         r.has_digest = true;
     }
-    r.host = path == text ? xstrdup(DOCKER_HOST) : xstrndup(text, (size_t)(slash - text));
-    if (str_eq(r.host, "index.docker.io")) {
-        free(r.host);
-        r.host = xstrdup(DOCKER_HOST);
-    }
-    is_library = str_eq(r.host, DOCKER_HOST) && !memchr(path, '/', (size_t)(path_end - path));
+    host = path == text ? xstrdup(REFERENCE_DOCKER) : xstrndup(text, (size_t)(slash - text));
+    r.host = xstrdup(reference_registry(host));
+    is_library = str_eq(r.host, REFERENCE_DOCKER) && !memchr(path, '/', (size_t)(path_end - path));
     r.repository =
         xasprintf("%s%.*s", is_library ? DOCKER_LIBRARY : "", (int)(path_end - path), path);
     if (strlen(r.repository) > REPOSITORY_LIMIT) {
@@ -233,9 +230,20 @@ char *reference_format(const struct reference *r)
                      r->tag ? r->tag : "", r->has_digest ? "@" : "", r->has_digest ? version : "");
 }
 
+/* What else Docker's registry is called; the first is the host to talk to. */
+static const char *const docker_names[] = {"registry-1.docker.io", "index.docker.io"};
+
+const char *reference_registry(const char *host)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(docker_names); i++)
+        if (str_eq(host, docker_names[i]))
+            return REFERENCE_DOCKER;
+    return host;
+}
+
 const char *reference_server(const struct reference *r)
 {
-    return str_eq(r->host, DOCKER_HOST) ? "registry-1.docker.io" : r->host;
+    return str_eq(r->host, REFERENCE_DOCKER) ? docker_names[0] : r->host;
 }
 
 char *reference_store_path(const struct reference *r)
@@ -247,11 +255,16 @@ char *reference_store_path(const struct reference *r)
                      version);
 }
 
+bool reference_is_short(const char *text)
+{
+    const char *slash = memchr(text, '/', strcspn(text, "@"));
+
+    return !slash || !is_host(text, (size_t)(slash - text));
+}
+
 bool reference_is_plain(const char *text)
 {
-    const char *slash = strchr(text, '/');
-
     if (*text == '.' || *text == '/')
         return false;
-    return strpbrk(text, ":@") || (slash && is_host(text, (size_t)(slash - text)));
+    return strpbrk(text, ":@") || !reference_is_short(text);
 }

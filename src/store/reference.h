@@ -20,7 +20,8 @@ struct reference {
     bool has_digest; /* what the image has to be, whatever the tag says */
 };
 
-#define REFERENCE_LIMIT 512 /* bytes of the text */
+#define REFERENCE_LIMIT  512 /* bytes of the text */
+#define REFERENCE_DOCKER "docker.io"
 
 /* "BadReference" (-EINVAL) says what is wrong with the text, and where. */
 int reference_parse(const char *text, struct reference *ret, struct err *e);
@@ -35,8 +36,14 @@ char *reference_version(const struct reference *r);
 /* Where the image store keeps what the name stands for (images.h), below its folder. Heap. */
 char *reference_store_path(const struct reference *r);
 
+/* Whether the text has no host: what it stands for, registries.h says. */
+bool reference_is_short(const char *text);
+
 /* Whether the text says by itself that it is no path: it has a host, a tag or a digest. */
 bool reference_is_plain(const char *text);
+
+/* REFERENCE_DOCKER for every name that Docker's registry goes by, otherwise the host. */
+const char *reference_registry(const char *host);
 
 /* The host to talk to: that of docker.io has another name. In the reference or static. */
 const char *reference_server(const struct reference *r);

@@ -217,6 +217,71 @@ static void header_list_free(struct curl_slist *list)
     curl_slist_free_all(list);
 }
 
+/* ---- Proxies: what docker does and the library does not ---- */
+
+/* The port of a URL, also where it is not written; 0 for what is none. */
+static unsigned long url_port(const char *url)
+{
+    CURLU *u = curl_url();
+    char *text = NULL;
+    unsigned long port = 0;
+
+    if (u && !curl_url_set(u, CURLUPART_URL, url, 0) &&
+        !curl_url_get(u, CURLUPART_PORT, &text, CURLU_DEFAULT_PORT))
+        port = strtoul(text, NULL, 10);
+    curl_free(text);
+    curl_url_cleanup(u);
+    return port;
+}
+
+/* One of the list: HOST:PORT counts for this port only. */
+static void no_proxy_add(struct buf *out, const char *item, size_t len, unsigned long port)
+{
+    const char *colon = memchr(item, ':', len);
+    bool has_port = colon && !memchr(colon + 1, ':', len - (size_t)(colon + 1 - item));
+
+    if (has_port && strtoul(colon + 1, NULL, 10) != port)
+        return;
+    buf_add(out, item, has_port ? (size_t)(colon - item) : len);
+    buf_addc(out, ',');
+}
+
+/* As the library takes it: "*" alone stands for every host. */
+static void no_proxy_format(const char *list, const char *url, struct buf *out)
+{
+    static const char separators[] = ", \t", here[] = "localhost,127.0.0.0/8,::1";
+    unsigned long port = url_port(url);
+
+    for (const char *item = list + strspn(list, separators); *item;) {
+        size_t len = strcspn(item, separators);
+
+        if (len == 1 && *item == '*') {
+            buf_clear(out);
+            buf_addc(out, '*');
+            return;
+        }
+        no_proxy_add(out, item, len, port);
+        item += len;
+        item += strspn(item, separators);
+    }
+    buf_addstr(out, here);
+}
+
+static void proxy_set_up(CURL *c, const char *url, bool is_tls)
+{
+    const char *lower = getenv("no_proxy"), *no_proxy = lower ? lower : getenv("NO_PROXY");
+    const char *http_proxy = getenv("HTTP_PROXY");
+    autobuf list = BUF_INIT;
+
+    no_proxy_format(no_proxy ? no_proxy : "", url, &list);
+    curl_easy_setopt(c, CURLOPT_NOPROXY, list.data);
+    /* With REQUEST_METHOD this is a CGI program, and the variable a header of its client. */
+    if (!is_tls && http_proxy && !getenv("http_proxy") && !getenv("REQUEST_METHOD"))
+        curl_easy_setopt(c, CURLOPT_PROXY, http_proxy);
+}
+
+/* ---- Setting up ---- */
+
 static void connection_set_up(const struct http *h, const struct http_request *q)
 {
     CURL *c = h->easy;
@@ -225,6 +290,7 @@ static void connection_set_up(const struct http *h, const struct http_request *q
     curl_easy_reset(c); /* keeps the connections */
     curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(c, CURLOPT_URL, q->url);
+    proxy_set_up(c, q->url, is_tls);
     curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(c, CURLOPT_REDIR_PROTOCOLS_STR, is_tls ? "https" : "http,https");
     curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 1L);
@@ -275,8 +341,14 @@ static int body_set_up(CURL *c, struct exchange *x, struct err *e)
 
 static int failure(CURLcode code, const struct http_request *q, const char *detail, struct err *e)
 {
-    const char *why = *detail ? detail : curl_easy_strerror(code);
+    /* What has an '@' in it may be the URL of a proxy, with a password. */
+    const char *why = *detail && !strchr(detail, '@') ? detail : curl_easy_strerror(code);
 
+    if (str_starts(detail, "Unsupported proxy"))
+        return err_set(e, -EINVAL, "BadProxy",
+                       "%.200s: the environment names a proxy by no URL that can be used; it is "
+                       "written http://[USER:PASSWORD@]HOST:PORT",
+                       q->url);
     switch ((int)code) {
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
@@ -303,6 +375,26 @@ static int failure(CURLcode code, const struct http_request *q, const char *deta
     }
 }
 
+/* Less than 0 with what a proxy said, if it was the one who answered. */
+static int proxy_check(CURL *c, const struct http_request *q, long status, struct err *e)
+{
+    long connect_status = 0;
+
+    curl_easy_getinfo(c, CURLINFO_HTTP_CONNECTCODE, &connect_status);
+    if (status == 407 || connect_status == 407 || connect_status == 401)
+        return err_set(e, -EACCES, "ProxyRefused",
+                       "%.200s: the proxy wants other credentials; write them into %s as "
+                       "http://USER:PASSWORD@HOST:PORT",
+                       q->url, connect_status ? "https_proxy" : "http_proxy");
+    if (connect_status / 100 == 5)
+        return err_set(e, -EHOSTUNREACH, "Unreachable", "%.200s: the proxy answers %ld", q->url,
+                       connect_status);
+    if (connect_status / 100 == 4)
+        return err_set(e, -EACCES, "ProxyRefused", "%.200s: the proxy answers %ld", q->url,
+                       connect_status);
+    return 0;
+}
+
 int http_perform(struct http *h, const struct http_request *q, struct http_response *ret,
                  struct err *e)
 {
@@ -316,7 +408,6 @@ int http_perform(struct http *h, const struct http_request *q, struct http_respo
     struct curl_slist *headers;
     CURL *c = h->easy;
     CURLcode code;
-    int r;
 
     connection_set_up(h, q);
     TRY(body_set_up(c, &x, e));
@@ -336,9 +427,9 @@ int http_perform(struct http *h, const struct http_request *q, struct http_respo
     header_list_free(headers);
     if (x.is_refused)
         return e->code;
-    r = code == CURLE_OK ? 0 : failure(code, q, detail, e);
-    if (r < 0)
-        return r;
+    TRY(proxy_check(c, q, response.status, e));
+    if (code != CURLE_OK)
+        return failure(code, q, detail, e);
     *ret = response;
     response = (struct http_response){0};
     return 0;

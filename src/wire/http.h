@@ -8,9 +8,16 @@
 
 /*
  * An HTTP client: one request at a time, over connections that it keeps. The library behind it
- * (libcurl) does not show. Proxies are those of the environment (http_proxy, https_proxy,
- * no_proxy). Redirections are followed, and an Authorization header does not go to another host
- * with them. Not for two threads at once.
+ * (libcurl) does not show.
+ *
+ * Proxies are those of the environment, as curl and docker have it: http_proxy, https_proxy,
+ * all_proxy and no_proxy, or in capitals (HTTP_PROXY not in a CGI program, whose clients choose
+ * it). A host that no_proxy has, also as a domain, as a network (10.0.0.0/8) or with a port, and
+ * this machine (localhost, 127.0.0.0/8, ::1) are reached without. The credentials in a proxy's URL
+ * are never in an error.
+ *
+ * Redirections are followed, and an Authorization header does not go to another host with them. Not
+ * for two threads at once.
  */
 struct http;
 
@@ -58,8 +65,9 @@ struct http_request {
 /*
  * Any status is success here. "Unreachable" (-EHOSTUNREACH): no connection; "TlsFailed": no secure
  * one, since the other side speaks no TLS that we do (-EPROTO) or for its certificate or ours
- * (-EKEYREJECTED); "Stalled" (-ETIMEDOUT); "CutOff" (-ECONNRESET): the response ended early;
- * "BadResponse" (-EBADMSG): it is no HTTP; else what the sink said.
+ * (-EKEYREJECTED); "ProxyRefused" (-EACCES); "BadProxy" (-EINVAL); "Stalled" (-ETIMEDOUT); "CutOff"
+ * (-ECONNRESET): the response ended early; "BadResponse" (-EBADMSG): it is no HTTP; else what the
+ * sink said.
  */
 int http_perform(struct http *h, const struct http_request *q, struct http_response *ret,
                  struct err *e);

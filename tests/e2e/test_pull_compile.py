@@ -230,7 +230,7 @@ def at_once(name):
 
 def on_a_terminal(name):
     m = Compiling()
-    status, text = m.on_terminal("pull", name + ":slow")
+    status, text = m.on_terminal("pull", name + ":slower")
     tap.ok("pull: progress of the compiler on a terminal", status == 0 and "compiling " in text, text)
     first = m.start("pull", "-q", name + ":slower")
     compiler_of(first.pid)

@@ -311,6 +311,18 @@ def cuts():
                 tap.ok(f"{what}: from there on", len(asked) == 2 and
                        (not quarter or asked[1].range), [a.range for a in asked])
 
+        for more in (0, 100):
+            m = Machine()
+            before = len(registry.requests("GET", layer))
+            registry.inject(faults.cuts(0.5), where="GET .*/blobs/" + layer, times=1)
+            registry.inject(faults.other_rest(more), where="GET .*/blobs/")
+            status, _, said = m.wherry("pull", "-q", name)
+            registry.heal()
+            asked = [a.range for a in registry.requests("GET", layer)[before:]]
+            tap.ok(f"cut, and then another rest{' that is too long' if more else ''}: once more "
+                   "from the start", status == 0 and m.damaged() == [] and len(asked) == 3 and
+                   asked[1] and not asked[2], (status, said, asked))
+
         m = Machine()
         registry.inject(faults.trickles(1 << 18, 0.01), where="GET .*/blobs/" + layer)
         for i in range(KILLS):

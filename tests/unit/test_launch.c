@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "base/fds.h"
+#include "base/paths.h"
 #include "base/util.h"
 #include "cli/commands.h"
 #include "cli/launch.h"
@@ -50,8 +52,22 @@ static void test_files(void **state)
     rmdir(dir);
 }
 
+/* registries.conf of a user, which the system's does not add to. */
+static void settings_write(const char *home, const char *text)
+{
+    autofree char *folder = xasprintf("%s/.config/containers", home);
+    autofree char *path = xasprintf("%s/registries.conf", folder);
+    struct err e = ERR_INIT;
+
+    setenv("HOME", home, 1);
+    unsetenv("CONTAINERS_REGISTRIES_CONF");
+    assert_ok(path_mkdir_p(folder, 0700, &e));
+    assert_ok(file_write(path, text, strlen(text), 0600, 0, &e));
+}
+
 static void test_program_names(void **state)
 {
+    char *home = unit_temp_dir();
     static const struct {
         const char *text, *path, *image;
     } cases[] = {
@@ -75,6 +91,7 @@ static void test_program_names(void **state)
     };
 
     (void)state;
+    settings_write(home, "");
     setenv("WHERRY_STATE_DIR", "/s", 1);
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct program_name p;
@@ -89,6 +106,39 @@ static void test_program_names(void **state)
             assert_null(p.image);
         program_name_done(&p);
     }
+    unit_remove(home);
+}
+
+static void check_short_name(const char *text, const char *reference)
+{
+    struct program_name p;
+    struct err e = ERR_INIT;
+
+    assert_ok(program_name_parse(text, &p, &e));
+    assert_string_equal(p.reference, reference);
+    assert_string_equal(p.typed, "app:1");
+    program_name_done(&p);
+}
+
+static void test_short_names(void **state)
+{
+    char *home = unit_temp_dir();
+    autofree char *record = xasprintf("%s/images/names/docker.io/library/app/:1", home);
+    autofree char *folder = path_dir(record);
+    struct program_name p;
+    struct err e = ERR_INIT;
+
+    (void)state;
+    setenv("WHERRY_STATE_DIR", home, 1);
+    settings_write(home, "unqualified-search-registries = ['a.example', 'b.example']");
+    check_short_name("app:1", "a.example/app:1");
+    check_short_name("docker://app:1", "a.example/app:1");
+    assert_ok(path_mkdir_p(folder, 0700, &e));
+    assert_ok(file_write(record, "", 0, 0600, 0, &e));
+    check_short_name("app:1", "docker.io/library/app:1");
+    settings_write(home, "[[registry]]\n");
+    assert_fails(program_name_parse("app:1", &p, &e), -EINVAL, "BadRegistriesConf");
+    unit_remove(home);
 }
 
 static void test_image_folders(void **state)
@@ -196,9 +246,13 @@ static void test_worker_is_missing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_files),          cmocka_unit_test(test_program_names),
-        cmocka_unit_test(test_image_folders),  cmocka_unit_test(test_dirs),
-        cmocka_unit_test(test_network),        cmocka_unit_test(test_worker_is_missing),
+        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_program_names),
+        cmocka_unit_test(test_short_names),
+        cmocka_unit_test(test_image_folders),
+        cmocka_unit_test(test_dirs),
+        cmocka_unit_test(test_network),
+        cmocka_unit_test(test_worker_is_missing),
         cmocka_unit_test(test_compile_limits),
     };
     return cmocka_run_group_tests_name("launch", tests, NULL, NULL);

@@ -287,6 +287,9 @@ static void test_documents(void **state)
         l, xasprintf("{\"manifests\":[%s],\"layers\":[%s]}", artifact(l, ""), artifact(l, "")));
     index_put(l, blob(l, WASM, both, strlen(both), ""));
     assert_none(l, "", -EINVAL, "BadImage", "is both an index and a manifest");
+    both = "{\"schemaVersion\":1,\"fsLayers\":[]}";
+    index_put(l, blob(l, WASM, both, strlen(both), ""));
+    assert_none(l, "", -EINVAL, "BadImage", "Docker's schema 1");
     index_put(l, blob(l, WASM, "[]", 2, ""));
     assert_none(l, "", -EINVAL, "BadImage", "sha256:");
     index_put(l, "{\"digest\":\"sha512:00\",\"size\":2}");
