@@ -180,6 +180,7 @@ static int tag(const char *from, const char *to, struct err *e)
         return err_set(e, -ENOENT, "NotFound", "there is no image '%s'; see 'wherry images'", from);
     if (target.has_digest && memcmp(&target.digest, &image.manifest, sizeof(image.manifest)) != 0)
         return err_set(e, -EINVAL, "BadReference", "'%s' has another digest", from);
+    TRY(images_lease(images, &image, e)); /* 'from' may be removed meanwhile */
     return images_name(images, &target, &image, e);
 }
 

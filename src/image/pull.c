@@ -131,6 +131,12 @@ static int manifest_fetch(const struct source *from, const struct reference *r,
         if (!ret->n_manifests)
             return 0;
         next = depth < IMAGE_INDEX_LIMIT ? image_platform_find(ret, e) : NULL;
+        if (!image->index) {
+            char digest[DIGEST_TEXT_SIZE];
+
+            digest_format(&image->manifest, digest);
+            image->index = xstrdup(digest);
+        }
         if (next) {
             free(version);
             version = xstrdup(next->digest);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/cache.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/sendfile.h>
@@ -9,6 +10,7 @@
 #include "base/buf.h"
 #include "base/fds.h"
 #include "base/paths.h"
+#include "store/store_folder.h"
 
 struct cache {
     int dirfd;
@@ -50,6 +52,12 @@ static void temporary_name(const char *key, char ret[static CACHE_KEY_SIZE + 8])
     snprintf(ret, CACHE_KEY_SIZE + 8, ".%s.new", key);
 }
 
+static bool is_trusted(const struct stat *st)
+{
+    return S_ISREG(st->st_mode) && (st->st_uid == geteuid() || st->st_uid == 0) &&
+           !(st->st_mode & 022);
+}
+
 int cache_find(struct cache *c, const char *key, int *ret_fd, struct err *e)
 {
     autofd fd = openat(c->dirfd, key, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -61,10 +69,11 @@ int cache_find(struct cache *c, const char *key, int *ret_fd, struct err *e)
         return err_errno(e, -errno, "CacheFailed", "cannot open the cache entry %s", key);
     if (fstat(fd, &st) < 0)
         return err_errno(e, -errno, "CacheFailed", "cannot examine the cache entry %s", key);
-    if (!S_ISREG(st.st_mode) || (st.st_uid != geteuid() && st.st_uid != 0) || (st.st_mode & 022))
+    if (!is_trusted(&st))
         return err_set(e, -EPERM, "UntrustedFile",
                        "the cache entry %s could have been written by somebody else; delete it",
                        key);
+    store_use_note(fd, &st);
     *ret_fd = take_fd(&fd);
     return 1;
 }
@@ -137,4 +146,94 @@ void cache_abandon(struct cache *c, const char *key, int handle)
 void cache_remove(struct cache *c, const char *key)
 {
     unlinkat(c->dirfd, key, 0);
+}
+
+/* ---- What is there ---- */
+
+static bool is_key(const char *name, size_t len)
+{
+    return len == CACHE_KEY_SIZE - 1 && strspn(name, "0123456789abcdef") >= len;
+}
+
+static enum cache_file_kind kind_of(const char *name, const struct stat *st)
+{
+    size_t len = strlen(name), end = strlen(".new");
+
+    if (is_key(name, len) && !S_ISDIR(st->st_mode))
+        return is_trusted(st) ? CACHE_ENTRY : CACHE_UNTRUSTED;
+    if (S_ISREG(st->st_mode) && *name == '.' && len > end && str_eq(name + len - end, ".new") &&
+        is_key(name + 1, len - 1 - end))
+        return CACHE_UNFINISHED;
+    return CACHE_FOREIGN;
+}
+
+static void file_add(struct cache *c, const char *name, struct cache_list *ret)
+{
+    struct cache_file f = {0};
+    struct stat st;
+
+    if (str_eq(name, ".") || str_eq(name, "..") ||
+        fstatat(c->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return;
+    f.kind = kind_of(name, &st);
+    f.name = xstrdup(name);
+    f.bytes = st.st_size;
+    f.used_at_ns = st.st_mtim.tv_sec * INT64_C(1000000000) + st.st_mtim.tv_nsec;
+    if (f.kind == CACHE_UNFINISHED) {
+        autofd lock = file_try_lock_at(c->dirfd, name);
+
+        f.is_locked = lock == -EAGAIN;
+    }
+    ret->v = xrealloc(ret->v, ret->n + 1, sizeof(*ret->v));
+    ret->v[ret->n++] = f;
+}
+
+static int by_use(const void *a_, const void *b_)
+{
+    const struct cache_file *a = a_, *b = b_;
+
+    return a->used_at_ns < b->used_at_ns ? -1 : a->used_at_ns > b->used_at_ns;
+}
+
+int cache_list(struct cache *c, struct cache_list *ret, struct err *e)
+{
+    autofd fd = openat(c->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *entry;
+
+    if (!dir)
+        return err_errno(e, -errno, "CacheFailed", "cannot read the compile cache");
+    take_fd(&fd); /* it is the stream's */
+    while ((entry = readdir(dir)))
+        file_add(c, entry->d_name, ret);
+    closedir(dir);
+    if (ret->n)
+        qsort(ret->v, ret->n, sizeof(*ret->v), by_use);
+    return 0;
+}
+
+void cache_list_done(struct cache_list *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        free(l->v[i].name);
+    free(l->v);
+    *l = (struct cache_list){0};
+}
+
+int cache_file_remove(struct cache *c, const struct cache_file *f, struct err *e)
+{
+    autofd lock = -EBADF;
+
+    if (f->kind == CACHE_FOREIGN)
+        return 0;
+    if (f->kind == CACHE_UNFINISHED) {
+        lock = file_try_lock_at(c->dirfd, f->name);
+        if (lock < 0)
+            return 0;
+    }
+    if (unlinkat(c->dirfd, f->name, 0) < 0)
+        return errno == ENOENT ? 0
+                               : err_errno(e, -errno, "CacheFailed",
+                                           "cannot remove '%s' of the compile cache", f->name);
+    return 1;
 }
