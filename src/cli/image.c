@@ -9,6 +9,8 @@
 #include "base/log.h"
 #include "base/paths.h"
 #include "cli/cli.h"
+#include "cli/system.h"
+#include "store/collect.h"
 
 int image_exit_for(const struct err *e)
 {
@@ -24,7 +26,7 @@ int image_exit_for(const struct err *e)
     return GUEST_EXIT_WHERRY;
 }
 
-static int store_open(struct images **ret, struct err *e)
+int image_store_open(struct images **ret, struct err *e)
 {
     autofree char *dir = NULL;
 
@@ -51,10 +53,11 @@ static int pull(const struct image_pull_options *o, const char *text, struct err
     autobuf out = BUF_INIT;
 
     TRY(reference_parse(text, &r, e));
-    TRY(store_open(&images, e));
+    TRY(image_store_open(&images, e));
     progress = image_progress_new(o->is_quiet);
     p.ctx = progress;
     TRY(image_pull(images, &r, &p, &image, e));
+    system_retain(images, image.name);
     digest_format(&image.manifest, digest);
     buf_addf(&out, "%s%s%s\n", image.name, r.has_digest ? "" : "@", r.has_digest ? "" : digest);
     return cli_print(&out) ? -EIO : 0;
@@ -85,23 +88,23 @@ struct list {
     size_t n;
 };
 
-static void time_format(int64_t ns, char *ret, size_t size)
+void image_time_format(int64_t ns, char ret[static IMAGE_TIME_SIZE])
 {
     time_t s = (time_t)(ns / 1000000000);
     struct tm tm;
 
     gmtime_r(&s, &tm);
-    strftime(ret, size, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    strftime(ret, IMAGE_TIME_SIZE, "%Y-%m-%dT%H:%M:%SZ", &tm);
 }
 
 static int list_image(void *ctx, const struct image *i, struct err *e)
 {
     struct list *l = ctx;
-    char digest[DIGEST_TEXT_SIZE], size[SIZE_TEXT_SIZE] = "-", fetched[32];
+    char digest[DIGEST_TEXT_SIZE], size[SIZE_TEXT_SIZE] = "-", fetched[IMAGE_TIME_SIZE];
 
     (void)e;
     digest_format(&i->manifest, digest);
-    time_format(i->fetched_at_ns, fetched, sizeof(fetched));
+    image_time_format(i->fetched_at_ns, fetched);
     if (i->program)
         size_bytes_format((uint64_t)i->program_size, size);
     l->n++;
@@ -127,7 +130,7 @@ static int list(const struct images_options *o, struct err *e)
     struct list l = {.out = BUF_INIT};
     int r;
 
-    TRY(store_open(&images, e));
+    TRY(image_store_open(&images, e));
     if (str_eq(o->output, "json")) {
         json_writer_init(&w, &l.out, true);
         json_begin_array(&w);
@@ -173,7 +176,7 @@ static int tag(const char *from, const char *to, struct err *e)
 
     TRY(reference_parse(from, &source, e));
     TRY(reference_parse(to, &target, e));
-    TRY(store_open(&images, e));
+    TRY(image_store_open(&images, e));
     found = images_find(images, &source, &image, e);
     TRY(found);
     if (!found)
@@ -198,19 +201,25 @@ static int image_tag_command(int argc, char *const *argv)
 
 /* ---- rmi ---- */
 
-static int remove_one(struct images *images, const char *text, struct err *e)
+static void tell_removed(void *ctx, enum collected what, const char *name, int64_t bytes)
+{
+    (void)ctx;
+    (void)bytes;
+    printf("%s: %s\n", what == COLLECTED_NAME ? "Untagged" : "Deleted", name);
+}
+
+static int remove_one(struct collector *c, const char *text, struct err *e)
 {
     __attribute__((cleanup(reference_done))) struct reference r = {0};
     autofree char *name = NULL;
     int found;
 
     TRY(reference_parse(text, &r, e));
-    found = images_unname(images, &r, e);
+    found = collector_unname(c, &r, e);
     TRY(found);
     name = reference_format(&r);
     if (!found)
         return err_set(e, -ENOENT, "NotFound", "there is no image '%s'; see 'wherry images'", name);
-    printf("%s\n", name);
     return 0;
 }
 
@@ -219,19 +228,25 @@ static int image_rmi_command(int argc, char *const *argv)
     struct plain_options o = {0};
     autostrv operands = STRV_INIT;
     AUTO(images) images = NULL;
+    AUTO(collector) collector = NULL; /* goes first */
     struct err e = ERR_INIT;
     int status = cli_parse(&command_rmi, argc, argv, &o, &operands);
 
     if (status >= 0)
         return status;
-    if (store_open(&images, &e) < 0)
+    if (image_store_open(&images, &e) < 0 ||
+        collector_open(images, &(struct collect_options){.removed = tell_removed}, true, &collector,
+                       &e) < 0)
         return cli_fail("rmi", &e, image_exit_for(&e));
     status = 0;
     for (size_t i = 0; i < operands.n; i++) {
         e = ERR_INIT;
-        if (remove_one(images, operands.v[i], &e) < 0)
+        if (remove_one(collector, operands.v[i], &e) < 0)
             status = cli_fail("rmi", &e, image_exit_for(&e));
     }
+    e = ERR_INIT;
+    if (collector_sweep(collector, &e) < 0)
+        log_warn("rmi: the names are removed, their blobs are not: %s", e.msg);
     return status;
 }
 
@@ -248,6 +263,7 @@ int main(int argc, char **argv)
         {"rmi",    image_rmi_command   },
         {"login",  image_login         },
         {"logout", image_logout        },
+        {"system", image_system        },
     };
 
     for (size_t i = 0; argc && i < ARRAY_SIZE(commands); i++)

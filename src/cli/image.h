@@ -11,6 +11,16 @@
 /* The exit status for an error: 1 for what the registry or the store says, else 125. */
 int image_exit_for(const struct err *e);
 
+/* The image store of this machine. */
+int image_store_open(struct images **ret, struct err *e);
+
+/* "2026-11-26T20:00:00Z". */
+#define IMAGE_TIME_SIZE 32
+void image_time_format(int64_t ns, char ret[static IMAGE_TIME_SIZE]);
+
+/* `wherry system`, whose commands are in system.h. */
+int image_system(int argc, char *const *argv);
+
 int image_push_command(int argc, char *const *argv);
 int image_login(int argc, char *const *argv);
 int image_logout(int argc, char *const *argv);

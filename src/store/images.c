@@ -187,24 +187,31 @@ int images_name(struct images *s, const struct reference *r, const struct image 
     return result;
 }
 
-int images_unname(struct images *s, const struct reference *r, struct err *e)
+int store_name_remove(int dirfd, char *path, struct err *e)
 {
-    autofree char *path = reference_store_path(r), *folder = path_dir(path);
-    autofd fd = openat(s->dirfd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    autofree char *folder = path_dir(path);
+    autofd fd = openat(dirfd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-    if ((fd < 0 || unlinkat(fd, path_base(path), 0) < 0))
+    if (fd < 0 || unlinkat(fd, path_base(path), 0) < 0)
         return errno == ENOENT || errno == ENOTDIR ? 0 : store_failed(e, -errno, "remove", path);
     /* Its blobs may be gone before it otherwise. */
     if (fsync(fd) < 0)
         return store_failed(e, -errno, "write", folder);
     /* Folders go as long as they are empty, up to names/. */
-    for (char *slash = strrchr(path, '/'); slash && slash > path + strlen("names");
+    for (char *slash = strrchr(path, '/'); slash && slash > path + strlen(STORE_NAMES);
          slash = strrchr(path, '/')) {
         *slash = 0;
-        if (unlinkat(s->dirfd, path, AT_REMOVEDIR) < 0)
+        if (unlinkat(dirfd, path, AT_REMOVEDIR) < 0)
             break;
     }
     return 1;
+}
+
+int images_unname(struct images *s, const struct reference *r, struct err *e)
+{
+    autofree char *path = reference_store_path(r);
+
+    return store_name_remove(s->dirfd, path, e);
 }
 
 int images_list(struct images *s, int (*each)(void *ctx, const struct image *i, struct err *e),

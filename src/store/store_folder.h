@@ -66,6 +66,10 @@ int store_record_read(int dirfd, const char *path, struct image *ret, struct err
 
 int store_record_encode(const char *name, const struct image *i, struct buf *ret, struct err *e);
 
+/* Removes a record for good, and folders that are empty then: 1, 0 when it is not there. `path` is
+ * shortened on the way. */
+int store_name_remove(int dirfd, char *path, struct err *e);
+
 /* Every blob that the image leads to, by its record and its manifest, some of them twice. Heap.
  * "BadImage" when the manifest is missing or damaged, with what the record says in *ret. */
 int store_image_blobs(int dirfd, const struct image *i, struct digest **ret, size_t *ret_n,

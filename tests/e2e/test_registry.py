@@ -113,7 +113,7 @@ def open_registry():
         by_digest = f"{registry.address}/test/app@{digest}"
         tap.equal("pull by digest", m.wherry("pull", "-q", by_digest), (0, by_digest + "\n", ""))
         tap.equal("run by digest", m.wherry("run", by_digest), wanted)
-        tap.equal("rmi", m.wherry("rmi", name), (0, name + "\n", ""))
+        tap.equal("rmi", m.wherry("rmi", name), (0, f"Untagged: {name}\n", ""))
         status, _, said = m.wherry("rmi", name)
         tap.ok("rmi: what is not there is said", status == 1 and "wherry images" in said, said)
         status, _, said = m.wherry("run", "--pull", "never", name)
