@@ -11,8 +11,8 @@
 struct checking {
     const char *folder; /* that is being examined */
     struct buf out;
-    struct json_writer *json; /* NULL: text */
-    bool has_line;
+    struct json_writer json;
+    bool is_json, has_line;
 };
 
 static void line_end(struct checking *c)
@@ -40,17 +40,17 @@ static void found(void *ctx, const struct check_finding *f)
 {
     struct checking *c = ctx;
 
-    if (!c->json) {
+    if (!c->is_json) {
         buf_addf(&c->out, "%s: %s: %s%s%s\n", c->folder, f->path, f->what, f->done ? "; " : "",
                  f->done ? f->done : "");
         return;
     }
-    json_begin_object(c->json);
-    json_key_str(c->json, "in", c->folder);
-    json_key_str(c->json, "path", f->path);
-    json_key_str(c->json, "problem", f->what);
-    json_key_str(c->json, "repair", f->done);
-    json_end_object(c->json);
+    json_begin_object(&c->json);
+    json_key_str(&c->json, "in", c->folder);
+    json_key_str(&c->json, "path", f->path);
+    json_key_str(&c->json, "problem", f->what);
+    json_key_str(&c->json, "repair", f->done);
+    json_end_object(&c->json);
 }
 
 static void text_end(const struct check_result *r, bool is_repair, struct buf *out)
@@ -71,24 +71,23 @@ static int check(const struct system_check_options *o, struct checking *c, struc
     struct check_options options = {.is_repair = o->is_repair, .found = found, .ctx = c};
     AUTO(images) images = NULL;
     AUTO(cache) cache = NULL;
-    struct json_writer w;
 
     TRY(system_open(o->cache_dir, &images, &cache, e));
     if (!o->is_quiet && isatty(STDERR_FILENO))
         options.progress = progress;
     if (str_eq(o->output, "json")) {
-        json_writer_init(&w, &c->out, true);
-        json_begin_array(&w);
-        c->json = &w;
+        json_writer_init(&c->json, &c->out, true);
+        json_begin_array(&c->json);
+        c->is_json = true;
     }
     c->folder = "images";
     TRY(images_check(images, &options, r, e));
     c->folder = "compile cache";
     if (cache)
         TRY(cache_check(cache, &options, r, e));
-    if (c->json) {
-        json_end_array(&w);
-        TRY(json_writer_finish(&w, e));
+    if (c->is_json) {
+        json_end_array(&c->json);
+        TRY(json_writer_finish(&c->json, e));
     } else {
         text_end(r, o->is_repair, &c->out);
     }

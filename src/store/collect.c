@@ -223,6 +223,7 @@ int collector_sweep(struct collector *c, struct err *e)
 
             if (at && !memcmp(d, d - 1, sizeof(*d)))
                 continue;
+            locked[n].fd = -EBADF;
             r = blob_lock(c, d, &locked[n], e);
             n += r > 0;
         }

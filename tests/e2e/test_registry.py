@@ -4,64 +4,20 @@
 fetched first; with a real docker-registry (open, with passwords, with tokens, with TLS of a private
 authority) to which skopeo pushes, and with a fake one that misbehaves."""
 import functools
-import hashlib
 import json
 import os
 import shutil
-import subprocess
 import sys
-import threading
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 import faulty_registry as faults  # noqa: E402
 from faulty_registry import FaultyRegistry  # noqa: E402
 from image_layout import INDEX, MANIFEST, Layout  # noqa: E402
+from machine import Machine  # noqa: E402
 from registry import (  # noqa: E402
     Registry, TokenServer, basic, login_file, private_ca, pull_layout, push_layout)
-from serve_client import BOX, IS_FULL, WHERRY, example, output, run, tap  # noqa: E402
-
-MANY = 200 if IS_FULL else 20    # pulls at once
-KILLS = 100 if IS_FULL else 10
-
-
-class Machine:
-    """A user with a store of its own, and what is in it."""
-    count = 0
-
-    def __init__(self):
-        Machine.count += 1
-        self.dir = os.path.join(BOX, f"machine{Machine.count}")
-        os.mkdir(self.dir)
-        self.state = os.path.join(self.dir, "state")
-        self.env = {**os.environ, "HOME": self.dir, "XDG_RUNTIME_DIR": os.path.join(self.dir, "run"),
-                    "XDG_CACHE_HOME": os.path.join(BOX, "cache"), "WHERRY_STATE_DIR": self.state}
-        for name in ("XDG_CONFIG_HOME", "DOCKER_CONFIG", "REGISTRY_AUTH_FILE"):
-            self.env.pop(name, None)
-
-    def wherry(self, *argv, **more):
-        """(status, stdout, stderr) as text"""
-        status, out, err = output(WHERRY, *argv, env=self.env, **more)
-        return status, out.decode("utf-8", "replace"), err
-
-    def start(self, *argv):
-        return subprocess.Popen([WHERRY, *argv], env=self.env, stdout=subprocess.DEVNULL,
-                                stderr=subprocess.DEVNULL)
-
-    def files(self, folder):
-        try:
-            return sorted(os.listdir(os.path.join(self.state, "images", folder)))
-        except FileNotFoundError:
-            return []
-
-    def damaged(self):
-        """Blobs that are not what their names say."""
-        bad = []
-        for name in self.files("blobs/sha256"):
-            with open(os.path.join(self.state, "images/blobs/sha256", name), "rb") as f:
-                if hashlib.sha256(f.read()).hexdigest() != name:
-                    bad.append(name)
-        return bad
+from serve_client import BOX, example, run, tap  # noqa: E402
 
 
 @functools.cache
@@ -351,40 +307,6 @@ def cuts():
                 tap.ok(f"{what}: from there on", len(asked) == 2 and
                        (not quarter or asked[1].range), [a.range for a in asked])
 
-        m = Machine()
-        registry.inject(faults.trickles(1 << 18, 0.01), where="GET .*/blobs/" + layer)
-        for i in range(KILLS):
-            p = m.start("pull", "-q", name)
-            threading.Event().wait(0.01 + 0.02 * (i % 10))  # at another place each time
-            p.kill()
-            p.wait()
-        registry.heal()
-        tap.ok(f"{KILLS} times killed: nothing half-written is visible", m.damaged() == [] and
-               (m.wherry("images", "-o", "json")[1] == "[]\n" or m.wherry("pull", name)[0] == 0))
-        tap.equal("and then it is fetched", (m.wherry("pull", "-q", name)[0], m.damaged(),
-                                             m.files("partial")), (0, [], []))
 
-
-def at_once():
-    layout = Layout(os.path.join(BOX, "many"))
-    for i in range(MANY):
-        path = os.path.join(BOX, "many.wasm")
-        with open(path, "wb") as f:
-            f.write(b"\0asm\1\0\0\0" + os.urandom(1 << 16))
-        layout.tag(f"v{i}", layout.artifact(path))
-    with FaultyRegistry() as registry:
-        registry.add_layout(layout.dir)
-        m = Machine()
-        pulls = [m.start("pull", "-q", f"{registry.address}/test/app:v0") for _ in range(MANY)]
-        tap.equal(f"{MANY} pulls of one image at once", {p.wait() for p in pulls}, {0})
-        blobs = [r.path for r in registry.requests("GET", "/blobs/")]
-        tap.equal("one complete GET of each blob", len(blobs), len(set(blobs)))
-        pulls = [m.start("pull", "-q", f"{registry.address}/test/app:v{i}") for i in range(MANY)]
-        tap.equal(f"{MANY} pulls of different images at once", {p.wait() for p in pulls}, {0})
-        tap.equal("all of them are there, and whole",
-                  (len(json.loads(m.wherry("images", "-o", "json")[1])), m.damaged(),
-                   m.files("partial")), (MANY, [], []))
-
-
-run(logins, encrypted, pushing, misbehaving, platforms, cuts, at_once, open_registry,
+run(logins, encrypted, pushing, misbehaving, platforms, cuts, open_registry,
     needs=("docker-registry", "skopeo"))
