@@ -41,9 +41,9 @@ static int images_prune(struct prune *p, struct err *e)
     autoinventory v = {0};
 
     TRY(collector_open(p->images, &o, true, &c, e));
-    if (p->o->is_all)
-        TRY(inventory_read(p->images, &v, e));
-    for (size_t i = 0; i < v.n_images; i++) {
+    TRY(inventory_read(p->images, &v, e));
+    TRY(inventory_check(&v, e)); /* before names go whose blobs could not follow */
+    for (size_t i = 0; p->o->is_all && i < v.n_images; i++) {
         __attribute__((cleanup(reference_done))) struct reference r = {0};
 
         if (v.images[i].used_at_ns >= p->before_ns || !v.images[i].name)

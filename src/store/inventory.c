@@ -146,6 +146,19 @@ static void image_lead(struct inventory *v, int dirfd, struct stored_image *i,
     } /* else it has come since the blobs were listed */
 }
 
+static void program_check(const struct inventory *v, struct stored_image *i,
+                          const struct image *record)
+{
+    const struct stored_blob *blob;
+    struct digest d;
+
+    if (!record->program || digest_parse(record->program, &d, &(struct err){0}) < 0)
+        return;
+    blob = inventory_blob_find(v, &d);
+    if (blob && blob->size != record->program_size)
+        problem_set(i, xasprintf("%s has another size than is said of it", record->program));
+}
+
 static void image_add(struct inventory *v, int dirfd, const char *path)
 {
     __attribute__((cleanup(image_done))) struct image image = {0};
@@ -169,6 +182,8 @@ static void image_add(struct inventory *v, int dirfd, const char *path)
     }
     for (size_t b = 0; b < n; b++)
         image_lead(v, dirfd, &i, &blobs[b]);
+    if (i.name)
+        program_check(v, &i, &image);
     if (found < 0) {
         i.is_unknown = true;
         problem_set(&i, xstrdup(e.msg));

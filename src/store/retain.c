@@ -118,6 +118,7 @@ static int victims_remove(struct round *r, int64_t before_ns, int64_t bytes)
     int result = 0;
 
     TRY(inventory_read(r->store, &v, r->e));
+    TRY(inventory_check(&v, r->e)); /* before names go whose blobs could not follow */
     if (r->cache)
         TRY(cache_list(r->cache, &code, r->e));
     victims = xcalloc(v.n_images + code.n + 1, sizeof(*victims));
@@ -186,6 +187,11 @@ static int excess_find(struct round *r, int64_t *ret)
     return 0;
 }
 
+static int64_t removed_bytes(const struct round *r)
+{
+    return collector_bytes(r->collector) + r->code_bytes;
+}
+
 /* What nobody needs goes before what somebody may want. */
 static int marks_reach(struct round *r, int64_t excess)
 {
@@ -193,7 +199,7 @@ static int marks_reach(struct round *r, int64_t excess)
 
     TRY(collector_leftovers(r->collector, before_ns, r->e));
     TRY(collector_sweep(r->collector, r->e));
-    excess -= collector_bytes(r->collector);
+    excess -= removed_bytes(r);
     if (excess > 0)
         TRY(victims_remove(r, before_ns, excess));
     return collector_sweep(r->collector, r->e);
@@ -224,8 +230,10 @@ int images_retain(struct images *s, struct cache *cache, const struct retain_opt
     opened = collector_open(s, &(struct collect_options){0}, false, &r.collector, e);
     if (opened <= 0)
         return opened;
-    result = excess ? marks_reach(&r, excess) : ages_keep(&r);
-    *ret_bytes = collector_bytes(r.collector) + r.code_bytes;
+    result = is_due ? ages_keep(&r) : 0;
+    if (result >= 0 && excess > removed_bytes(&r))
+        result = marks_reach(&r, excess);
+    *ret_bytes = removed_bytes(&r);
     collector_free(r.collector);
     return result;
 }

@@ -269,9 +269,11 @@ def damage():
         tap.equal("check: finds all of it", found(), everything)
         status, out, _ = m.wherry("system", "check")
         tap.ok("check: the status tells, and what to type", status == 1 and "--repair" in out, out)
-        status, _, said = m.wherry("system", "prune", "-f")
-        tap.ok("prune: removes no blobs while it is not known what an image needs", status == 1 and
-               "check --repair" in said, said)
+        before = len(m.json("system", "df", "-v")["imageList"]), stored(m)
+        status, _, said = m.wherry("system", "prune", "-af")
+        tap.ok("prune: removes nothing while it is not known what an image needs", status == 1 and
+               "check --repair" in said and
+               (len(m.json("system", "df", "-v")["imageList"]), stored(m)) == before, said)
         status, out, _ = m.wherry("system", "check", "--repair")
         tap.ok("check --repair: says what was done", status == 1 and
                f"wherry pull {name}:v0" in out and "removed" in out, out)

@@ -20,6 +20,9 @@ done
 
 run "$WHERRY" help system
 check "help of a group lists its commands" out_has "examine the image store"
+cp "$dir/out" "$dir/long"
+run "$WHERRY" system --help
+check "system --help is the same" cmp -s "$dir/long" "$dir/out"
 run "$WHERRY" help system check
 check "help of a command of a group" out_has "Usage: wherry system check"
 run "$WHERRY" system chekc

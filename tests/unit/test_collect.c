@@ -265,6 +265,27 @@ static void test_nothing_goes_while_an_image_is_unknown(void **state)
     assert_true(has_blob(&left));
 }
 
+static void test_a_program_of_another_size_is_a_problem(void **state)
+{
+    autofree char *path = path_join(root, "names/docker.io/library/a/:1");
+    autoinventory v = {0};
+    struct err e = ERR_INIT;
+    autobuf text = BUF_INIT;
+    char *size;
+
+    (void)state;
+    give("a:1", "program");
+    assert_ok(file_read(path, 4096, &text, &e));
+    size = strstr(text.data, "\"program_size\": 7");
+    assert_non_null(size);
+    size[strlen("\"program_size\": ")] = '8';
+    assert_ok(file_write(path, text.data, text.len, 0644, 0, &e));
+    assert_ok(inventory_read(store, &v, &e));
+    assert_int_equal(v.n_images, 1);
+    assert_contains(v.images[0].problem, "another size");
+    assert_ok(inventory_check(&v, &e)); /* what it needs is known all the same */
+}
+
 static void test_parts_stay_while_they_are_fetched(void **state)
 {
     struct blob_writer *w;
@@ -364,6 +385,7 @@ int main(void)
         STORE_TEST(test_a_name_takes_only_what_no_other_needs),
         STORE_TEST(test_a_dry_run_removes_nothing),
         STORE_TEST(test_nothing_goes_while_an_image_is_unknown),
+        STORE_TEST(test_a_program_of_another_size_is_a_problem),
         STORE_TEST(test_parts_stay_while_they_are_fetched),
         STORE_TEST(test_one_collects_at_a_time),
         STORE_TEST(test_names_and_collection_at_once),
