@@ -150,6 +150,13 @@ void cache_remove(struct cache *c, const char *key)
 
 /* ---- What is there ---- */
 
+bool cache_is_on_disk_of(const struct cache *c, int dirfd)
+{
+    struct stat own, other;
+
+    return !fstat(c->dirfd, &own) && !fstat(dirfd, &other) && own.st_dev == other.st_dev;
+}
+
 static bool is_key(const char *name, size_t len)
 {
     return len == CACHE_KEY_SIZE - 1 && strspn(name, "0123456789abcdef") >= len;

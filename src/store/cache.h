@@ -46,6 +46,9 @@ void cache_remove(struct cache *c, const char *key);
 
 /* ---- What is there ---- */
 
+/* Whether it takes space of the file system of the folder `dirfd`. */
+bool cache_is_on_disk_of(const struct cache *c, int dirfd);
+
 enum cache_file_kind {
     CACHE_ENTRY,
     CACHE_UNFINISHED, /* being made, or left by who was killed */

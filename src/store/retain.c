@@ -200,6 +200,8 @@ static int marks_reach(struct round *r, int64_t excess)
     TRY(collector_leftovers(r->collector, before_ns, r->e));
     TRY(collector_sweep(r->collector, r->e));
     excess -= removed_bytes(r);
+    if (r->o->is_percent && r->cache && !cache_is_on_disk_of(r->cache, r->store->dirfd))
+        r->cache = NULL; /* it would not help */
     if (excess > 0)
         TRY(victims_remove(r, before_ns, excess));
     return collector_sweep(r->collector, r->e);

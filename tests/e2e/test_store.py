@@ -494,6 +494,18 @@ def full_disk():
         tap.equal("a blob that does not fit is not kept to fill the disk",
                   [p for p in disk.list("images/partial")
                    if output(*disk.enter, "stat", "-c", "%s", p)[1] != b"0\n"], [])
+        disk.mount("size=1m")
+        m.env.update({"WHERRY_GC_HIGH": "1%", "WHERRY_GC_LOW": "0%", "WHERRY_GC_MIN_AGE": "0",
+                      "XDG_CACHE_HOME": os.path.join(BOX, "elsewhere")})
+        hello = f"{r.address}/test/app:hello"
+        tap.equal("an image is run from that disk", m.wherry("run", hello)[0],
+                  m.wherry("run", example("c"))[0])
+        before = m.json("system", "df")["compileCache"]["count"]
+        m.wherry("pull", "-q", name)
+        tap.equal("above its mark images go, not compiled code on another disk",
+                  ([i["name"] for i in m.json("images")],
+                   m.json("system", "df")["compileCache"]["count"]), ([name], before))
+        tap.ok("there was some", before > 0, before)
     disk.end()
 
 
