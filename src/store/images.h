@@ -13,6 +13,7 @@
  *   oci-layout
  *   blobs/sha256/<hex>              complete and verified, never changed
  *   partial/<hex>                   being fetched, locked by who does
+ *   .collecting                     locked by who removes blobs (collect.h)
  *   names/<host>/<repository>/:tag  what the name stands for; digests are names too: @sha256:<hex>
  *
  * Any number of processes use one folder, without a daemon. A blob or name appears complete and

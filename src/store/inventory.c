@@ -177,7 +177,6 @@ static void image_add(struct inventory *v, int dirfd, const char *path)
         i.used_at_ns = changed_ns(&st);
     if (found > 0) {
         i.name = xstrdup(image.name);
-        i.manifest = image.manifest;
         found = store_image_blobs(dirfd, &image, &blobs, &n, &e);
     }
     for (size_t b = 0; b < n; b++)

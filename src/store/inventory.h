@@ -16,10 +16,9 @@ struct stored_blob {
 };
 
 struct stored_image {
-    char *name, *path; /* the name is NULL when the record says nothing */
-    char *problem;     /* why it has to be pulled again; NULL: it is whole */
-    bool is_unknown;   /* the problem is such that it may need more than is known */
-    struct digest manifest;
+    char *name, *path;      /* the name is NULL when the record says nothing */
+    char *problem;          /* why it has to be pulled again; NULL: it is whole */
+    bool is_unknown;        /* the problem is such that it may need more than is known */
     int64_t used_at_ns;     /* the newest of its parts */
     size_t *blobs, n_blobs; /* indexes, each once */
 };
