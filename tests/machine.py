@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A user of a machine, for tests of what is kept there between commands."""
 import hashlib
+import json
 import os
 import subprocess
 
@@ -9,16 +10,18 @@ from serve_client import BOX, WHERRY, output
 
 class Machine:
     """A user with a store of its own, and what is in it. Of this machine's settings for registries
-    none counts."""
+    none counts. `prefix` is put before each command."""
     count = 0
 
-    def __init__(self):
+    def __init__(self, prefix=(), **env):
         Machine.count += 1
+        self.prefix = prefix
         self.dir = os.path.join(BOX, f"machine{Machine.count}")
         os.mkdir(self.dir)
         self.state = os.path.join(self.dir, "state")
         self.env = {**os.environ, "HOME": self.dir, "XDG_RUNTIME_DIR": os.path.join(self.dir, "run"),
-                    "XDG_CACHE_HOME": os.path.join(BOX, "cache"), "WHERRY_STATE_DIR": self.state}
+                    "XDG_CACHE_HOME": os.path.join(BOX, "cache"), "WHERRY_STATE_DIR": self.state,
+                    **env}
         for name in ("XDG_CONFIG_HOME", "DOCKER_CONFIG", "REGISTRY_AUTH_FILE",
                      "CONTAINERS_REGISTRIES_CONF"):
             self.env.pop(name, None)
@@ -37,16 +40,23 @@ class Machine:
 
     def wherry(self, *argv, **more):
         """(status, stdout, stderr) as text"""
-        status, out, err = output(WHERRY, *argv, env=self.env, **more)
+        status, out, err = output(*self.prefix, WHERRY, *argv, env=self.env, **more)
         return status, out.decode("utf-8", "replace"), err
 
+    def json(self, *argv):
+        return json.loads(self.wherry(*argv, "-o", "json")[1])
+
     def start(self, *argv):
-        return subprocess.Popen([WHERRY, *argv], env=self.env, stdout=subprocess.DEVNULL,
-                                stderr=subprocess.DEVNULL)
+        return subprocess.Popen([*self.prefix, WHERRY, *argv], env=self.env,
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def path(self, name):
+        """Of a file of the image store."""
+        return os.path.join(self.state, "images", name)
 
     def files(self, folder):
         try:
-            return sorted(os.listdir(os.path.join(self.state, "images", folder)))
+            return sorted(os.listdir(self.path(folder)))
         except FileNotFoundError:
             return []
 
@@ -54,7 +64,7 @@ class Machine:
         """Blobs that are not what their names say."""
         bad = []
         for name in self.files("blobs/sha256"):
-            with open(os.path.join(self.state, "images/blobs/sha256", name), "rb") as f:
+            with open(self.path(os.path.join("blobs/sha256", name)), "rb") as f:
                 if hashlib.sha256(f.read()).hexdigest() != name:
                     bad.append(name)
         return bad

@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -203,24 +202,41 @@ int file_write(const char *path, const void *data, size_t len, mode_t mode, int 
     return file_write_at(dirfd, path_base(path), data, len, mode, flags, e);
 }
 
-int file_lock_at(int dirfd, const char *name)
+bool file_is_at(int fd, int dirfd, const char *name)
+{
+    struct stat open, named;
+
+    return !fstat(fd, &open) && !fstatat(dirfd, name, &named, AT_SYMLINK_NOFOLLOW) &&
+           named.st_ino == open.st_ino && named.st_dev == open.st_dev;
+}
+
+static int lock_at(int dirfd, const char *name, int flags, int how)
 {
     for (;;) {
-        autofd fd = openat(dirfd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-        struct stat locked, named;
+        autofd fd = openat(dirfd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
+        struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
         int r;
 
         if (fd < 0)
             return -errno;
         do
-            r = flock(fd, LOCK_EX);
+            r = fcntl(fd, how, &whole);
         while (r < 0 && errno == EINTR);
-        if (r < 0 || fstat(fd, &locked) < 0)
-            return -errno;
-        if (fstatat(dirfd, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
-            named.st_ino == locked.st_ino && named.st_dev == locked.st_dev)
+        if (r < 0)
+            return errno == EACCES ? -EAGAIN : -errno;
+        if (file_is_at(fd, dirfd, name))
             return take_fd(&fd);
     }
+}
+
+int file_lock_at(int dirfd, const char *name)
+{
+    return lock_at(dirfd, name, O_CREAT, F_OFD_SETLKW);
+}
+
+int file_try_lock_at(int dirfd, const char *name)
+{
+    return lock_at(dirfd, name, 0, F_OFD_SETLK);
 }
 
 int memfd_from(const char *name, const void *data, size_t len, int *ret_fd, struct err *e)

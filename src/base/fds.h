@@ -52,8 +52,17 @@ int file_write(const char *path, const void *data, size_t len, mode_t mode, int 
  * not there, and locks it, waiting for whoever has it: the lock ends with the descriptor. What is
  * locked is what has the name then, though others may remove or rename such files while they have
  * them. The descriptor (close-on-exec), or a negative errno, without a message.
+ *
+ * It is a lock of fcntl(2) on the open file description, which leaves flock(2) on the same file
+ * free for another use.
  */
 int file_lock_at(int dirfd, const char *name);
+
+/* The same for a file that is there, without waiting: -EAGAIN when somebody has it, -ENOENT. */
+int file_try_lock_at(int dirfd, const char *name);
+
+/* Whether `name` in the folder is the file that is open as `fd`. */
+bool file_is_at(int fd, int dirfd, const char *name);
 
 /* An anonymous file with this content, positioned at its start and sealed against change. `name`
  * shows in /proc/PID/fd only. Close-on-exec. */

@@ -72,7 +72,7 @@ struct option_example {
 };
 
 struct command_spec {
-    const char *name;                               /* "run" */
+    const char *name;                               /* "run"; of a group: "system df" */
     const char *helper;                             /* the program that has it; NULL: its own */
     const char *summary;                            /* one line, lower case, no full stop */
     const char *usage;                              /* "[options] FILE [ARG...]" */

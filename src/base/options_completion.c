@@ -28,10 +28,42 @@ static void words_add(struct buf *out, const char *const *words)
         buf_addf(out, "%s ", *words);
 }
 
+/* ---- Groups: commands of two words, which stand together in the list ---- */
+
+/* How long the first word of the command is. */
+static int first_len(const struct command_spec *c)
+{
+    return (int)strcspn(c->name, " ");
+}
+
+static bool is_in_group(const struct command_spec *c)
+{
+    return strchr(c->name, ' ');
+}
+
+/* Whether `c`, one of the list, has a first word that those before it have not. */
+static bool is_first(const struct command_spec *const *c, const struct command_spec *const *list)
+{
+    return c == list || first_len(c[0]) != first_len(c[-1]) ||
+           strncmp(c[0]->name, c[-1]->name, (size_t)first_len(c[0])) != 0;
+}
+
+/* The second words of the group that begins here. */
+static void group_words(struct buf *out, const struct command_spec *const *c)
+{
+    const struct command_spec *const *first = c;
+
+    do
+        buf_addf(out, "%s%s", c == first ? "" : " ", (*c)->name + first_len(*c) + 1);
+    while (*++c && !is_first(c, first));
+}
+
+/* The first words of all commands. */
 static void command_names(struct buf *out, const struct command_spec *const *commands)
 {
-    for (; *commands; commands++)
-        buf_addf(out, "%s%s", (*commands)->name, commands[1] ? " " : "");
+    for (const struct command_spec *const *c = commands; *c; c++)
+        if (is_first(c, commands))
+            buf_addf(out, "%s%.*s", c == commands ? "" : " ", first_len(*c), (*c)->name);
 }
 
 /* The bash statement that completes one value into COMPREPLY. */
@@ -69,7 +101,9 @@ static void bash_command(struct buf *out, const struct command_spec *c,
 {
     const struct option_positional *p = c->positionals;
 
-    buf_addf(out, "    %s)\n        case \"$prev\" in\n", c->name);
+    const char *quote = is_in_group(c) ? "'" : "";
+
+    buf_addf(out, "    %s%s%s)\n        case \"$prev\" in\n", quote, c->name, quote);
     for (const struct option_spec *o = c->options; o && o->name; o++) {
         if (!takes_value(o))
             continue;
@@ -103,7 +137,19 @@ static void bash_script(const char *program, const struct command_spec *const *c
              program, program, program);
     command_names(out, commands);
     buf_addstr(out, " --help --version' -- \"$cur\"))\n        return\n    fi\n"
-                    "    case \"${COMP_WORDS[1]}\" in\n");
+                    "    local command=${COMP_WORDS[1]}\n    case \"$command\" in\n");
+    for (const struct command_spec *const *c = commands; *c; c++) {
+        if (!is_in_group(*c) || !is_first(c, commands))
+            continue;
+        buf_addf(out,
+                 "    %.*s)\n        command+=\" ${COMP_WORDS[2]}\"\n"
+                 "        if ((COMP_CWORD == 2)); then\n"
+                 "            COMPREPLY=($(compgen -W '",
+                 first_len(*c), (*c)->name);
+        group_words(out, c);
+        buf_addstr(out, "' -- \"$cur\"))\n            return\n        fi\n        ;;\n");
+    }
+    buf_addstr(out, "    esac\n    case \"$command\" in\n");
     for (const struct command_spec *const *c = commands; *c; c++)
         bash_command(out, *c, commands);
     buf_addf(out, "    esac\n}\ncomplete -F _%s %s\n", program, program);
@@ -182,7 +228,7 @@ static void zsh_command(struct buf *out, const struct command_spec *c,
     const struct option_positional *p = c->positionals;
     int number = 1;
 
-    buf_addf(out, "        %s)\n            _arguments -s%s", c->name,
+    buf_addf(out, "        '%s')\n            _arguments -s%s", c->name,
              c->is_stopped_by_positional ? " -A \"-*\"" : "");
     for (const struct option_spec *o = c->options; o && o->name; o++)
         zsh_option(out, o, commands);
@@ -211,12 +257,31 @@ static void zsh_script(const char *program, const struct command_spec *const *co
              "    case $state in\n    command)\n        local -a commands=(\n",
              program, program, program, program);
     for (const struct command_spec *const *c = commands; *c; c++) {
-        buf_addf(out, "            '%s:", (*c)->name);
-        zsh_escaped(out, (*c)->summary);
+        if (!is_first(c, commands))
+            continue;
+        buf_addf(out, "            '%.*s:", first_len(*c), (*c)->name);
+        if (is_in_group(*c))
+            group_words(out, c);
+        else
+            zsh_escaped(out, (*c)->summary);
         buf_addstr(out, "'\n");
     }
     buf_addstr(out, "        )\n        _describe command commands\n        ;;\n"
-                    "    argument)\n        case $line[1] in\n");
+                    "    argument)\n        local command=$line[1]\n"
+                    "        case $command in\n");
+    for (const struct command_spec *const *c = commands; *c; c++) {
+        if (!is_in_group(*c) || !is_first(c, commands))
+            continue;
+        buf_addf(out,
+                 "        %.*s)\n            if ((CURRENT == 2)); then\n"
+                 "                compadd ",
+                 first_len(*c), (*c)->name);
+        group_words(out, c);
+        buf_addstr(out, "\n                return\n            fi\n"
+                        "            command+=\" $words[2]\"\n            shift words\n"
+                        "            ((CURRENT--))\n            ;;\n");
+    }
+    buf_addstr(out, "        esac\n        case $command in\n");
     for (const struct command_spec *const *c = commands; *c; c++)
         zsh_command(out, *c, commands);
     buf_addf(out,
@@ -260,11 +325,15 @@ static void fish_command(struct buf *out, const char *program, const struct comm
 {
     const struct option_positional *p = c->positionals;
 
-    buf_addf(out, "complete -c %s -n __fish_use_subcommand -f -a %s -d ", program, c->name);
-    single_quoted(out, c->summary);
-    buf_addc(out, '\n');
+    /* What was typed: the command, or both words of it. */
+    autofree char *seen = is_in_group(c)
+                              ? xasprintf("__fish_seen_subcommand_from %.*s; and "
+                                          "__fish_seen_subcommand_from %s",
+                                          first_len(c), c->name, c->name + first_len(c) + 1)
+                              : xasprintf("__fish_seen_subcommand_from %s", c->name);
+
     for (const struct option_spec *o = c->options; o && o->name; o++) {
-        buf_addf(out, "complete -c %s -n '__fish_seen_subcommand_from %s'", program, c->name);
+        buf_addf(out, "complete -c %s -n '%s'", program, seen);
         if (o->short_name)
             buf_addf(out, " -s %c", o->short_name);
         buf_addf(out, " -l %s -d ", o->name);
@@ -275,9 +344,29 @@ static void fish_command(struct buf *out, const char *program, const struct comm
         }
         buf_addc(out, '\n');
     }
-    buf_addf(out, "complete -c %s -n '__fish_seen_subcommand_from %s'", program, c->name);
+    buf_addf(out, "complete -c %s -n '%s'", program, seen);
     fish_values(out, p && p->name ? p->complete : COMPLETE_NONE, p && p->name ? p->words : NULL,
                 commands);
+    buf_addc(out, '\n');
+}
+
+static void fish_name(struct buf *out, const char *program, const struct command_spec *const *c,
+                      const struct command_spec *const *group)
+{
+    if (is_in_group(*c)) {
+        if (c == group)
+            buf_addf(out, "complete -c %s -n __fish_use_subcommand -f -a %.*s\n", program,
+                     first_len(*c), (*c)->name);
+        buf_addf(out,
+                 "complete -c %s -n '__fish_seen_subcommand_from %.*s; and not "
+                 "__fish_seen_subcommand_from ",
+                 program, first_len(*c), (*c)->name);
+        group_words(out, group);
+        buf_addf(out, "' -f -a %s -d ", (*c)->name + first_len(*c) + 1);
+    } else {
+        buf_addf(out, "complete -c %s -n __fish_use_subcommand -f -a %s -d ", program, (*c)->name);
+    }
+    single_quoted(out, (*c)->summary);
     buf_addc(out, '\n');
 }
 
@@ -286,8 +375,14 @@ static void fish_script(const char *program, const struct command_spec *const *c
 {
     buf_addf(out, "# fish completion for %s; made by '%s completion fish'\ncomplete -c %s -e\n",
              program, program, program);
-    for (const struct command_spec *const *c = commands; *c; c++)
+    const struct command_spec *const *group = commands;
+
+    for (const struct command_spec *const *c = commands; *c; c++) {
+        if (is_first(c, commands))
+            group = c;
+        fish_name(out, program, c, group);
         fish_command(out, program, *c, commands);
+    }
 }
 
 int options_completion(const char *shell, const char *program,

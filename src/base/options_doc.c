@@ -256,10 +256,20 @@ static void man_examples(const struct command_spec *c, struct buf *out)
     }
 }
 
+/* The name of the page: "wherry-system-df". Heap. */
+static char *page_name(const char *program, const char *command)
+{
+    char *page = xasprintf("%s-%s", program, command);
+
+    for (char *space = strchr(page, ' '); space; space = strchr(space, ' '))
+        *space = '-';
+    return page;
+}
+
 void options_man(const struct command_spec *c, const char *program, const char *date,
                  struct buf *out)
 {
-    autofree char *page = xasprintf("%s-%s", program, c->name);
+    autofree char *page = page_name(program, c->name);
 
     man_head(out, page, c->summary, date);
     buf_addf(out, ".Sh SYNOPSIS\n.Nm %s %s\n", program, c->name);
@@ -272,8 +282,7 @@ void options_man(const struct command_spec *c, const char *program, const char *
     man_examples(c, out);
     buf_addf(out, ".Sh SEE ALSO\n.Xr %s 1", program);
     for (const char *const *s = c->see_also; s && *s; s++)
-        if (!str_eq(*s + strlen(program) + 1,
-                    c->name)) /* pages that belong together share a list */
+        if (!str_eq(*s, page)) /* pages that belong together share a list */
             buf_addf(out, " ,\n.Xr %s 1", *s);
     buf_addc(out, '\n');
 }
@@ -285,7 +294,9 @@ void options_man_program(const struct program_doc *p, const char *date, struct b
     man_paragraphs(p->description, p->summary, out);
     buf_addstr(out, ".Pp\nThe commands are:\n.Bl -tag -width Ds\n");
     for (const struct command_spec *const *c = p->commands; *c; c++) {
-        buf_addf(out, ".It Xr %s-%s 1\n", p->name, (*c)->name);
+        autofree char *page = page_name(p->name, (*c)->name);
+
+        buf_addf(out, ".It Xr %s 1\n", page);
         buf_addc(out, (char)toupper((unsigned char)(*c)->summary[0]));
         man_text(out, (*c)->summary + 1);
         buf_addstr(out, ".\n");

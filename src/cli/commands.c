@@ -403,16 +403,35 @@ const struct command_spec command_help = {
     .usage = "[COMMAND]",
     .options = commands_plain_table,
     .positionals = help_positionals,
-    .positionals_max = 1,
+    .positionals_max = 2,
 };
 
 /* --- all --- */
 
 const struct command_spec *const commands_all[] = {
-    &command_run,    &command_serve,   &command_compile, &command_inspect,    &command_pull,
-    &command_push,   &command_images,  &command_tag,     &command_rmi,        &command_image,
-    &command_save,   &command_load,    &command_login,   &command_logout,     &command_new,
-    &command_doctor, &command_version, &command_help,    &command_completion, NULL,
+    &command_run,
+    &command_serve,
+    &command_compile,
+    &command_inspect,
+    &command_pull,
+    &command_push,
+    &command_images,
+    &command_tag,
+    &command_rmi,
+    &command_image,
+    &command_save,
+    &command_load,
+    &command_login,
+    &command_logout,
+    &command_system_df,
+    &command_system_prune,
+    &command_system_check,
+    &command_new,
+    &command_doctor,
+    &command_version,
+    &command_help,
+    &command_completion,
+    NULL,
 };
 
 static const char *const program_description[] = {
@@ -428,21 +447,27 @@ static const struct option_example program_environment[] = {
     {"XDG_CACHE_HOME",                                                                  "Where the folder wherry with compiled code is; default ~/.cache"},
     {"WHERRY_STATE_DIR",
      "The folder with images and other state; default /var/lib/wherry for root"},
-    {"XDG_STATE_HOME",                                                 "Where the state folder is for users other than root"},
-    {"WHERRY_NO_COMPILE",                                                                  "When set and not empty, 'wherry pull' compiles nothing"},
-    {"WHERRY_COMPILE_MEMORY","What the compiler of programs may use, as 4Gi; default 12Gi, or "
+    {"WHERRY_GC_HIGH",
+     "Remove images and compiled code after a pull when the file system is as full (85%), or they "
+     "take as much (20Gi); not set, none is removed"},
+    {"WHERRY_GC_LOW",                                                                  "Until when they are removed; default 5% or a tenth below"},
+    {"WHERRY_GC_MIN_AGE",                    "What was used since then is never removed so; default 2m"},
+    {"WHERRY_GC_MAX_AGE",                                                    "Remove what was not used for longer, once a day; not set, none is"},
+    {"XDG_STATE_HOME",                                                                  "Where the state folder is for users other than root"},
+    {"WHERRY_NO_COMPILE","When set and not empty, 'wherry pull' compiles nothing"},
+    {"WHERRY_COMPILE_MEMORY",                                                "What the compiler of programs may use, as 4Gi; default 12Gi, or "
                               "three quarters of the machine's "
                               "where that is less"},
-    {"WHERRY_COMPILE_CPU_TIME",                                                "How long it may compute, as 10m; default 30m"},
-    {"WHERRY_COMPILE_TIME",                                                                  "How long it may take by the clock; default 1h"},
-    {"REGISTRY_AUTH_FILE",                 "The only file in which credentials for registries are looked for"},
-    {"CONTAINERS_REGISTRIES_CONF",                                          "Instead of /etc/containers/registries.conf"},
+    {"WHERRY_COMPILE_CPU_TIME",                                                                  "How long it may compute, as 10m; default 30m"},
+    {"WHERRY_COMPILE_TIME","How long it may take by the clock; default 1h"},
+    {"REGISTRY_AUTH_FILE",                                                "The only file in which credentials for registries are looked for"},
+    {"CONTAINERS_REGISTRIES_CONF",                                                                  "Instead of /etc/containers/registries.conf"},
     {"http_proxy, https_proxy, all_proxy, no_proxy",
      "How registries are reached, as curl and docker mean it, also in capitals; this machine is "
      "never reached through a proxy"},
-    {"XDG_RUNTIME_DIR","Where the run folder is for users other than root"},
-    {"NO_COLOR",                                               "When set and not empty, nothing is coloured"},
-    {0                                                                 },
+    {"XDG_RUNTIME_DIR",                                          "Where the run folder is for users other than root"},
+    {"NO_COLOR",                                                                  "When set and not empty, nothing is coloured"},
+    {0                                                                       },
 };
 
 static const struct option_example program_files[] = {
@@ -470,9 +495,27 @@ const struct command_spec *command_find(const char *name)
     return NULL;
 }
 
+/* The first of the group. */
+static const struct command_spec *group_find(const char *name)
+{
+    size_t len = strlen(name);
+
+    for (const struct command_spec *const *c = commands_all; *c; c++)
+        if (str_starts((*c)->name, name) && (*c)->name[len] == ' ')
+            return *c;
+    return NULL;
+}
+
+bool command_is_group(const char *name)
+{
+    return group_find(name);
+}
+
 const char *command_helper(const char *name)
 {
     const struct command_spec *c = command_find(name);
 
+    if (!c)
+        c = group_find(name);
     return c && c->helper ? c->helper : name;
 }

@@ -92,6 +92,23 @@ struct logout_options {
     const char *authfile;
 };
 
+struct system_df_options {
+    bool is_help, is_verbose;
+    const char *output, *cache_dir;
+};
+
+struct system_prune_options {
+    bool is_help, is_all, is_dry_run, is_force;
+    struct option_number until_ms;
+    struct strv filters;
+    const char *cache_dir;
+};
+
+struct system_check_options {
+    bool is_help, is_quiet, is_repair;
+    const char *output, *cache_dir;
+};
+
 /* For commands whose only option is --help. */
 struct plain_options {
     bool is_help;
@@ -111,6 +128,9 @@ extern const struct command_spec command_logout;
 extern const struct command_spec command_image; /* commands_archive.c, with the next two */
 extern const struct command_spec command_save;
 extern const struct command_spec command_load;
+extern const struct command_spec command_system_df; /* commands_system.c, with the next two */
+extern const struct command_spec command_system_prune;
+extern const struct command_spec command_system_check;
 extern const struct command_spec command_version;
 extern const struct command_spec command_doctor;
 extern const struct command_spec command_new;
@@ -136,8 +156,11 @@ extern const struct command_spec *const commands_all[];
 
 extern const struct program_doc commands_program;
 
-/* The command of that name, NULL without one. */
+/* The command of that name, which may be of two words; NULL without one. */
 const struct command_spec *command_find(const char *name);
 
-/* The helper program that has the command, which need not be one of ours. */
+/* Whether there are commands of two words of which this is the first. */
+bool command_is_group(const char *name);
+
+/* The helper program that has the command or group, which need not be one of ours. */
 const char *command_helper(const char *name);

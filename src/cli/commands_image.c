@@ -230,7 +230,8 @@ static const struct option_positional rmi_positionals[] = {
 };
 
 static const char *const rmi_description[] = {
-    "Removes names from the store of this machine. What guests use meanwhile stays until they end.",
+    "Removes names from the store of this machine, and the blobs that no other name leads to. What "
+    "guests use meanwhile stays until they end, and so does what a pull in progress needs.",
     NULL,
 };
 

@@ -10,6 +10,8 @@
 #include "base/paths.h"
 #include "cli/cli.h"
 #include "cli/launch.h"
+#include "cli/system.h"
+#include "store/collect.h"
 
 int image_exit_for(const struct err *e)
 {
@@ -74,6 +76,7 @@ static int pull(const struct image_pull_options *o, const char *text, struct err
         image_compile(image.name, &(struct image_compile_options){.cache_dir = o->cache_dir,
                                                                   .is_quiet = o->is_quiet,
                                                                   .verbosity = o->verbosity});
+    system_retain(images, image.name);
     digest_format(&image.manifest, digest);
     buf_addf(&out, "%s", image.name);
     if (!strchr(image.name, '@'))
@@ -222,6 +225,7 @@ static int tag(const char *from, const char *to, struct err *e)
     TRY(image_stored_find(images, &registries, from, &image, e));
     if (target.has_digest && memcmp(&target.digest, &image.manifest, sizeof(image.manifest)) != 0)
         return err_set(e, -EINVAL, "BadReference", "'%s' has another digest", from);
+    TRY(images_lease(images, &image, e)); /* 'from' may be removed meanwhile */
     return images_name(images, &target, &image, e);
 }
 
@@ -239,7 +243,14 @@ static int image_tag_command(int argc, char *const *argv)
 
 /* ---- rmi ---- */
 
-static int remove_one(struct images *images, const struct registries *registries, const char *text,
+static void tell_removed(void *ctx, enum collected what, const char *name, int64_t bytes)
+{
+    (void)ctx;
+    (void)bytes;
+    printf("%s: %s\n", what == COLLECTED_NAME ? "Untagged" : "Deleted", name);
+}
+
+static int remove_one(struct collector *c, const struct registries *registries, const char *text,
                       struct err *e)
 {
     autostrv names = STRV_INIT;
@@ -250,11 +261,9 @@ static int remove_one(struct images *images, const struct registries *registries
         int found;
 
         TRY(reference_parse(names.v[i], &r, e));
-        TRY(found = images_unname(images, &r, e));
-        if (found) {
-            printf("%s\n", names.v[i]);
+        TRY(found = collector_unname(c, &r, e));
+        if (found)
             return 0;
-        }
     }
     return not_there(text, e);
 }
@@ -265,19 +274,25 @@ static int image_rmi_command(int argc, char *const *argv)
     autostrv operands = STRV_INIT;
     autoregistries registries = {0};
     AUTO(images) images = NULL;
+    AUTO(collector) collector = NULL; /* goes first */
     struct err e = ERR_INIT;
     int status = cli_parse(&command_rmi, argc, argv, &o, &operands);
 
     if (status >= 0)
         return status;
-    if (image_registries_read(&registries, &e) < 0 || image_store_open(&images, &e) < 0)
+    if (image_registries_read(&registries, &e) < 0 || image_store_open(&images, &e) < 0 ||
+        collector_open(images, &(struct collect_options){.removed = tell_removed}, true, &collector,
+                       &e) < 0)
         return cli_fail("rmi", &e, image_exit_for(&e));
     status = 0;
     for (size_t i = 0; i < operands.n; i++) {
         e = ERR_INIT;
-        if (remove_one(images, &registries, operands.v[i], &e) < 0)
+        if (remove_one(collector, &registries, operands.v[i], &e) < 0)
             status = cli_fail("rmi", &e, image_exit_for(&e));
     }
+    e = ERR_INIT;
+    if (collector_sweep(collector, &e) < 0)
+        log_warn("rmi: the names are removed, their blobs are not: %s", e.msg);
     return status;
 }
 
@@ -299,6 +314,7 @@ int main(int argc, char **argv)
         {"login",               image_login                  },
         {"logout",              image_logout                 },
         {"unpack",              image_unpack_command         },
+        {"system",              image_system                 },
     };
 
     for (size_t i = 0; argc && i < ARRAY_SIZE(commands); i++)

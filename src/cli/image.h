@@ -26,6 +26,9 @@ int image_registries_read(struct registries *ret, struct err *e);
 int image_stored_find(struct images *images, const struct registries *registries, const char *text,
                       struct image *ret, struct err *e);
 
+/* `wherry system`, whose commands are in system.h. */
+int image_system(int argc, char *const *argv);
+
 int image_push_command(int argc, char *const *argv);
 int image_save_command(int argc, char *const *argv);
 int image_load_command(int argc, char *const *argv);

@@ -11,6 +11,7 @@
 #include "cli/cli.h"
 #include "cli/image.h"
 #include "cli/launch.h"
+#include "cli/system.h"
 #include "image/load.h"
 #include "image/save.h"
 
@@ -201,6 +202,7 @@ static int load(const struct image_load_options *o, struct loading *l, struct er
     TRY(image_store_open(&images, e));
     if (image_load(images, fd, &options, e) < 0)
         return err_prefix(e, "%s", o->input ? o->input : "standard input");
+    system_retain(images, NULL);
     return 0;
 }
 

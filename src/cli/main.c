@@ -101,6 +101,11 @@ int main(int argc, char **argv)
         rest[0] = help;
     else if (str_eq(rest[0], "--version") || str_eq(rest[0], "-V"))
         rest[0] = version;
+    if (argc > 2 && command_is_group(rest[0]) &&
+        (str_eq(rest[1], "--help") || str_eq(rest[1], "-h"))) {
+        rest[1] = rest[0];
+        rest[0] = help;
+    }
     for (size_t i = 0; i < ARRAY_SIZE(builtins); i++)
         if (str_eq(rest[0], builtins[i].name))
             return builtins[i].run(argc - 1, rest);

@@ -229,6 +229,7 @@ static int blob_provide(struct load *l, int from, const struct image_descriptor 
     if (size != blob->size)
         return err_set(e, -EINVAL, "BadImage", "%s, which belongs to it, has another size",
                        blob->digest);
+    TRY(images_blob_lease(l->images, &d, e));
     return 0;
 }
 

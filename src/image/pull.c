@@ -193,6 +193,12 @@ static int pull_from(struct images *s, const struct reference *r,
     http = registry_http_new(registry);
     documents = (struct documents){registry, http, s, &image};
     TRY(document_fetch(&documents, version, &manifest, e));
+    if (manifest.n_manifests) {
+        char digest[DIGEST_TEXT_SIZE];
+
+        digest_format(&image.manifest, digest);
+        image.index = xstrdup(digest);
+    }
     TRY(image_manifest_reach(&manifest, document_read, &documents, e));
     TRY(image_manifest_check(&manifest, e));
     blobs = xcalloc(manifest.n_layers + 1, sizeof(*blobs));

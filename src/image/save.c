@@ -62,6 +62,7 @@ static int image_read(struct images *s, const char *name, struct saved *ret, str
     TRY(found);
     if (!found)
         return err_set(e, -ENOENT, "NotFound", "there is no image '%s'; see 'wherry images'", name);
+    TRY(images_lease(s, &ret->image, e)); /* it may be removed meanwhile */
     digest_format(&ret->image.manifest, digest);
     d.digest = digest;
     d.size = ret->image.manifest_size;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "base/fds.h"
@@ -9,12 +10,74 @@
 #define FLUSH_BYTES (8 << 20)
 
 struct blob_writer {
+    struct images *store;
     int dirfd, fd;
     struct digest wanted;
     struct digest_stream so_far;
     int64_t size, flushed; /* the kernel was asked to write out that much */
     char complete[STORE_BLOB_PATH_SIZE], partial[STORE_BLOB_PATH_SIZE];
 };
+
+/* ---- Leases ---- */
+
+/* Locks a blob that has this name, or is going to have it, until the store is closed. */
+static int lease_take(struct images *s, int *fd, struct err *e)
+{
+    int r;
+
+    /* Somebody who collects has it for the moment in which it is removed. */
+    do
+        r = flock(*fd, LOCK_SH);
+    while (r < 0 && errno == EINTR);
+    if (r < 0)
+        return err_errno(e, -errno, "StoreFailed", "cannot lock a blob of the image store");
+    pthread_mutex_lock(&s->lock);
+    s->leases = xrealloc(s->leases, s->n_leases + 1, sizeof(*s->leases));
+    s->leases[s->n_leases++] = take_fd(fd);
+    pthread_mutex_unlock(&s->lock);
+    return 0;
+}
+
+int images_blob_lease(struct images *s, const struct digest *d, struct err *e)
+{
+    char path[STORE_BLOB_PATH_SIZE];
+
+    store_blob_path("blobs/sha256/", d, path);
+    for (;;) {
+        autofd fd = openat(s->dirfd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        int locked;
+
+        if (fd < 0 && errno == ENOENT)
+            return 0;
+        if (fd < 0)
+            return store_failed(e, -errno, "open", path);
+        locked = fd;
+        TRY(lease_take(s, &fd, e));
+        if (file_is_at(locked, s->dirfd, path))
+            return 1;
+    }
+}
+
+int images_lease(struct images *s, const struct image *i, struct err *e)
+{
+    autofree struct digest *blobs = NULL;
+    size_t n;
+
+    TRY(store_image_blobs(s->dirfd, i, &blobs, &n, e));
+    for (size_t b = 0; b < n; b++) {
+        char digest[DIGEST_TEXT_SIZE];
+        int there = images_blob_lease(s, &blobs[b], e);
+
+        TRY(there);
+        digest_format(&blobs[b], digest);
+        if (!there)
+            return err_set(e, -EINVAL, "BadImage", "%s of '%s' is missing; pull the image again",
+                           digest, i->name);
+    }
+    return 0;
+}
+
+/* ---- Writing ---- */
 
 /* Takes what is there already into the digest. */
 static int partial_read(struct blob_writer *w, struct err *e)
@@ -43,21 +106,24 @@ int images_blob_begin(struct images *s, const struct digest *d, struct blob_writ
                       int64_t *ret_at, struct err *e)
 {
     AUTO(blob_writer) w = xcalloc(1, sizeof(*w));
-    struct stat st;
+    int found;
 
+    w->store = s;
     w->dirfd = s->dirfd;
     w->fd = -EBADF;
     w->wanted = *d;
     digest_begin(&w->so_far);
     store_blob_path("blobs/sha256/", d, w->complete);
     store_blob_path("partial/", d, w->partial);
-    if (fstatat(s->dirfd, w->complete, &st, AT_SYMLINK_NOFOLLOW) == 0)
-        return 1;
+    found = images_blob_lease(s, d, e);
+    if (found)
+        return found;
     TRY(partial_open(w, e));
-    if (fstatat(s->dirfd, w->complete, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+    found = images_blob_lease(s, d, e);
+    if (found) {
         /* It came while we waited, or before we made a file of our own. */
         unlinkat(s->dirfd, w->partial, 0);
-        return 1;
+        return found;
     }
     TRY(partial_read(w, e));
     *ret_at = w->size;
@@ -99,17 +165,18 @@ int blob_writer_restart(struct blob_writer *w, struct err *e)
     return 0;
 }
 
-/* Makes names in a folder durable. */
-static int folder_sync(int dirfd, const char *path, struct err *e)
+/* What is of no use yet must not fill the disk. */
+static int writer_failed(struct blob_writer *w, int code, struct err *e)
 {
-    autofd fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-    return fd < 0 || fsync(fd) < 0 ? store_failed(e, -errno, "write", path) : 0;
+    if (code == -ENOSPC || code == -EDQUOT)
+        unlinkat(w->dirfd, w->partial, 0);
+    return store_failed(e, code, "keep", w->complete);
 }
 
 int blob_writer_commit(struct blob_writer *w_, struct err *e)
 {
     AUTO(blob_writer) w = w_;
+    autofd lease = -EBADF;
     char wanted[DIGEST_TEXT_SIZE], is[DIGEST_TEXT_SIZE];
     struct digest found;
 
@@ -121,11 +188,15 @@ int blob_writer_commit(struct blob_writer *w_, struct err *e)
         return err_set(e, -EBADMSG, "DigestMismatch", "the content of %s is another: it has %s",
                        wanted, is);
     }
-    /* Durable before it is visible, and visible for good before a name leads to it. */
-    if (fchmod(w->fd, 0444) < 0 || fdatasync(w->fd) < 0 ||
-        renameat(w->dirfd, w->partial, w->dirfd, w->complete) < 0)
-        return store_failed(e, -errno, "keep", w->complete);
-    return folder_sync(w->dirfd, "blobs/sha256", e);
+    /* Leased and durable before it is visible, and visible for good before a name leads to it. Our
+     * own descriptor has the lock for which the others wait, so the lease needs another. */
+    lease = openat(w->dirfd, w->partial, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (lease < 0 || fchmod(w->fd, 0444) < 0 || fdatasync(w->fd) < 0)
+        return writer_failed(w, -errno, e);
+    TRY(lease_take(w->store, &lease, e));
+    if (renameat(w->dirfd, w->partial, w->dirfd, w->complete) < 0)
+        return writer_failed(w, -errno, e);
+    return store_folder_sync(w->dirfd, STORE_BLOBS, e);
 }
 
 void blob_writer_free(struct blob_writer *w)

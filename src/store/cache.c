@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/cache.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/fds.h"
 #include "base/paths.h"
+#include "store/store_folder.h"
 
 /* Part of every key: entries of another format are not found. */
 #define FORMAT "sealed\n"
@@ -138,6 +140,23 @@ static int untrusted(const char *key, struct err *e)
                    "the cache entry %s could have been written by somebody else", key);
 }
 
+/* Notes that an entry is used, as store_use_note() does of blobs, but by the time of access, set by
+ * ourselves: the time of change is the content's. Nobody else reads entries. */
+static void use_note(int fd, const struct stat *st)
+{
+    struct timespec now, times[2] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_OMIT}};
+
+    clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    if (now.tv_sec - st->st_atim.tv_sec >= STORE_USE_RESOLUTION_S)
+        futimens(fd, times);
+}
+
+static bool is_trusted(const struct stat *st)
+{
+    return S_ISREG(st->st_mode) && (st->st_uid == geteuid() || st->st_uid == 0) &&
+           !(st->st_mode & 022);
+}
+
 int cache_find(struct cache *c, const char *key, int *ret_fd, struct err *e)
 {
     autofd fd = openat(c->dirfd, key, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -151,10 +170,11 @@ int cache_find(struct cache *c, const char *key, int *ret_fd, struct err *e)
         return err_errno(e, -errno, "CacheFailed", "cannot open the cache entry %s", key);
     if (fstat(fd, &st) < 0)
         return err_errno(e, -errno, "CacheFailed", "cannot examine the cache entry %s", key);
-    if (!S_ISREG(st.st_mode) || (st.st_uid != geteuid() && st.st_uid != 0) || (st.st_mode & 022))
+    if (!is_trusted(&st))
         return untrusted(key, e);
     if (!seal_fits(fd, key, &st))
         return err_set(e, -EBADMSG, "DamagedFile", "the cache entry %s is damaged", key);
+    use_note(fd, &st);
     *ret_fd = take_fd(&fd);
     return 1;
 }
@@ -165,8 +185,8 @@ bool cache_is_being_made(struct cache *c, const char *key)
     autofd fd = -EBADF;
 
     temporary_name(key, name);
-    fd = openat(c->dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+    fd = file_try_lock_at(c->dirfd, name);
+    return fd == -EAGAIN;
 }
 
 /* An empty folder goes, too. */
@@ -253,4 +273,101 @@ void cache_abandon(struct cache *c, const char *key, int handle)
 void cache_remove(struct cache *c, const char *key)
 {
     entry_remove(c, key);
+}
+
+/* ---- What is there ---- */
+
+bool cache_is_on_disk_of(const struct cache *c, int dirfd)
+{
+    struct stat own, other;
+
+    return !fstat(c->dirfd, &own) && !fstat(dirfd, &other) && own.st_dev == other.st_dev;
+}
+
+static bool is_key(const char *name, size_t len)
+{
+    return len == CACHE_KEY_SIZE - 1 && strspn(name, "0123456789abcdef") >= len;
+}
+
+static enum cache_file_kind kind_of(const char *name, const struct stat *st)
+{
+    size_t len = strlen(name), end = strlen(".new");
+
+    if (is_key(name, len) && !S_ISDIR(st->st_mode))
+        return is_trusted(st) ? CACHE_ENTRY : CACHE_UNTRUSTED;
+    if (S_ISREG(st->st_mode) && *name == '.' && len > end && str_eq(name + len - end, ".new") &&
+        is_key(name + 1, len - 1 - end))
+        return CACHE_UNFINISHED;
+    return CACHE_FOREIGN;
+}
+
+static void file_add(struct cache *c, const char *name, struct cache_list *ret)
+{
+    struct cache_file f = {0};
+    struct stat st;
+
+    if (str_eq(name, ".") || str_eq(name, "..") ||
+        fstatat(c->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return;
+    f.kind = kind_of(name, &st);
+    f.name = xstrdup(name);
+    f.bytes = st.st_size;
+    f.used_at_ns = st.st_atim.tv_sec * INT64_C(1000000000) + st.st_atim.tv_nsec;
+    if (f.kind == CACHE_UNFINISHED) {
+        autofd lock = file_try_lock_at(c->dirfd, name);
+
+        f.is_locked = lock == -EAGAIN;
+    }
+    ret->v = xrealloc(ret->v, ret->n + 1, sizeof(*ret->v));
+    ret->v[ret->n++] = f;
+}
+
+static int by_use(const void *a_, const void *b_)
+{
+    const struct cache_file *a = a_, *b = b_;
+
+    return a->used_at_ns < b->used_at_ns ? -1 : a->used_at_ns > b->used_at_ns;
+}
+
+int cache_list(struct cache *c, struct cache_list *ret, struct err *e)
+{
+    autofd fd = openat(c->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *entry;
+
+    if (!dir)
+        return err_errno(e, -errno, "CacheFailed", "cannot read the compile cache");
+    take_fd(&fd); /* it is the stream's */
+    while ((entry = readdir(dir)))
+        file_add(c, entry->d_name, ret);
+    closedir(dir);
+    if (ret->n)
+        qsort(ret->v, ret->n, sizeof(*ret->v), by_use);
+    return 0;
+}
+
+void cache_list_done(struct cache_list *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        free(l->v[i].name);
+    free(l->v);
+    *l = (struct cache_list){0};
+}
+
+int cache_file_remove(struct cache *c, const struct cache_file *f, struct err *e)
+{
+    autofd lock = -EBADF;
+
+    if (f->kind == CACHE_FOREIGN)
+        return 0;
+    if (f->kind == CACHE_UNFINISHED) {
+        lock = file_try_lock_at(c->dirfd, f->name);
+        if (lock < 0)
+            return 0;
+    }
+    if (unlinkat(c->dirfd, f->name, 0) < 0)
+        return errno == ENOENT ? 0
+                               : err_errno(e, -errno, "CacheFailed",
+                                           "cannot remove '%s' of the compile cache", f->name);
+    return 1;
 }

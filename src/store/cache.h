@@ -29,8 +29,9 @@ DEFINE_AUTO(cache);
 /* The name of the entry for this source and engine_settings() text. */
 void cache_key(const struct digest *source, const char *settings, char ret[static CACHE_KEY_SIZE]);
 
-/* Opens an entry for reading: 1 with *ret_fd, 0 when there is none. "UntrustedFile" for one that
- * somebody else could have written or that is no file, "DamagedFile" for one that was changed. */
+/* Opens an entry for reading, and notes that it is used: 1 with *ret_fd, 0 when there is none.
+ * "UntrustedFile" for one that somebody else could have written or that is no file, "DamagedFile"
+ * for one that was changed. */
 int cache_find(struct cache *c, const char *key, int *ret_fd, struct err *e);
 
 /* Whether cache_begin() would wait now. */
@@ -50,3 +51,34 @@ void cache_abandon(struct cache *c, const char *key, int handle);
 
 /* Removes an entry that the engine refuses; it may be gone already. */
 void cache_remove(struct cache *c, const char *key);
+
+/* ---- What is there ---- */
+
+/* Whether it takes space of the file system of the folder `dirfd`. */
+bool cache_is_on_disk_of(const struct cache *c, int dirfd);
+
+enum cache_file_kind {
+    CACHE_ENTRY,
+    CACHE_UNFINISHED, /* being made, or left by who was killed */
+    CACHE_UNTRUSTED,  /* an entry that somebody else could have written: it is never used */
+    CACHE_FOREIGN,    /* none of ours */
+};
+
+struct cache_file {
+    char *name;
+    enum cache_file_kind kind;
+    int64_t bytes, used_at_ns; /* realtime, to a minute */
+    bool is_locked;            /* it is being made */
+};
+
+struct cache_list {
+    struct cache_file *v; /* those that were not used for longest first */
+    size_t n;
+};
+
+int cache_list(struct cache *c, struct cache_list *ret, struct err *e);
+void cache_list_done(struct cache_list *l);
+#define autocache_list __attribute__((cleanup(cache_list_done))) struct cache_list
+
+/* Removes a file that is neither foreign nor being made: 1; 0 when it is one of those or gone. */
+int cache_file_remove(struct cache *c, const struct cache_file *f, struct err *e);

@@ -1,21 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/images.h"
 
-#include <dirent.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "base/buf.h"
 #include "base/fds.h"
-#include "base/json.h"
 #include "base/paths.h"
-#include "base/strv.h"
 #include "store/store_folder.h"
 
-#define RECORD_LIMIT_BYTES 4096
-#define RECORD_DEPTH       2
-#define LAYOUT_VERSION     "{\"imageLayoutVersion\":\"1.0.0\"}\n"
+#define LAYOUT_VERSION "{\"imageLayoutVersion\":\"1.0.0\"}\n"
 
 int store_failed(struct err *e, int code, const char *what, const char *path)
 {
@@ -25,7 +20,7 @@ int store_failed(struct err *e, int code, const char *what, const char *path)
 
 int images_open(const char *dir, struct images **ret, struct err *e)
 {
-    static const char *const folders[] = {"blobs", "blobs/sha256", "partial", "names"};
+    static const char *const folders[] = {"blobs", STORE_BLOBS, STORE_PARTIAL, STORE_NAMES};
     autofd fd = -EBADF;
     struct images *s;
     struct stat st;
@@ -34,100 +29,34 @@ int images_open(const char *dir, struct images **ret, struct err *e)
     for (size_t i = 0; i < ARRAY_SIZE(folders); i++)
         if (mkdirat(fd, folders[i], 0700) < 0 && errno != EEXIST)
             return store_failed(e, -errno, "create the folder", folders[i]);
-    if (fstatat(fd, "oci-layout", &st, 0) < 0)
-        TRY(file_write_at(fd, "oci-layout", LAYOUT_VERSION, strlen(LAYOUT_VERSION), 0644, 0, e));
+    /* Once, and then the folders are durable too. */
+    if (fstatat(fd, STORE_LAYOUT, &st, 0) < 0)
+        TRY(file_write_at(fd, STORE_LAYOUT, LAYOUT_VERSION, strlen(LAYOUT_VERSION), 0644,
+                          FILE_WRITE_SYNC, e));
     s = xcalloc(1, sizeof(*s));
     s->dirfd = take_fd(&fd);
+    pthread_mutex_init(&s->lock, NULL);
     *ret = s;
     return 0;
 }
 
 void images_free(struct images *s)
 {
+    for (size_t i = 0; i < s->n_leases; i++)
+        close(s->leases[i]);
+    free(s->leases);
+    pthread_mutex_destroy(&s->lock);
     close(s->dirfd);
     free(s);
 }
-
-/* ---- Records ---- */
-
-struct record {
-    struct image image;
-    char *manifest;
-};
-
-#define TEXT(name_, member_)                                                                       \
-    {                                                                                              \
-        .name = (name_), .type = FIELD_STRING, .offset = offsetof(struct record, member_),         \
-        .limit = REFERENCE_LIMIT + DIGEST_TEXT_SIZE                                                \
-    }
-#define NUMBER(name_, member_)                                                                     \
-    {                                                                                              \
-        .name = (name_), .type = FIELD_INT64, .offset = offsetof(struct record, member_),          \
-        .max = INT64_MAX                                                                           \
-    }
-
-static const struct json_field record_fields[] = {
-    TEXT("name", image.name),
-    TEXT("manifest", manifest),
-    NUMBER("manifest_size", image.manifest_size),
-    TEXT("manifest_type", image.manifest_type),
-    TEXT("program", image.program),
-    NUMBER("program_size", image.program_size),
-    NUMBER("fetched_at_ns", image.fetched_at_ns),
-    {0},
-};
 
 void image_done(struct image *i)
 {
     free(i->name);
     free(i->manifest_type);
+    free(i->index);
     free(i->program);
     *i = (struct image){0};
-}
-
-static int record_decode(const struct buf *text, const char *path, struct image *ret, struct err *e)
-{
-    struct json_limits limits = {.bytes = RECORD_LIMIT_BYTES, .depth = RECORD_DEPTH};
-    struct record r = {0};
-    struct digest program;
-    int d = json_decode(text->data, text->len, limits, record_fields, 0, &r, e);
-
-    if (d >= 0 && (!r.image.name || !r.manifest))
-        d = err_set(e, -EINVAL, "BadImage", "something is missing in it");
-    if (d >= 0)
-        d = digest_parse(r.manifest, &r.image.manifest, e);
-    if (d >= 0 && r.image.program)
-        d = digest_parse(r.image.program, &program, e);
-    if (d < 0) {
-        json_fields_done(record_fields, &r);
-        e->reason = "BadImage";
-        return err_prefix(e, "the image store's '%s' is damaged; pull the image again", path);
-    }
-    free(r.manifest);
-    *ret = r.image;
-    return 0;
-}
-
-static int record_encode(const char *name, const struct image *i, struct buf *ret, struct err *e)
-{
-    char manifest[DIGEST_TEXT_SIZE];
-    struct json_writer w;
-
-    digest_format(&i->manifest, manifest);
-    json_writer_init(&w, ret, true);
-    json_begin_object(&w);
-    json_key_str(&w, "name", name);
-    json_key_str(&w, "manifest", manifest);
-    json_key_int(&w, "manifest_size", i->manifest_size);
-    if (i->manifest_type)
-        json_key_str(&w, "manifest_type", i->manifest_type);
-    if (i->program) {
-        json_key_str(&w, "program", i->program);
-        json_key_int(&w, "program_size", i->program_size);
-    }
-    json_key_int(&w, "fetched_at_ns", i->fetched_at_ns);
-    json_end_object(&w);
-    return json_writer_finish(&w, e);
 }
 
 /* ---- Names ---- */
@@ -135,16 +64,8 @@ static int record_encode(const char *name, const struct image *i, struct buf *re
 int images_find_at(int dirfd, const struct reference *r, struct image *ret, struct err *e)
 {
     autofree char *path = reference_store_path(r);
-    autobuf text = BUF_INIT;
-    autofd fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 
-    if (fd < 0 && errno == ENOENT)
-        return 0;
-    if (fd < 0)
-        return store_failed(e, -errno, "open", path);
-    TRY(fd_read_all(fd, RECORD_LIMIT_BYTES, &text, e));
-    TRY(record_decode(&text, path, ret, e));
-    return 1;
+    return store_record_read(dirfd, path, ret, e);
 }
 
 int images_find(struct images *s, const struct reference *r, struct image *ret, struct err *e)
@@ -157,6 +78,7 @@ int images_program_open_at(int dirfd, const struct image *i, int *ret_fd, struct
 {
     autofd fd = -EBADF;
     struct digest d;
+    struct stat st;
     int64_t size;
 
     if (!i->program)
@@ -166,19 +88,70 @@ int images_program_open_at(int dirfd, const struct image *i, int *ret_fd, struct
     if (size != i->program_size)
         return err_set(e, -EINVAL, "BadImage",
                        "'%s' of the image store is damaged; pull the image again", i->program);
+    if (fstat(fd, &st) == 0)
+        store_use_note(fd, &st);
     *ret_fd = take_fd(&fd);
     *ret_digest = d;
     return 0;
 }
 
+int images_program_find_at(int dirfd, const struct reference *r, int *ret_fd,
+                           struct digest *ret_digest, struct err *e)
+{
+    autofree char *tried = NULL;
+
+    for (;;) {
+        __attribute__((cleanup(image_done))) struct image image = {0};
+        int found = images_find_at(dirfd, r, &image, e), opened;
+
+        if (found <= 0)
+            return found;
+        opened = images_program_open_at(dirfd, &image, ret_fd, ret_digest, e);
+        if (opened >= 0)
+            return 1;
+        /* A name leads to what is there; but it may have gone elsewhere since it was read. */
+        if (opened != -ENOENT)
+            return opened;
+        if (tried && str_eq(tried, image.program))
+            return err_set(e, -EINVAL, "BadImage",
+                           "%s is missing in the image store; pull the image again", tried);
+        free(tried);
+        tried = take_ptr(image.program);
+        *e = ERR_INIT;
+    }
+}
+
+int store_folder_sync(int dirfd, const char *path, struct err *e)
+{
+    autofd fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    return fd < 0 || fsync(fd) < 0 ? store_failed(e, -errno, "write", path) : 0;
+}
+
+void store_use_note(int fd, const struct stat *st)
+{
+    struct timespec now, times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_NOW}};
+
+    clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    if (now.tv_sec - st->st_mtim.tv_sec >= STORE_USE_RESOLUTION_S)
+        futimens(fd, times);
+}
+
 /* Folders that the name needs; another process may be removing those that are empty. */
 static int folders_make(int dirfd, const char *path, struct err *e)
 {
+    autofree char *parent = NULL;
+
     for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
         autofree char *folder = xstrndup(path, (size_t)(slash - path));
+        bool is_new = mkdirat(dirfd, folder, 0700) == 0;
 
-        if (mkdirat(dirfd, folder, 0700) < 0 && errno != EEXIST)
+        if (!is_new && errno != EEXIST)
             return store_failed(e, -errno, "create the folder", folder);
+        if (is_new && parent)
+            TRY(store_folder_sync(dirfd, parent, e));
+        free(parent);
+        parent = take_ptr(folder);
     }
     return 0;
 }
@@ -191,13 +164,17 @@ int images_name(struct images *s, const struct reference *r, const struct image 
     autobuf text = BUF_INIT;
     int result = -ENOENT;
 
-    TRY(record_encode(name, i, &text, e));
+    TRY(store_record_encode(name, i, &text, e));
+    /* Blobs that we found may be there only since just now, by somebody who was killed then. */
+    TRY(store_folder_sync(s->dirfd, STORE_BLOBS, e));
     for (int n = 0; n < NAME_ATTEMPTS && result == -ENOENT; n++) {
         autofree char *folder = path_dir(path);
         autofd fd = -EBADF;
 
         *e = ERR_INIT;
-        TRY(folders_make(s->dirfd, path, e));
+        result = folders_make(s->dirfd, path, e);
+        if (result < 0)
+            continue;
         fd = openat(s->dirfd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (fd < 0)
             result = store_failed(e, -errno, "open", folder);
@@ -208,79 +185,45 @@ int images_name(struct images *s, const struct reference *r, const struct image 
     return result;
 }
 
-int images_unname(struct images *s, const struct reference *r, struct err *e)
+int store_name_remove(int dirfd, char *path, struct err *e)
 {
-    autofree char *path = reference_store_path(r);
+    autofree char *folder = path_dir(path);
+    autofd fd = openat(dirfd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-    if (unlinkat(s->dirfd, path, 0) < 0)
+    if (fd < 0 || unlinkat(fd, path_base(path), 0) < 0)
         return errno == ENOENT || errno == ENOTDIR ? 0 : store_failed(e, -errno, "remove", path);
+    /* Its blobs may be gone before it otherwise. */
+    if (fsync(fd) < 0)
+        return store_failed(e, -errno, "write", folder);
     /* Folders go as long as they are empty, up to names/. */
-    for (char *slash = strrchr(path, '/'); slash && slash > path + strlen("names");
+    for (char *slash = strrchr(path, '/'); slash && slash > path + strlen(STORE_NAMES);
          slash = strrchr(path, '/')) {
         *slash = 0;
-        if (unlinkat(s->dirfd, path, AT_REMOVEDIR) < 0)
+        if (unlinkat(dirfd, path, AT_REMOVEDIR) < 0)
             break;
     }
     return 1;
 }
 
-/* ---- List ---- */
-
-static int paths_add(int dirfd, const char *path, struct strv *ret, struct err *e)
+int images_unname(struct images *s, const struct reference *r, struct err *e)
 {
-    int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-    struct dirent *entry;
-    int r = 0;
+    autofree char *path = reference_store_path(r);
 
-    if (!dir) {
-        if (fd >= 0)
-            close(fd);
-        return errno == ENOENT ? 0 : store_failed(e, -errno, "read", path);
-    }
-    while (r >= 0 && (entry = readdir(dir))) {
-        autofree char *below = xasprintf("%s/%s", path, entry->d_name);
-
-        if (entry->d_name[0] == '.')
-            continue; /* also what is being written */
-        if (entry->d_name[0] == ':' || entry->d_name[0] == '@')
-            strv_add(ret, below);
-        else
-            r = paths_add(dirfd, below, ret, e);
-    }
-    closedir(dir);
-    return r;
-}
-
-static int by_text(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
+    return store_name_remove(s->dirfd, path, e);
 }
 
 int images_list(struct images *s, int (*each)(void *ctx, const struct image *i, struct err *e),
                 void *ctx, struct err *e)
 {
-    struct strv paths = {0};
-    int r = paths_add(s->dirfd, "names", &paths, e);
+    __attribute__((cleanup(store_names_done))) struct store_names names = {0};
+    int r = store_names_list(s->dirfd, &names, e);
 
-    if (r >= 0 && paths.n)
-        qsort(paths.v, paths.n, sizeof(*paths.v), by_text);
-    for (size_t i = 0; i < paths.n && r >= 0; i++) {
-        struct image image = {0};
-        autobuf text = BUF_INIT;
+    for (size_t i = 0; i < names.records.n && r >= 0; i++) {
+        __attribute__((cleanup(image_done))) struct image image = {0};
 
-        r = file_read_at(s->dirfd, paths.v[i], RECORD_LIMIT_BYTES, &text, e);
-        if (r == -ENOENT) {
-            *e = ERR_INIT; /* it was removed meanwhile */
-            r = 0;
-            continue;
-        }
-        if (r >= 0)
-            r = record_decode(&text, paths.v[i], &image, e);
-        if (r >= 0)
+        r = store_record_read(s->dirfd, names.records.v[i], &image, e);
+        if (r > 0)
             r = each(ctx, &image, e);
-        image_done(&image);
     }
-    strv_done(&paths);
-    return r;
+    return r < 0 ? r : 0;
 }

@@ -13,17 +13,24 @@
  *   oci-layout
  *   blobs/sha256/<hex>              complete and verified, never changed
  *   partial/<hex>                   being fetched, locked by who does
+ *   .collecting                     locked by who removes blobs (collect.h)
  *   names/<host>/<repository>/:tag  what the name stands for; digests are names too: @sha256:<hex>
  *
  * Any number of processes use one folder, without a daemon. A blob or name appears complete and
  * durable or not at all, blobs before the names that need them; whoever is killed leaves at most a
  * partial file, with which the next one goes on. What is in the folder is trusted as the compile
  * cache is: only its owner and root may write to it.
+ *
+ * A blob is kept when a name leads to it or when it is leased; collect.h removes others. Whoever
+ * stores a blob, or finds that it is there, leases it until the store is closed: by a shared
+ * flock() on the blob, which ends with the process. Who opens the program of an image needs no
+ * lease, since what is open stays.
  */
 struct images;
 
 /* Opens (and creates) the store in `dir`. "UntrustedFolder", or the errno of what failed. */
 int images_open(const char *dir, struct images **ret, struct err *e);
+/* Ends the leases. */
 void images_free(struct images *s);
 DEFINE_AUTO(images);
 
@@ -35,7 +42,8 @@ struct image {
     struct digest manifest;
     int64_t manifest_size;
     char *manifest_type;
-    char *program;         /* the digest of its WebAssembly program; NULL: it has none */
+    char *index;   /* the digest of the index that led to the manifest; NULL: there is none */
+    char *program; /* the digest of its WebAssembly program; NULL: it has none */
     int64_t program_size;  /* bytes */
     int64_t fetched_at_ns; /* realtime */
 };
@@ -47,14 +55,21 @@ int images_find(struct images *s, const struct reference *r, struct image *ret, 
 /* The same in a folder that is open, for who has no more than that (guest/spec.h). */
 int images_find_at(int dirfd, const struct reference *r, struct image *ret, struct err *e);
 
-/* Opens the program of the image for reading; *ret_digest was verified when it was stored. */
+/* Opens the program of the image for reading; *ret_digest was verified when it was stored. -ENOENT
+ * when it is not there (any more): see images_program_find_at(). */
 int images_program_open_at(int dirfd, const struct image *i, int *ret_fd, struct digest *ret_digest,
                            struct err *e);
 
-/* Gives the name to the image, durably. `i->name` is not used. */
+/* Both in one, also while the name is moved or removed and its blobs are collected. 1, or 0 when
+ * the name is not known. */
+int images_program_find_at(int dirfd, const struct reference *r, int *ret_fd,
+                           struct digest *ret_digest, struct err *e);
+
+/* Gives the name to the image, durably, after its blobs have become durable. They have to be there
+ * and leased. `i->name` is not used. */
 int images_name(struct images *s, const struct reference *r, const struct image *i, struct err *e);
 
-/* 1 when the name was there. Its blobs stay until they are collected. */
+/* 1 when the name was there. It is gone for good, and its blobs can be collected. */
 int images_unname(struct images *s, const struct reference *r, struct err *e);
 
 /* Calls `each` with every image, in the order of names, until it returns less than 0. */
@@ -83,6 +98,12 @@ int images_program_find(struct images *s, const struct digest *manifest, struct 
 
 /* ---- Blobs ---- */
 
+/* Leases a blob: 1, or 0 when it is not there. For images_name() of what is there already. */
+int images_blob_lease(struct images *s, const struct digest *d, struct err *e);
+
+/* Leases all that the image leads to. "BadImage" when some of it is missing. */
+int images_lease(struct images *s, const struct image *i, struct err *e);
+
 /* A blob on its way in. */
 struct blob_writer;
 
@@ -97,8 +118,8 @@ int blob_writer_add(struct blob_writer *w, const void *data, size_t len, struct 
 int64_t blob_writer_size(const struct blob_writer *w);
 /* Forgets what was written so far. */
 int blob_writer_restart(struct blob_writer *w, struct err *e);
-/* Makes the blob appear if it is what its digest says; otherwise ("DigestMismatch") nothing of it
- * is kept. Frees the writer in any case. */
+/* Makes the blob appear, leased, if it is what its digest says; otherwise ("DigestMismatch")
+ * nothing of it is kept. Frees the writer in any case. */
 int blob_writer_commit(struct blob_writer *w, struct err *e);
 /* What was written stays, for the next attempt. */
 void blob_writer_free(struct blob_writer *w);

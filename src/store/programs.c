@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "base/fds.h"
+#include "base/paths.h"
 #include "store/images.h"
 #include "store/store_folder.h"
 
 #define STEP_BYTES (1 << 20)
-#define FOLDER     "programs/"
+#define FOLDER     STORE_PROGRAMS "/"
 
 int images_folder(const struct images *s)
 {
@@ -76,8 +78,8 @@ int images_program_note(struct images *s, const struct digest *manifest,
 
     store_blob_path(FOLDER, manifest, path);
     digest_hex_format(program, hex);
-    if (mkdirat(s->dirfd, "programs", 0700) < 0 && errno != EEXIST)
-        return store_failed(e, -errno, "create the folder", "programs");
+    if (mkdirat(s->dirfd, STORE_PROGRAMS, 0700) < 0 && errno != EEXIST)
+        return store_failed(e, -errno, "create the folder", STORE_PROGRAMS);
     if (symlinkat(hex, s->dirfd, path) == 0)
         return 0;
     /* One that is there is of no use any more, or another process was quicker. */
@@ -88,21 +90,49 @@ int images_program_note(struct images *s, const struct digest *manifest,
     return 0;
 }
 
+/* What a link stands for, if that is there. */
+static bool link_follow(int dirfd, const char *path, struct digest *ret, struct stat *ret_st)
+{
+    char blob[STORE_BLOB_PATH_SIZE], text[DIGEST_TEXT_SIZE] = "sha256:";
+    struct err ignored = ERR_INIT;
+    ssize_t n = readlinkat(dirfd, path, text + strlen(text), sizeof(text) - 1 - strlen(text));
+
+    if (n < 0 || digest_parse(text, ret, &ignored) < 0)
+        return false;
+    store_blob_path("blobs/sha256/", ret, blob);
+    return fstatat(dirfd, blob, ret_st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(ret_st->st_mode);
+}
+
+void store_programs_prune(int dirfd)
+{
+    autofd fd = openat(dirfd, STORE_PROGRAMS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *entry;
+
+    if (!dir)
+        return;
+    take_fd(&fd); /* it is the stream's */
+    while ((entry = readdir(dir))) {
+        autofree char *path = path_join(STORE_PROGRAMS, entry->d_name);
+        struct digest d;
+        struct stat st;
+
+        if (*entry->d_name != '.' && !link_follow(dirfd, path, &d, &st))
+            unlinkat(dirfd, path, 0);
+    }
+    closedir(dir);
+}
+
 int images_program_find(struct images *s, const struct digest *manifest, struct digest *ret,
                         int64_t *ret_size)
 {
-    char path[STORE_BLOB_PATH_SIZE], text[DIGEST_TEXT_SIZE] = "sha256:";
+    char path[STORE_BLOB_PATH_SIZE];
     struct err ignored = ERR_INIT;
     struct digest d;
     struct stat st;
-    ssize_t n;
 
     store_blob_path(FOLDER, manifest, path);
-    n = readlinkat(s->dirfd, path, text + strlen(text), sizeof(text) - 1 - strlen(text));
-    if (n < 0 || digest_parse(text, &d, &ignored) < 0)
-        return 0;
-    store_blob_path("blobs/sha256/", &d, path);
-    if (fstatat(s->dirfd, path, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+    if (!link_follow(s->dirfd, path, &d, &st) || images_blob_lease(s, &d, &ignored) <= 0)
         return 0;
     *ret = d;
     *ret_size = st.st_size;

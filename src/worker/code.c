@@ -27,15 +27,12 @@ static void visit_export(void *ctx, const char *name, const char *kind, const ch
 static int stored_program_open(int dirfd, const char *name, struct program *ret, struct err *e)
 {
     __attribute__((cleanup(reference_done))) struct reference r = {0};
-    __attribute__((cleanup(image_done))) struct image image = {0};
     int found;
 
     TRY(reference_parse(name, &r, e));
-    found = images_find_at(dirfd, &r, &image, e);
+    found = images_program_find_at(dirfd, &r, &ret->fd, &ret->digest, e);
     TRY(found);
-    if (!found)
-        return err_set(e, -ENOENT, "NotFound", "the image is not on this machine");
-    return images_program_open_at(dirfd, &image, &ret->fd, &ret->digest, e);
+    return found ? 0 : err_set(e, -ENOENT, "NotFound", "the image is not on this machine");
 }
 
 static int file_open(int fd, const char *image, struct program *p, struct err *e)

@@ -230,13 +230,13 @@ def at_once(name):
 
 def on_a_terminal(name):
     m = Compiling()
-    status, text = m.on_terminal("pull", name + ":slower")
-    tap.ok("pull: progress of the compiler on a terminal", status == 0 and "compiling " in text, text)
     first = m.start("pull", "-q", name + ":slower")
     compiler_of(first.pid)
     status, text = m.on_terminal("pull", name + ":slower")
     tap.ok("pull: what another one is compiling is waited for, and that is shown", status == 0 and
            first.wait() == 0 and "waiting for another process" in text, text)
+    status, text = Compiling().on_terminal("pull", name + ":slower")
+    tap.ok("pull: progress of the compiler on a terminal", status == 0 and "compiling " in text, text)
 
 
 def disks(name):

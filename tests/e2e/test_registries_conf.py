@@ -185,7 +185,7 @@ def short_names():
         tap.equal("tag and rmi: short names of what is here",
                   (m.wherry("tag", "hi:v1", "mine:1"), m.wherry("run", "mine:1")[0],
                    m.wherry("rmi", "mine:1", "greet:v1")[:2]),
-                  ((0, "", ""), wanted[0], (0, f"docker.io/library/mine:1\n{name}\n")))
+                  ((0, "", ""), wanted[0], (0, f"Untagged: docker.io/library/mine:1\nUntagged: {name}\n")))
         status, _, said = m.wherry("pull", "nothing:1")
         tap.ok("a short name that nobody has: each cause", status == 1 and
                f"{first.address}/nothing: it does" in said and

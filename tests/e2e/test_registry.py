@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import sys
-import threading
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
@@ -18,10 +17,7 @@ from image_layout import INDEX, MANIFEST, Layout  # noqa: E402
 from machine import Machine  # noqa: E402
 from registry import (  # noqa: E402
     Registry, TokenServer, basic, login_file, private_ca, pull_layout, push_layout)
-from serve_client import BOX, IS_FULL, example, output, run, tap  # noqa: E402
-
-MANY = 200 if IS_FULL else 20    # pulls at once
-KILLS = 100 if IS_FULL else 10
+from serve_client import BOX, example, output, run, tap  # noqa: E402
 
 
 @functools.cache
@@ -73,7 +69,7 @@ def open_registry():
         by_digest = f"{registry.address}/test/app@{digest}"
         tap.equal("pull by digest", m.wherry("pull", "-q", by_digest), (0, by_digest + "\n", ""))
         tap.equal("run by digest", m.wherry("run", by_digest), wanted)
-        tap.equal("rmi", m.wherry("rmi", name), (0, name + "\n", ""))
+        tap.equal("rmi", m.wherry("rmi", name), (0, f"Untagged: {name}\n", ""))
         status, _, said = m.wherry("rmi", name)
         tap.ok("rmi: what is not there is said", status == 1 and "wherry images" in said, said)
         status, _, said = m.wherry("run", "--pull", "never", name)
@@ -323,40 +319,5 @@ def cuts():
                    "from the start", status == 0 and m.damaged() == [] and len(asked) == 3 and
                    asked[1] and not asked[2], (status, said, asked))
 
-        m = Machine()
-        registry.inject(faults.trickles(1 << 18, 0.01), where="GET .*/blobs/" + layer)
-        for i in range(KILLS):
-            p = m.start("pull", "-q", name)
-            threading.Event().wait(0.01 + 0.02 * (i % 10))  # at another place each time
-            p.kill()
-            p.wait()
-        registry.heal()
-        tap.ok(f"{KILLS} times killed: nothing half-written is visible", m.damaged() == [] and
-               (m.wherry("images", "-o", "json")[1] == "[]\n" or m.wherry("pull", name)[0] == 0))
-        tap.equal("and then it is fetched", (m.wherry("pull", "-q", name)[0], m.damaged(),
-                                             m.files("partial")), (0, [], []))
-
-
-def at_once():
-    layout = Layout(os.path.join(BOX, "many"))
-    for i in range(MANY):
-        path = os.path.join(BOX, "many.wasm")
-        with open(path, "wb") as f:
-            f.write(b"\0asm\1\0\0\0" + os.urandom(1 << 16))
-        layout.tag(f"v{i}", layout.artifact(path))
-    with FaultyRegistry() as registry:
-        registry.add_layout(layout.dir)
-        m = Machine()
-        pulls = [m.start("pull", "-q", f"{registry.address}/test/app:v0") for _ in range(MANY)]
-        tap.equal(f"{MANY} pulls of one image at once", {p.wait() for p in pulls}, {0})
-        blobs = [r.path for r in registry.requests("GET", "/blobs/")]
-        tap.equal("one complete GET of each blob", len(blobs), len(set(blobs)))
-        pulls = [m.start("pull", "-q", f"{registry.address}/test/app:v{i}") for i in range(MANY)]
-        tap.equal(f"{MANY} pulls of different images at once", {p.wait() for p in pulls}, {0})
-        tap.equal("all of them are there, and whole",
-                  (len(json.loads(m.wherry("images", "-o", "json")[1])), m.damaged(),
-                   m.files("partial")), (MANY, [], []))
-
-
-run(logins, encrypted, pushing, misbehaving, platforms, cuts, at_once, open_registry,
+run(logins, encrypted, pushing, misbehaving, platforms, cuts, open_registry,
     needs=("docker-registry", "skopeo"))

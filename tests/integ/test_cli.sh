@@ -18,6 +18,16 @@ for command in run serve compile inspect new doctor version help completion; do
     check "help $command is the same" cmp -s "$dir/long" "$dir/out"
 done
 
+run "$WHERRY" help system
+check "help of a group lists its commands" out_has "examine the image store"
+cp "$dir/out" "$dir/long"
+run "$WHERRY" system --help
+check "system --help is the same" cmp -s "$dir/long" "$dir/out"
+run "$WHERRY" help system check
+check "help of a command of a group" out_has "Usage: wherry system check"
+run "$WHERRY" system chekc
+check "a mistyped command of a group" status_is 125 "did you mean 'system check'?"
+
 run "$WHERRY" rnu x.wasm
 check "a mistyped command" status_is 125 "did you mean 'run'?"
 run "$WHERRY" hello.wasm

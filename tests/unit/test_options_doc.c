@@ -84,6 +84,12 @@ static void test_bash(void **state)
                           " _wherry; test \"${COMPREPLY[*]}\" = inspect'");
     assert_parses("bash", "bash -c 'source /dev/stdin; COMP_WORDS=(wherry inspect -o j); "
                           "COMP_CWORD=3; _wherry; test \"${COMPREPLY[*]}\" = json'");
+    assert_parses("bash", "bash -c 'source /dev/stdin; COMP_WORDS=(wherry sys); COMP_CWORD=1;"
+                          " _wherry; test \"${COMPREPLY[*]}\" = system'");
+    assert_parses("bash", "bash -c 'source /dev/stdin; COMP_WORDS=(wherry system pr); COMP_CWORD=2;"
+                          " _wherry; test \"${COMPREPLY[*]}\" = prune'");
+    assert_parses("bash", "bash -c 'source /dev/stdin; COMP_WORDS=(wherry system check --re); "
+                          "COMP_CWORD=3; _wherry; test \"${COMPREPLY[*]}\" = --repair'");
 }
 
 static void test_zsh(void **state)
@@ -98,6 +104,11 @@ static void test_fish(void **state)
     assert_parses("fish", "fish --no-execute /dev/stdin");
     assert_parses("fish", "HOME=/tmp fish -c 'source /dev/stdin; complete -C \"wherry run --mem\" "
                           "| string match -q \"*--memory*\"'");
+    assert_parses("fish", "HOME=/tmp fish -c 'source /dev/stdin; complete -C \"wherry system pr\" "
+                          "| string match -q \"prune*\"'");
+    assert_parses("fish", "HOME=/tmp fish -c 'source /dev/stdin; "
+                          "complete -C \"wherry system check --re\" "
+                          "| string match -q \"*--repair*\"'");
 }
 
 static void test_unknown_shell(void **state)
