@@ -173,7 +173,7 @@ int reference_parse(const char *text, struct reference *ret, struct err *e)
 {
     struct reference r = {0};
     const char *slash, *path = text, *at, *path_end, *colon;
-    autofree char *host = NULL;
+    autofree char *host = NULL, *full = NULL;
     bool is_library;
 
     if (strnlen(text, REFERENCE_LIMIT + 1) > REFERENCE_LIMIT)
@@ -200,14 +200,15 @@ int reference_parse(const char *text, struct reference *ret, struct err *e)
     is_library = str_eq(r.host, REFERENCE_DOCKER) && !memchr(path, '/', (size_t)(path_end - path));
     r.repository =
         xasprintf("%s%.*s", is_library ? DOCKER_LIBRARY : "", (int)(path_end - path), path);
-    if (strlen(r.repository) > REPOSITORY_LIMIT) {
-        reference_done(&r);
-        return bad(e, text, path_end - 1, "the path is too long");
-    }
     if (colon)
         r.tag = xstrndup(colon + 1, (size_t)(at - colon - 1));
     else if (!r.has_digest)
         r.tag = xstrdup(DEFAULT_TAG);
+    full = reference_format(&r);
+    if (strlen(r.repository) > REPOSITORY_LIMIT || strlen(full) > REFERENCE_LIMIT) {
+        reference_done(&r);
+        return bad(e, text, path_end - 1, "the name in full is too long");
+    }
     *ret = r;
     return 0;
 }

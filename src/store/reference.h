@@ -20,7 +20,7 @@ struct reference {
     bool has_digest; /* what the image has to be, whatever the tag says */
 };
 
-#define REFERENCE_LIMIT  512 /* bytes of the text */
+#define REFERENCE_LIMIT  512 /* bytes, as it was written and in full */
 #define REFERENCE_DOCKER "docker.io"
 
 /* "BadReference" (-EINVAL) says what is wrong with the text, and where. */

@@ -97,6 +97,24 @@ static void test_a_path_is_no_longer_in_full(void **state)
     assert_fails(reference_parse(name, &r, &e), -EINVAL, "BadReference");
 }
 
+static void test_a_name_is_no_longer_in_full(void **state)
+{
+    char name[600] = "";
+    struct reference r;
+    struct err e = ERR_INIT;
+
+    (void)state;
+    for (size_t i = 0; i < 248; i++)
+        name[i] = i % 2 ? '.' : 'a';
+    name[248] = 'a';
+    name[249] = '/';
+    memset(name + 250, 'a', 255);
+    assert_ok(reference_parse(name, &r, &e));
+    reference_done(&r);
+    memmove(name + 2, name, strlen(name) + 1); /* 507 bytes, to which come those of ":latest" */
+    assert_fails(reference_parse(name, &r, &e), -EINVAL, "BadReference");
+}
+
 static void test_what_is_no_path(void **state)
 {
     (void)state;
@@ -115,6 +133,7 @@ int main(void)
         cmocka_unit_test(test_names_in_full),
         cmocka_unit_test(test_bad_names),
         cmocka_unit_test(test_a_path_is_no_longer_in_full),
+        cmocka_unit_test(test_a_name_is_no_longer_in_full),
         cmocka_unit_test(test_what_is_no_path),
     };
     return cmocka_run_group_tests_name("reference", tests, NULL, NULL);
