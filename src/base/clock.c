@@ -52,6 +52,15 @@ void clock_rfc3339nano_format(uint64_t realtime_ns, char ret[static CLOCK_RFC333
     ret[30] = 0;
 }
 
+void clock_rfc3339_format(int64_t realtime_ns, char ret[static CLOCK_RFC3339_SIZE])
+{
+    time_t second = (time_t)(realtime_ns / (int64_t)NS_PER_S);
+    struct tm tm;
+
+    gmtime_r(&second, &tm);
+    strftime(ret, CLOCK_RFC3339_SIZE, "%Y-%m-%dT%H:%M:%SZ", &tm);
+}
+
 /* "12.345" as whole * 10^decimals + fraction: exact, where a double would not be. */
 struct decimal {
     uint64_t digits;

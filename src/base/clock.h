@@ -3,6 +3,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "base/err.h"
 
@@ -17,12 +18,22 @@ int clock_wait_ms(uint64_t deadline_ns);
 
 uint64_t clock_realtime_ns(void); /* nanoseconds since 1970 */
 
+/* Of a file's times. */
+static inline int64_t clock_timespec_ns(struct timespec t)
+{
+    return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
+}
+
 /* "2026-11-24T00:31:02.123456789Z" and its NUL. */
 #define CLOCK_RFC3339NANO_SIZE 31
 
 /* Writes the UTC time in RFC 3339 with nine digits of fraction, always 30 characters and a NUL.
  * Only the second is computed anew when it changes, so this is cheap enough for each log line. */
 void clock_rfc3339nano_format(uint64_t realtime_ns, char ret[static CLOCK_RFC3339NANO_SIZE]);
+
+/* The UTC time in seconds: "2026-11-24T00:31:02Z". */
+#define CLOCK_RFC3339_SIZE 32
+void clock_rfc3339_format(int64_t realtime_ns, char ret[static CLOCK_RFC3339_SIZE]);
 
 /*
  * A duration in milliseconds: "90" and "90s" are seconds, further units are ms, s, m, h; fractions

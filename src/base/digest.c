@@ -117,3 +117,8 @@ bad:
     return err_set(e, -EINVAL, "BadDigest",
                    "'%.80s' is not a digest; expected sha256: and 64 hexadecimal digits", text);
 }
+
+int digest_compare(const void *a, const void *b)
+{
+    return memcmp(a, b, sizeof(struct digest));
+}

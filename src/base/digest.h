@@ -33,5 +33,8 @@ int digest_fd(int fd, struct digest *ret, struct err *e);
 void digest_format(const struct digest *d, char ret[static DIGEST_TEXT_SIZE]);
 void digest_hex_format(const struct digest *d, char ret[static DIGEST_HEX_SIZE]);
 
+/* For qsort() and bsearch(): of digests, or of what begins with one. */
+int digest_compare(const void *a, const void *b);
+
 /* Reads "sha256:<hex>"; "BadDigest", -EINVAL. */
 int digest_parse(const char *text, struct digest *ret, struct err *e);

@@ -202,6 +202,13 @@ int file_write(const char *path, const void *data, size_t len, mode_t mode, int 
     return file_write_at(dirfd, path_base(path), data, len, mode, flags, e);
 }
 
+int file_open_at(int dirfd, const char *name)
+{
+    int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+
+    return fd < 0 ? -errno : fd;
+}
+
 bool file_is_at(int fd, int dirfd, const char *name)
 {
     struct stat open, named;

@@ -61,6 +61,10 @@ int file_lock_at(int dirfd, const char *name);
 /* The same for a file that is there, without waiting: -EAGAIN when somebody has it, -ENOENT. */
 int file_try_lock_at(int dirfd, const char *name);
 
+/* Opens what may be a stranger's for reading: no link, and nothing that waits for somebody. The
+ * descriptor (close-on-exec), or a negative errno, without a message. */
+int file_open_at(int dirfd, const char *name);
+
 /* Whether `name` in the folder is the file that is open as `fd`. */
 bool file_is_at(int fd, int dirfd, const char *name);
 

@@ -58,6 +58,12 @@ static inline int take_fd(int *fd)
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
+/* Of an errno, whatever its sign. */
+static inline bool errno_is_disk_full(int code)
+{
+    return abs(code) == ENOSPC || abs(code) == EDQUOT;
+}
+
 static inline bool str_eq(const char *a, const char *b)
 {
     return strcmp(a, b) == 0;

@@ -3,6 +3,7 @@
 
 #include <spawn.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 
 #include "base/fds.h"
@@ -51,6 +52,20 @@ int cli_program_run(const char *path, char *const *argv, int out_fd)
         if (errno != EINTR)
             return -errno;
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+int cli_program_output(const char *path, char *const *argv, size_t limit, struct buf *ret,
+                       struct err *e)
+{
+    autofd out = memfd_create("output", MFD_CLOEXEC);
+    int status = out < 0 ? -errno : cli_program_run(path, argv, out);
+
+    if (status < 0)
+        return err_errno(e, status, "ExecFailed", "cannot run '%s'", path);
+    if (lseek(out, 0, SEEK_SET) < 0)
+        return err_errno(e, -errno, "ExecFailed", "cannot read the output of '%s'", path);
+    TRY(fd_read_all(out, limit, ret, e));
+    return status;
 }
 
 int cli_parse(const struct command_spec *c, int argc, char *const *argv, void *options,

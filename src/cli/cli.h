@@ -25,6 +25,11 @@ int cli_fail(const char *command, const struct err *e, int status);
  * number of the signal that ended it, or a negative errno. */
 int cli_program_run(const char *path, char *const *argv, int out_fd);
 
+/* The same, and what it wrote to standard output, at most `limit` bytes; "Truncated" and the like
+ * when that cannot be read. */
+int cli_program_output(const char *path, char *const *argv, size_t limit, struct buf *ret,
+                       struct err *e);
+
 /* Adds help for the whole program, the list of commands. */
 void cli_overview(struct buf *out);
 

@@ -2,7 +2,6 @@
 #include "cli/image.h"
 
 #include <stdio.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/json.h"
@@ -110,23 +109,14 @@ struct list {
     size_t n;
 };
 
-void image_time_format(int64_t ns, char ret[static IMAGE_TIME_SIZE])
-{
-    time_t s = (time_t)(ns / 1000000000);
-    struct tm tm;
-
-    gmtime_r(&s, &tm);
-    strftime(ret, IMAGE_TIME_SIZE, "%Y-%m-%dT%H:%M:%SZ", &tm);
-}
-
 static int list_image(void *ctx, const struct image *i, struct err *e)
 {
     struct list *l = ctx;
-    char digest[DIGEST_TEXT_SIZE], size[SIZE_TEXT_SIZE] = "-", fetched[IMAGE_TIME_SIZE];
+    char digest[DIGEST_TEXT_SIZE], size[SIZE_TEXT_SIZE] = "-", fetched[CLOCK_RFC3339_SIZE];
 
     (void)e;
     digest_format(&i->manifest, digest);
-    image_time_format(i->fetched_at_ns, fetched);
+    clock_rfc3339_format(i->fetched_at_ns, fetched);
     if (i->program)
         size_bytes_format((uint64_t)i->program_size, size);
     l->n++;
@@ -187,15 +177,12 @@ static int image_images_command(int argc, char *const *argv)
     return status;
 }
 
-static int not_there(const char *text, struct err *e)
-{
-    return err_set(e, -ENOENT, "NotFound", "there is no image '%s'; see 'wherry images'", text);
-}
+/* ---- What a name stands for here ---- */
 
-/* ---- tag ---- */
-
-int image_stored_find(struct images *images, const struct registries *registries, const char *text,
-                      struct image *ret, struct err *e)
+/* Tries what the text may stand for in turn, until one is there (1). */
+static int stored_try(const struct registries *registries, const char *text,
+                      int (*try)(void *ctx, const struct reference *r, struct err *e), void *ctx,
+                      struct err *e)
 {
     autostrv names = STRV_INIT;
 
@@ -205,12 +192,32 @@ int image_stored_find(struct images *images, const struct registries *registries
         int found;
 
         TRY(reference_parse(names.v[i], &r, e));
-        TRY(found = images_find(images, &r, ret, e));
+        TRY(found = try(ctx, &r, e));
         if (found)
             return 0;
     }
-    return not_there(text, e);
+    return err_set(e, -ENOENT, "NotFound", "there is no image '%s'; see 'wherry images'", text);
 }
+
+struct finding {
+    struct images *images;
+    struct image *ret;
+};
+
+static int try_find(void *ctx, const struct reference *r, struct err *e)
+{
+    const struct finding *f = ctx;
+
+    return images_find(f->images, r, f->ret, e);
+}
+
+int image_stored_find(struct images *images, const struct registries *registries, const char *text,
+                      struct image *ret, struct err *e)
+{
+    return stored_try(registries, text, try_find, &(struct finding){images, ret}, e);
+}
+
+/* ---- tag ---- */
 
 static int tag(const char *from, const char *to, struct err *e)
 {
@@ -250,22 +257,9 @@ static void tell_removed(void *ctx, enum collected what, const char *name, int64
     printf("%s: %s\n", what == COLLECTED_NAME ? "Untagged" : "Deleted", name);
 }
 
-static int remove_one(struct collector *c, const struct registries *registries, const char *text,
-                      struct err *e)
+static int try_unname(void *ctx, const struct reference *r, struct err *e)
 {
-    autostrv names = STRV_INIT;
-
-    TRY(registries_names(registries, text, NAMES_STORED, &names, e));
-    for (size_t i = 0; i < names.n; i++) {
-        __attribute__((cleanup(reference_done))) struct reference r = {0};
-        int found;
-
-        TRY(reference_parse(names.v[i], &r, e));
-        TRY(found = collector_unname(c, &r, e));
-        if (found)
-            return 0;
-    }
-    return not_there(text, e);
+    return collector_unname(ctx, r, e);
 }
 
 static int image_rmi_command(int argc, char *const *argv)
@@ -287,7 +281,7 @@ static int image_rmi_command(int argc, char *const *argv)
     status = 0;
     for (size_t i = 0; i < operands.n; i++) {
         e = ERR_INIT;
-        if (remove_one(collector, &registries, operands.v[i], &e) < 0)
+        if (stored_try(&registries, operands.v[i], try_unname, collector, &e) < 0)
             status = cli_fail("rmi", &e, image_exit_for(&e));
     }
     e = ERR_INIT;

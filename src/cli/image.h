@@ -15,10 +15,6 @@ int image_exit_for(const struct err *e);
 /* Opens the store of this machine. */
 int image_store_open(struct images **ret, struct err *e);
 
-/* A time (realtime) in UTC, in seconds (RFC 3339). */
-#define IMAGE_TIME_SIZE 32
-void image_time_format(int64_t ns, char ret[static IMAGE_TIME_SIZE]);
-
 /* What registries.conf says; what of it is not known is told as a warning. */
 int image_registries_read(struct registries *ret, struct err *e);
 

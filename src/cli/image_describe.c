@@ -19,7 +19,7 @@ struct shown {
     struct strv names; /* that lead to it */
     struct image_program program;
     bool has_program;
-    char digest[DIGEST_TEXT_SIZE], fetched[IMAGE_TIME_SIZE];
+    char digest[DIGEST_TEXT_SIZE], fetched[CLOCK_RFC3339_SIZE];
 };
 
 static void shown_done(struct shown *s)
@@ -49,7 +49,7 @@ static int shown_find(struct images *images, const char *name, struct shown *ret
     TRY(image_registries_read(&registries, e));
     TRY(image_stored_find(images, &registries, name, &ret->image, e));
     digest_format(&ret->image.manifest, ret->digest);
-    image_time_format(ret->image.fetched_at_ns, ret->fetched);
+    clock_rfc3339_format(ret->image.fetched_at_ns, ret->fetched);
     return image_describe(images, &ret->image, &ret->d, e);
 }
 

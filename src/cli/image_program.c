@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <sys/mman.h>
-
-#include "base/fds.h"
 #include "base/json.h"
 #include "cli/cli.h"
 #include "cli/image.h"
@@ -66,18 +63,13 @@ static int inspect_run(const char *name, struct buf *ret, struct err *e)
     char *argv[] = {(char *)"wherry", (char *)"inspect",       (char *)"-o",
                     (char *)"json",   (char *)"--pull",        (char *)"never",
                     (char *)"--",     (char *)(uintptr_t)name, NULL};
-    autofd out = memfd_create("inspected", MFD_CLOEXEC);
     int r;
 
-    if (!program || out < 0)
+    if (!program)
         return err_set(e, -ENOENT, "ProgramMissing", "start it by 'wherry'");
-    r = cli_program_run(program, argv, out);
-    if (r < 0)
-        return err_errno(e, r, "ProgramMissing", "cannot run '%s'", program);
-    if (r)
-        return err_set(e, -ENOEXEC, "NotRunnable", "'%s' is no WebAssembly program", name);
-    lseek(out, 0, SEEK_SET);
-    return fd_read_all(out, INSPECTED_LIMIT, ret, e);
+    r = cli_program_output(program, argv, INSPECTED_LIMIT, ret, e);
+    TRY(r);
+    return r ? err_set(e, -ENOEXEC, "NotRunnable", "'%s' is no WebAssembly program", name) : 0;
 }
 
 static void names_add(const struct item *items, size_t n, struct strv *ret)

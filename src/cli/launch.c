@@ -120,7 +120,6 @@ void program_name_done(struct program_name *p)
 /* Lets wherry-image fetch it; what goes wrong it has said itself. *ret_name is the name in full. */
 static int image_fetch(const char *name, bool is_quiet, char **ret_name, struct err *e)
 {
-    autofd out = memfd_create("pulled", MFD_CLOEXEC);
     autofree char *path = NULL;
     autostrv argv = STRV_INIT;
     autobuf text = BUF_INIT;
@@ -133,13 +132,10 @@ static int image_fetch(const char *name, bool is_quiet, char **ret_name, struct 
     strv_add(&argv, "--");
     strv_add(&argv, name);
     TRY(paths_program_find("wherry-image", &path, e));
-    r = out < 0 ? -errno : cli_program_run(path, argv.v, out);
-    if (r < 0)
-        return err_errno(e, r, "PullFailed", "cannot run '%s'", path);
+    r = cli_program_output(path, argv.v, PULLED_LIMIT, &text, e);
+    TRY(r);
     if (r)
         return err_set(e, -ECANCELED, "PullFailed", "there is no image '%s'", name);
-    lseek(out, 0, SEEK_SET);
-    TRY(fd_read_all(out, PULLED_LIMIT, &text, e));
     if (!is_quiet)
         TRY(fd_write_all(STDERR_FILENO, buf_str(&text), text.len, e)); /* not the guest's output */
     /* A digest is part of the name only if it was asked for. */
@@ -171,17 +167,13 @@ static int image_provide(const struct program_name *p, const struct launch_pull 
 static int layout_provide(struct program_name *p, struct err *e)
 {
     char *argv[] = {(char *)"unpack", p->path, p->image, NULL};
-    autofd out = memfd_create("unpacked", MFD_CLOEXEC);
     autofree char *path = NULL;
     autobuf text = BUF_INIT;
     int r;
 
     TRY(paths_program_find("wherry-image", &path, e));
-    r = out < 0 ? -errno : cli_program_run(path, argv, out);
-    if (r < 0)
-        return err_errno(e, r, "UnpackFailed", "cannot run '%s'", path);
-    lseek(out, 0, SEEK_SET);
-    TRY(fd_read_all(out, UNPACK_TEXT_LIMIT, &text, e));
+    r = cli_program_output(path, argv, UNPACK_TEXT_LIMIT, &text, e);
+    TRY(r);
     if (r)
         return err_set(e, r == GUEST_EXIT_NOT_RUNNABLE ? -ENOEXEC : -ECANCELED, "UnpackFailed",
                        "'" OCI_PREFIX "%s' (%s): %s", p->path,

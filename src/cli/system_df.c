@@ -57,17 +57,17 @@ static void sum_up(struct df *d)
 /* ---- Text ---- */
 
 static void blob_texts(const struct stored_blob *b, char digest[static DIGEST_TEXT_SIZE],
-                       char size[static SIZE_TEXT_SIZE], char used[static IMAGE_TIME_SIZE])
+                       char size[static SIZE_TEXT_SIZE], char used[static CLOCK_RFC3339_SIZE])
 {
     digest_format(&b->digest, digest);
     size_bytes_format((uint64_t)b->size, size);
-    image_time_format(b->used_at_ns, used);
+    clock_rfc3339_format(b->used_at_ns, used);
 }
 
 static void details_write(const struct df *d, struct buf *out)
 {
     char digest[DIGEST_TEXT_SIZE], size[SIZE_TEXT_SIZE], other[SIZE_TEXT_SIZE],
-        used[IMAGE_TIME_SIZE];
+        used[CLOCK_RFC3339_SIZE];
 
     buf_addf(out, "\n%-56s  %10s  %10s  %s\n", "IMAGE", "SIZE", "SHARED", "USED");
     for (size_t i = 0; i < d->v.n_images; i++) {
@@ -77,7 +77,7 @@ static void details_write(const struct df *d, struct buf *out)
         inventory_image_bytes(&d->v, image, &all, &shared);
         size_bytes_format((uint64_t)all, size);
         size_bytes_format((uint64_t)shared, other);
-        image_time_format(image->used_at_ns, used);
+        clock_rfc3339_format(image->used_at_ns, used);
         buf_addf(out, "%-56s  %10s  %10s  %s%s\n", image->name ? image->name : image->path, size,
                  other, used, image->problem ? "  damaged" : "");
     }
@@ -89,7 +89,7 @@ static void details_write(const struct df *d, struct buf *out)
     buf_addf(out, "\n%-71s  %10s  %s\n", "COMPILED", "SIZE", "USED");
     for (size_t i = 0; i < d->code.n; i++) {
         size_bytes_format((uint64_t)d->code.v[i].bytes, size);
-        image_time_format(d->code.v[i].used_at_ns, used);
+        clock_rfc3339_format(d->code.v[i].used_at_ns, used);
         buf_addf(out, "%-71s  %10s  %s\n", d->code.v[i].name, size, used);
     }
 }
@@ -114,7 +114,7 @@ static void text_write(const struct df *d, bool is_verbose, struct buf *out)
 
 static void json_details(const struct df *d, struct json_writer *w)
 {
-    char digest[DIGEST_TEXT_SIZE], size[SIZE_TEXT_SIZE], used[IMAGE_TIME_SIZE];
+    char digest[DIGEST_TEXT_SIZE], size[SIZE_TEXT_SIZE], used[CLOCK_RFC3339_SIZE];
 
     json_key(w, "imageList");
     json_begin_array(w);
@@ -123,7 +123,7 @@ static void json_details(const struct df *d, struct json_writer *w)
         int64_t all, shared;
 
         inventory_image_bytes(&d->v, image, &all, &shared);
-        image_time_format(image->used_at_ns, used);
+        clock_rfc3339_format(image->used_at_ns, used);
         json_begin_object(w);
         json_key_str(w, "name", image->name);
         json_key_int(w, "bytes", all);

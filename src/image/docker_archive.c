@@ -3,14 +3,11 @@
 
 #include "base/json.h"
 
-#define DEPTH_LIMIT   8
-#define IMAGE_LIMIT   1000
-#define NAME_LIMIT    512
-#define LAYER_LIMIT   1000
-#define OCI_BLOBS     "blobs/sha256/"
-#define MANIFEST_TYPE "application/vnd.oci.image.manifest.v1+json"
-#define CONFIG_TYPE   "application/vnd.oci.image.config.v1+json"
-#define LAYER_TYPE    "application/vnd.oci.image.layer.v1.tar"
+#define DEPTH_LIMIT 8
+#define IMAGE_LIMIT 1000
+#define NAME_LIMIT  512
+#define LAYER_LIMIT 1000
+#define OCI_BLOBS   "blobs/sha256/"
 
 /* ---- manifest.json ---- */
 
@@ -110,12 +107,10 @@ static int descriptor_add(int dirfd, const char *name, const char *type, struct 
                        "OCI archive of it: skopeo copy docker-archive:FILE oci-archive:FILE",
                        name);
     TRY(images_blob_open_at(dirfd, &d, &fd, &size, e));
-    full_type = xasprintf("%s%s", type, str_eq(type, LAYER_TYPE) ? layer_ending(fd) : "");
+    full_type = xasprintf("%s%s", type, str_eq(type, IMAGE_LAYER_TYPE) ? layer_ending(fd) : "");
     digest_format(&d, text);
     json_begin_object(w);
-    json_key_str(w, "mediaType", full_type);
-    json_key_str(w, "digest", text);
-    json_key_int(w, "size", size);
+    image_descriptor_encode(full_type, text, size, w);
     json_end_object(w);
     return 0;
 }
@@ -131,13 +126,13 @@ int docker_archive_convert(struct images *s, const struct docker_image *i,
     json_writer_init(&w, &text, false);
     json_begin_object(&w);
     json_key_int(&w, "schemaVersion", 2);
-    json_key_str(&w, "mediaType", MANIFEST_TYPE);
+    json_key_str(&w, "mediaType", IMAGE_MANIFEST_TYPE);
     json_key(&w, "config");
-    TRY(descriptor_add(images_folder(s), i->config, CONFIG_TYPE, &w, e));
+    TRY(descriptor_add(images_folder(s), i->config, IMAGE_CONFIG_TYPE, &w, e));
     json_key(&w, "layers");
     json_begin_array(&w);
     for (size_t l = 0; l < i->layers.n; l++)
-        TRY(descriptor_add(images_folder(s), i->layers.v[l], LAYER_TYPE, &w, e));
+        TRY(descriptor_add(images_folder(s), i->layers.v[l], IMAGE_LAYER_TYPE, &w, e));
     json_end_array(&w);
     json_end_object(&w);
     TRY(json_writer_finish(&w, e));

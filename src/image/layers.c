@@ -213,7 +213,7 @@ static int piece_write(int fd, const char *data, size_t len, struct err *e)
 {
     if (fd_write_all(fd, data, len, e) >= 0)
         return 0;
-    e->reason = e->code == -ENOSPC || e->code == -EDQUOT ? "DiskFull" : "WriteFailed";
+    e->reason = errno_is_disk_full(e->code) ? "DiskFull" : "WriteFailed";
     return err_prefix(e, "cannot keep the program");
 }
 

@@ -3,37 +3,26 @@
 
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "image/layer_write.h"
 
-#define MANIFEST_TYPE "application/vnd.oci.image.manifest.v1+json"
-#define VARIANT       "module.wasm.image/variant"
+#define VARIANT "module.wasm.image/variant"
 
 struct form {
     const char *config_type, *layer_type;
 };
 
 static const struct form forms[] = {
-    [PUSH_ARTIFACT] = {"application/vnd.wasm.config.v0+json",      "application/wasm"},
-    [PUSH_IMAGE] = {"application/vnd.oci.image.config.v1+json",
-                       "application/vnd.oci.image.layer.v1.tar+gzip"                 },
+    [PUSH_ARTIFACT] = {"application/vnd.wasm.config.v0+json", "application/wasm"      },
+    [PUSH_IMAGE] = {IMAGE_CONFIG_TYPE,                     IMAGE_LAYER_TYPE "+gzip"},
 };
 
 struct sent {
     char digest[DIGEST_TEXT_SIZE];
     int64_t size;
 };
-
-static void created_format(char ret[static 32])
-{
-    time_t now = time(NULL);
-    struct tm tm;
-
-    gmtime_r(&now, &tm);
-    strftime(ret, 32, "%Y-%m-%dT%H:%M:%SZ", &tm);
-}
 
 /* ---- Annotations ---- */
 
@@ -71,9 +60,9 @@ static int annotations_add(struct json_writer *w, const char *key, const struct 
 
 static void platform_add(struct json_writer *w, const struct push_program *p)
 {
-    char created[32];
+    char created[CLOCK_RFC3339_SIZE];
 
-    created_format(created);
+    clock_rfc3339_format((int64_t)clock_realtime_ns(), created);
     json_key_str(w, "created", created);
     json_key_str(w, "architecture", "wasm");
     json_key_str(w, "os", p->is_component ? "wasip2" : "wasip1");
@@ -147,9 +136,7 @@ static int image_config_make(const struct push_program *p, const char *name,
 static void descriptor_add(struct json_writer *w, const char *type, const struct sent *s)
 {
     json_begin_object(w);
-    json_key_str(w, "mediaType", type);
-    json_key_str(w, "digest", s->digest);
-    json_key_int(w, "size", s->size);
+    image_descriptor_encode(type, s->digest, s->size, w);
     json_end_object(w);
 }
 
@@ -162,7 +149,7 @@ static int manifest_make(enum push_format format, const struct sent *config,
     json_writer_init(&w, ret, false);
     json_begin_object(&w);
     json_key_int(&w, "schemaVersion", 2);
-    json_key_str(&w, "mediaType", MANIFEST_TYPE);
+    json_key_str(&w, "mediaType", IMAGE_MANIFEST_TYPE);
     json_key(&w, "config");
     descriptor_add(&w, forms[format].config_type, config);
     json_key(&w, "layers");
@@ -242,7 +229,7 @@ int image_push(const struct push_program *p, const struct reference *r,
         TRY(artifact_send(g, h, p, &layer, &config, e));
     TRY(text_send(g, h, &config, &sent_config, e));
     TRY(manifest_make(o->format, &sent_config, &layer, &o->annotations, &manifest, e));
-    TRY(registry_manifest_put(g, h, r->tag, MANIFEST_TYPE, manifest.data, manifest.len, e));
+    TRY(registry_manifest_put(g, h, r->tag, IMAGE_MANIFEST_TYPE, manifest.data, manifest.len, e));
     digest_bytes(manifest.data, manifest.len, ret);
     return 0;
 }

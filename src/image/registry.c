@@ -291,8 +291,7 @@ int registry_login_check(const char *host, const struct registry_options *o,
 
 /* ---- Manifests ---- */
 
-static int digest_compare(const struct buf *text, const char *digest, const char *what,
-                          struct err *e)
+static int digest_check(const struct buf *text, const char *digest, const char *what, struct err *e)
 {
     struct digest wanted, found;
 
@@ -315,8 +314,7 @@ int registry_manifest_get(struct registry *g, struct http *h, const char *versio
 
     q.url = path;
     q.text_limit = IMAGE_DOCUMENT_LIMIT;
-    strv_add(&q.headers, "Accept: application/vnd.oci.image.index.v1+json, "
-                         "application/vnd.oci.image.manifest.v1+json, "
+    strv_add(&q.headers, "Accept: " IMAGE_INDEX_TYPE ", " IMAGE_MANIFEST_TYPE ", "
                          "application/vnd.docker.distribution.manifest.list.v2+json, "
                          "application/vnd.docker.distribution.manifest.v2+json");
     r = registry_request(g, h, &q, &response, e);
@@ -332,9 +330,9 @@ int registry_manifest_get(struct registry *g, struct http *h, const char *versio
     }
     said = http_header(&response, "Docker-Content-Digest");
     if (strchr(version, ':'))
-        r = digest_compare(&response.text, version, "the digest", e);
+        r = digest_check(&response.text, version, "the digest", e);
     else if (said && str_starts(said, "sha256:"))
-        r = digest_compare(&response.text, said, "the digest that the registry says,", e);
+        r = digest_check(&response.text, said, "the digest that the registry says,", e);
     if (r < 0)
         return err_prefix(e, "%s/%s: %s", g->host, g->repository, what);
     *ret_type = type ? xstrndup(type, strcspn(type, "; \t")) : NULL;

@@ -12,10 +12,8 @@
 #include "image/tarball.h"
 #include "store/layout.h"
 
-#define OCI_BLOBS     "blobs/sha256/"
-#define MANIFEST_TYPE "application/vnd.oci.image.manifest.v1+json"
-#define INDEX_TYPE    "application/vnd.oci.image.index.v1+json"
-#define LAYOUT_TEXT   "{\"imageLayoutVersion\":\"1.0.0\"}"
+#define OCI_BLOBS   "blobs/sha256/"
+#define LAYOUT_TEXT "{\"imageLayoutVersion\":\"1.0.0\"}"
 
 struct saved {
     struct image image;
@@ -78,11 +76,6 @@ static int by_name(const void *a, const void *b)
     return strcmp(((const struct saved *)a)->image.name, ((const struct saved *)b)->image.name);
 }
 
-static int by_digest(const void *a, const void *b)
-{
-    return memcmp(a, b, sizeof(struct digest));
-}
-
 /* Sorts a list and leaves one of what is equal. */
 static size_t sort_unique(void *list, size_t n, size_t size,
                           int (*compare)(const void *a, const void *b), void (*drop)(void *one))
@@ -126,7 +119,7 @@ static int blobs_list(struct save *v, struct err *e)
         for (size_t l = 0; l < m->n_layers; l++)
             TRY(digest_parse(m->layers[l].digest, &v->blobs[v->n_blobs++], e));
     }
-    v->n_blobs = sort_unique(v->blobs, v->n_blobs, sizeof(*v->blobs), by_digest, NULL);
+    v->n_blobs = sort_unique(v->blobs, v->n_blobs, sizeof(*v->blobs), digest_compare, NULL);
     return 0;
 }
 
@@ -154,9 +147,8 @@ static void descriptor_encode(const struct saved *s, struct json_writer *w)
 
     digest_format(&s->image.manifest, digest);
     json_begin_object(w);
-    json_key_str(w, "mediaType", s->image.manifest_type ? s->image.manifest_type : MANIFEST_TYPE);
-    json_key_str(w, "digest", digest);
-    json_key_int(w, "size", s->image.manifest_size);
+    image_descriptor_encode(s->image.manifest_type ? s->image.manifest_type : IMAGE_MANIFEST_TYPE,
+                            digest, s->image.manifest_size, w);
     json_key(w, "annotations");
     json_begin_object(w);
     json_key_str(w, "io.containerd.image.name", s->image.name);
@@ -173,7 +165,7 @@ static int index_encode(const struct save *v, struct buf *ret, struct err *e)
     json_writer_init(&w, ret, false);
     json_begin_object(&w);
     json_key_int(&w, "schemaVersion", 2);
-    json_key_str(&w, "mediaType", INDEX_TYPE);
+    json_key_str(&w, "mediaType", IMAGE_INDEX_TYPE);
     json_key(&w, "manifests");
     json_begin_array(&w);
     for (size_t i = 0; i < v->n_saved; i++)
@@ -235,7 +227,7 @@ int save_archive(struct save *v, enum save_format format, int fd, struct err *e)
 
 static int write_failed(struct err *e, const char *name)
 {
-    return err_errno(e, -errno, errno == ENOSPC || errno == EDQUOT ? "DiskFull" : "WriteFailed",
+    return err_errno(e, -errno, errno_is_disk_full(errno) ? "DiskFull" : "WriteFailed",
                      "cannot write '%s'", name);
 }
 

@@ -31,7 +31,7 @@ static int failed(struct tarball_writer *w, struct err *e)
     int number = archive_errno(w->archive);
 
     return err_errno(e, number > 0 ? -number : -EIO,
-                     number == ENOSPC || number == EDQUOT ? "DiskFull" : "WriteFailed",
+                     errno_is_disk_full(number) ? "DiskFull" : "WriteFailed",
                      "cannot write the archive");
 }
 

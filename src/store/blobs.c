@@ -44,13 +44,13 @@ int images_blob_lease(struct images *s, const struct digest *d, struct err *e)
 
     store_blob_path("blobs/sha256/", d, path);
     for (;;) {
-        autofd fd = openat(s->dirfd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        autofd fd = file_open_at(s->dirfd, path);
         int locked;
 
-        if (fd < 0 && errno == ENOENT)
+        if (fd == -ENOENT)
             return 0;
         if (fd < 0)
-            return store_failed(e, -errno, "open", path);
+            return store_failed(e, fd, "open", path);
         locked = fd;
         TRY(lease_take(s, &fd, e));
         if (file_is_at(locked, s->dirfd, path))
@@ -134,7 +134,7 @@ int images_blob_begin(struct images *s, const struct digest *d, struct blob_writ
 int blob_writer_add(struct blob_writer *w, const void *data, size_t len, struct err *e)
 {
     if (fd_write_all(w->fd, data, len, e) < 0) {
-        bool is_full = e->code == -ENOSPC || e->code == -EDQUOT;
+        bool is_full = errno_is_disk_full(e->code);
 
         if (is_full) /* what is no use yet must not fill the disk */
             blob_writer_restart(w, &(struct err){0});
@@ -168,7 +168,7 @@ int blob_writer_restart(struct blob_writer *w, struct err *e)
 /* What is of no use yet must not fill the disk. */
 static int writer_failed(struct blob_writer *w, int code, struct err *e)
 {
-    if (code == -ENOSPC || code == -EDQUOT)
+    if (errno_is_disk_full(code))
         unlinkat(w->dirfd, w->partial, 0);
     return store_failed(e, code, "keep", w->complete);
 }
@@ -206,22 +206,32 @@ void blob_writer_free(struct blob_writer *w)
     free(w);
 }
 
-int images_blob_open_at(int dirfd, const struct digest *d, int *ret_fd, int64_t *ret_size,
-                        struct err *e)
+int store_blob_open(int dirfd, const struct digest *d, int *ret_fd, struct stat *ret_st,
+                    struct err *e)
 {
     char path[STORE_BLOB_PATH_SIZE];
-    struct stat st;
     autofd fd = -EBADF;
 
     store_blob_path("blobs/sha256/", d, path);
-    fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (fd < 0 && errno == ENOENT)
+    fd = file_open_at(dirfd, path);
+    if (fd == -ENOENT)
         return err_set(e, -ENOENT, "BadImage", "'%s' is not in the image store", path);
-    if (fd < 0 || fstat(fd, &st) < 0)
+    if (fd < 0)
+        return store_failed(e, fd, "open", path);
+    if (fstat(fd, ret_st) < 0)
         return store_failed(e, -errno, "open", path);
-    if (!S_ISREG(st.st_mode))
+    if (!S_ISREG(ret_st->st_mode))
         return err_set(e, -EINVAL, "BadImage", "'%s' of the image store is no file", path);
     *ret_fd = take_fd(&fd);
+    return 0;
+}
+
+int images_blob_open_at(int dirfd, const struct digest *d, int *ret_fd, int64_t *ret_size,
+                        struct err *e)
+{
+    struct stat st;
+
+    TRY(store_blob_open(dirfd, d, ret_fd, &st, e));
     *ret_size = st.st_size;
     return 0;
 }

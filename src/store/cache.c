@@ -74,7 +74,7 @@ static const char seal_magic[8] = "wherry 1";
 
 static uint64_t changed_at_ns(const struct stat *st)
 {
-    return (uint64_t)st->st_mtim.tv_sec * 1000000000u + (uint64_t)st->st_mtim.tv_nsec;
+    return (uint64_t)clock_timespec_ns(st->st_mtim);
 }
 
 /* Where this fails the entry is read whenever it is opened, and good all the same. */
@@ -159,15 +159,15 @@ static bool is_trusted(const struct stat *st)
 
 int cache_find(struct cache *c, const char *key, int *ret_fd, struct err *e)
 {
-    autofd fd = openat(c->dirfd, key, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    autofd fd = file_open_at(c->dirfd, key);
     struct stat st;
 
-    if (fd < 0 && errno == ENOENT)
+    if (fd == -ENOENT)
         return 0;
-    if (fd < 0 && errno == ELOOP)
+    if (fd == -ELOOP)
         return untrusted(key, e);
     if (fd < 0)
-        return err_errno(e, -errno, "CacheFailed", "cannot open the cache entry %s", key);
+        return err_errno(e, fd, "CacheFailed", "cannot open the cache entry %s", key);
     if (fstat(fd, &st) < 0)
         return err_errno(e, -errno, "CacheFailed", "cannot examine the cache entry %s", key);
     if (!is_trusted(&st))
@@ -312,7 +312,7 @@ static void file_add(struct cache *c, const char *name, struct cache_list *ret)
     f.kind = kind_of(name, &st);
     f.name = xstrdup(name);
     f.bytes = st.st_size;
-    f.used_at_ns = st.st_atim.tv_sec * INT64_C(1000000000) + st.st_atim.tv_nsec;
+    f.used_at_ns = clock_timespec_ns(st.st_atim);
     if (f.kind == CACHE_UNFINISHED) {
         autofd lock = file_try_lock_at(c->dirfd, name);
 

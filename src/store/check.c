@@ -5,6 +5,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include "base/fds.h"
 #include "store/collect.h"
 #include "store/inventory.h"
 #include "store/store_folder.h"
@@ -60,12 +61,12 @@ static void modes_check(struct check *c)
 /* What is wrong with it; NULL: nothing, or it is gone. */
 static const char *blob_examine(struct check *c, const char *path, const struct digest *d)
 {
-    autofd fd = openat(c->store->dirfd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    autofd fd = file_open_at(c->store->dirfd, path);
     struct digest is;
     struct err e = ERR_INIT;
 
     if (fd < 0)
-        return errno == ENOENT ? NULL : "it cannot be opened";
+        return fd == -ENOENT ? NULL : "it cannot be opened";
     if (digest_fd(fd, &is, &e) < 0)
         return "it cannot be read";
     return memcmp(&is, d, sizeof(is)) ? "the content is another than the name says" : NULL;
@@ -94,7 +95,7 @@ static void blobs_examine(struct check *c, const char **ret_what)
 /* A blob that a pull has leased would be missing in what it names. */
 static bool blob_remove(struct check *c, const char *path)
 {
-    autofd fd = openat(c->store->dirfd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    autofd fd = file_open_at(c->store->dirfd, path);
 
     return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && unlinkat(c->store->dirfd, path, 0) == 0;
 }

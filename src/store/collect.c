@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 
+#include "base/clock.h"
 #include "base/fds.h"
 #include "store/store_folder.h"
 
@@ -58,7 +59,7 @@ int64_t images_collected_at_ns(struct images *s)
 
     if (fstatat(s->dirfd, STORE_COLLECTING, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return 0;
-    return st.st_mtim.tv_sec * INT64_C(1000000000) + st.st_mtim.tv_nsec;
+    return clock_timespec_ns(st.st_mtim);
 }
 
 static void removed(struct collector *c, enum collected what, const char *name, int64_t bytes)
@@ -159,11 +160,11 @@ static int blob_lock(const struct collector *c, const struct digest *d, struct l
     autofd fd = -EBADF;
 
     store_blob_path("blobs/sha256/", d, path);
-    fd = openat(c->store->dirfd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (fd < 0 && errno == ENOENT)
+    fd = file_open_at(c->store->dirfd, path);
+    if (fd == -ENOENT)
         return 0;
     if (fd < 0)
-        return store_failed(e, -errno, "open", path);
+        return store_failed(e, fd, "open", path);
     if (flock(fd, LOCK_EX | LOCK_NB) < 0)
         return 0;
     *ret = (struct locked){.digest = *d, .fd = take_fd(&fd)};
@@ -200,11 +201,6 @@ static int locked_remove(struct collector *c, const struct locked *l, size_t n, 
     for (size_t i = 0; i < n; i++)
         TRY(blob_remove(c, &v, &l[i].digest, e));
     return 0;
-}
-
-static int digest_compare(const void *a, const void *b)
-{
-    return memcmp(a, b, sizeof(struct digest));
 }
 
 int collector_sweep(struct collector *c, struct err *e)

@@ -14,7 +14,7 @@
 
 int store_failed(struct err *e, int code, const char *what, const char *path)
 {
-    return err_errno(e, code, code == -ENOSPC || code == -EDQUOT ? "DiskFull" : "StoreFailed",
+    return err_errno(e, code, errno_is_disk_full(code) ? "DiskFull" : "StoreFailed",
                      "cannot %s '%s' of the image store", what, path);
 }
 
@@ -79,17 +79,15 @@ int images_program_open_at(int dirfd, const struct image *i, int *ret_fd, struct
     autofd fd = -EBADF;
     struct digest d;
     struct stat st;
-    int64_t size;
 
     if (!i->program)
         return err_set(e, -ENOEXEC, "NotRunnable", "there is no WebAssembly program in it");
     TRY(digest_parse(i->program, &d, e));
-    TRY(images_blob_open_at(dirfd, &d, &fd, &size, e));
-    if (size != i->program_size)
+    TRY(store_blob_open(dirfd, &d, &fd, &st, e));
+    if (st.st_size != i->program_size)
         return err_set(e, -EINVAL, "BadImage",
                        "'%s' of the image store is damaged; pull the image again", i->program);
-    if (fstat(fd, &st) == 0)
-        store_use_note(fd, &st);
+    store_use_note(fd, &st);
     *ret_fd = take_fd(&fd);
     *ret_digest = d;
     return 0;

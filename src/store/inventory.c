@@ -5,19 +5,10 @@
 #include <fcntl.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/fds.h"
 #include "base/paths.h"
 #include "store/store_folder.h"
-
-static int64_t changed_ns(const struct stat *st)
-{
-    return st->st_mtim.tv_sec * INT64_C(1000000000) + st->st_mtim.tv_nsec;
-}
-
-static int digest_compare(const void *a, const void *b)
-{
-    return memcmp(a, b, sizeof(struct digest)); /* the first member of a blob, too */
-}
 
 struct stored_blob *inventory_blob_find(const struct inventory *v, const struct digest *d)
 {
@@ -36,8 +27,8 @@ static int hex_parse(const char *name, struct digest *ret)
 static void blob_add(struct inventory *v, const struct digest *d, const struct stat *st)
 {
     v->blobs = xrealloc(v->blobs, v->n_blobs + 1, sizeof(*v->blobs));
-    v->blobs[v->n_blobs++] =
-        (struct stored_blob){.digest = *d, .size = st->st_size, .used_at_ns = changed_ns(st)};
+    v->blobs[v->n_blobs++] = (struct stored_blob){
+        .digest = *d, .size = st->st_size, .used_at_ns = clock_timespec_ns(st->st_mtim)};
 }
 
 static void part_add(struct inventory *v, int dirfd, const char *path, const struct stat *st)
@@ -47,7 +38,7 @@ static void part_add(struct inventory *v, int dirfd, const char *path, const str
     v->parts = xrealloc(v->parts, v->n_parts + 1, sizeof(*v->parts));
     v->parts[v->n_parts++] = (struct stored_part){.path = xstrdup(path),
                                                   .size = st->st_size,
-                                                  .changed_at_ns = changed_ns(st),
+                                                  .changed_at_ns = clock_timespec_ns(st->st_mtim),
                                                   .is_locked = lock == -EAGAIN};
 }
 
@@ -175,7 +166,7 @@ static void image_add(struct inventory *v, int dirfd, const char *path)
         return;
     }
     if (fstatat(dirfd, path, &st, AT_SYMLINK_NOFOLLOW) == 0)
-        i.used_at_ns = changed_ns(&st);
+        i.used_at_ns = clock_timespec_ns(st.st_mtim);
     if (found > 0) {
         i.name = xstrdup(image.name);
         found = store_image_blobs(dirfd, &image, &blobs, &n, &e);

@@ -55,12 +55,11 @@ int layout_index_read(int dirfd, struct image_document *ret, struct err *e)
 static int named_open(int dirfd, const struct image_descriptor *d, const char *name, int *ret_fd,
                       struct err *e)
 {
+    autofd fd = file_open_at(dirfd, name);
     struct stat st;
-    autofd fd = -EBADF;
 
-    fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
     if (fd < 0 || fstat(fd, &st) < 0)
-        return err_errno(e, -errno, "BadImage", "'%s' cannot be opened", name);
+        return err_errno(e, fd < 0 ? fd : -errno, "BadImage", "'%s' cannot be opened", name);
     if (!S_ISREG(st.st_mode) || st.st_size != d->size)
         return err_set(e, -EINVAL, "BadImage", "'%s' has %lld bytes instead of %lld", name,
                        (long long)st.st_size, (long long)d->size);

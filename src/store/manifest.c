@@ -81,6 +81,14 @@ static const struct json_field document_fields[] = {
     {0                            },
 };
 
+void image_descriptor_encode(const char *type, const char *digest, int64_t size,
+                             struct json_writer *w)
+{
+    json_key_str(w, "mediaType", type);
+    json_key_str(w, "digest", digest);
+    json_key_int(w, "size", size);
+}
+
 void image_document_done(struct image_document *d)
 {
     json_fields_done(document_fields, d);
@@ -201,7 +209,7 @@ static const char here[] =
 static bool is_files(const struct image_descriptor *d)
 {
     static const char *const types[] = {
-        "application/vnd.oci.image.layer.v1.tar",
+        IMAGE_LAYER_TYPE,
         "application/vnd.oci.image.layer.nondistributable.v1.tar",
         "application/vnd.docker.image.rootfs.diff.tar",
         "application/vnd.docker.image.rootfs.foreign.diff.tar",

@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/json.h"
 #include "base/util.h"
 
 /*
@@ -13,6 +14,12 @@
 
 #define IMAGE_DOCUMENT_LIMIT (4u << 20) /* bytes: what registries and other readers accept */
 #define IMAGE_INDEX_LIMIT    4          /* an index may list indexes */
+
+/* Media types of what we write (image-spec 1.1, media-types.md). */
+#define IMAGE_INDEX_TYPE    "application/vnd.oci.image.index.v1+json"
+#define IMAGE_MANIFEST_TYPE "application/vnd.oci.image.manifest.v1+json"
+#define IMAGE_CONFIG_TYPE   "application/vnd.oci.image.config.v1+json"
+#define IMAGE_LAYER_TYPE    "application/vnd.oci.image.layer.v1.tar"
 
 /* What other runtimes know a container for WebAssembly by: the annotations that crun reads
  * (solo.io's "compat" images have the first one). */
@@ -50,6 +57,10 @@ int image_document_decode(const struct buf *text, const char *name, struct image
                           struct err *e);
 void image_document_done(struct image_document *d);
 #define autodocument __attribute__((cleanup(image_document_done))) struct image_document
+
+/* The members of a descriptor, into an object that was begun. */
+void image_descriptor_encode(const char *type, const char *digest, int64_t size,
+                             struct json_writer *w);
 
 /* Whether it is one of Docker's schema 1 (image-spec has no such thing), and the error for that. */
 bool image_type_is_schema_1(const char *media_type);

@@ -92,12 +92,12 @@ int store_record_encode(const char *name, const struct image *i, struct buf *ret
 int store_record_read(int dirfd, const char *path, struct image *ret, struct err *e)
 {
     autobuf text = BUF_INIT;
-    autofd fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    autofd fd = file_open_at(dirfd, path);
 
-    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
+    if (fd == -ENOENT || fd == -ENOTDIR)
         return 0;
     if (fd < 0)
-        return store_failed(e, -errno, "open", path);
+        return store_failed(e, fd, "open", path);
     if (fd_read_all(fd, RECORD_LIMIT_BYTES, &text, e) < 0) {
         e->reason = "BadImage";
         return err_prefix(e, "the image store's '%s' is damaged; pull the image again", path);

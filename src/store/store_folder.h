@@ -43,6 +43,10 @@ static inline void store_blob_path(const char *folder, const struct digest *d,
     snprintf(ret, STORE_BLOB_PATH_SIZE, "%s%s", folder, hex);
 }
 
+/* As images_blob_open_at(), with all that is known of the file. */
+int store_blob_open(int dirfd, const struct digest *d, int *ret_fd, struct stat *ret_st,
+                    struct err *e);
+
 /* Makes names in a folder durable. */
 int store_folder_sync(int dirfd, const char *path, struct err *e);
 
