@@ -1,11 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A user of a machine, for tests of what is kept there between commands."""
+"""A user of a machine, for tests of what is kept there between commands, and what he may have."""
+import functools
 import hashlib
 import json
 import os
 import subprocess
 
-from serve_client import BOX, WHERRY, output
+from image_layout import Layout
+from serve_client import BOX, WHERRY, example, output
+
+
+@functools.cache
+def hello():
+    """A layout with the C example as v1, and its manifest's digest."""
+    layout = Layout(os.path.join(BOX, "hello"))
+    descriptor = layout.artifact(example("c"))
+    layout.tag("v1", descriptor)
+    return layout, descriptor["digest"]
 
 
 class Machine:

@@ -3,7 +3,6 @@
 """Images in files: save and load, between two stores, with skopeo and podman on the other side, and
 with archives that somebody made to do harm; and run, compile, inspect and serve of
 oci-archive:FILE[:TAG][@sha256:HEX]."""
-import functools
 import gzip
 import hashlib
 import io
@@ -19,7 +18,7 @@ import threading
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from image_layout import INDEX, MANIFEST, Layout  # noqa: E402
-from machine import Machine  # noqa: E402
+from machine import Machine, hello  # noqa: E402
 from serve_client import (  # noqa: E402
     BOX, IS_FULL, PROBE, WHERRY, Server, example, get, output, run, tap)
 
@@ -42,15 +41,6 @@ def pack(folder, name, mode="w"):
     with tarfile.open(path(name), mode) as tar:
         tar.add(folder, ".")
     return path(name)
-
-
-@functools.cache
-def hello():
-    """A layout with the C example as v1, and its manifest's digest."""
-    layout = Layout(path("hello"))
-    descriptor = layout.artifact(example("c"))
-    layout.tag("v1", descriptor)
-    return layout, descriptor["digest"]
 
 
 def names(m):

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """registries.conf: mirrors, blocks, insecure registries, short names, and what is wrong in it; with
 registries that are fakes (faulty_registry) and one that is real."""
-import functools
 import os
 import resource
 import shutil
@@ -14,19 +13,11 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import faulty_registry as faults  # noqa: E402
 from faulty_registry import FaultyRegistry  # noqa: E402
 from image_layout import Layout  # noqa: E402
-from machine import Machine  # noqa: E402
+from machine import Machine, hello  # noqa: E402
 from registry import Registry, login_file, private_ca, push_layout  # noqa: E402
 from serve_client import BOX, example, run, tap  # noqa: E402
 
 NOBODY = "127.0.0.1:1"  # where nobody listens
-
-
-@functools.cache
-def hello():
-    layout = Layout(os.path.join(BOX, "hello"))
-    descriptor = layout.artifact(example("c"))
-    layout.tag("v1", descriptor)
-    return layout, descriptor["digest"]
 
 
 def mirrors():

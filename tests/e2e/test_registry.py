@@ -3,7 +3,6 @@
 """Images from registries: pull, images, rmi, login, logout, and run of an image that has to be
 fetched first; with a real docker-registry (open, with passwords, with tokens, with TLS of a private
 authority) to which skopeo pushes, and with a fake one that misbehaves."""
-import functools
 import json
 import os
 import shutil
@@ -14,19 +13,10 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import faulty_registry as faults  # noqa: E402
 from faulty_registry import FaultyRegistry  # noqa: E402
 from image_layout import INDEX, MANIFEST, Layout  # noqa: E402
-from machine import Machine  # noqa: E402
+from machine import Machine, hello  # noqa: E402
 from registry import (  # noqa: E402
     Registry, TokenServer, basic, login_file, private_ca, pull_layout, push_layout)
-from serve_client import BOX, example, output, run, tap  # noqa: E402
-
-
-@functools.cache
-def hello():
-    """A layout with the C example as v1, and its manifest's digest."""
-    layout = Layout(os.path.join(BOX, "hello"))
-    descriptor = layout.artifact(example("c"))
-    layout.tag("v1", descriptor)
-    return layout, descriptor["digest"]
+from serve_client import BOX, example, run, tap  # noqa: E402
 
 
 def big_layout():

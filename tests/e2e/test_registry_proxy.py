@@ -10,20 +10,12 @@ import sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from faulty_registry import FaultyRegistry  # noqa: E402
-from image_layout import Layout  # noqa: E402
 from proxy import Proxy  # noqa: E402
-from machine import Machine  # noqa: E402
+from machine import Machine, hello  # noqa: E402
 from registry import private_ca  # noqa: E402
 from serve_client import BOX, IS_FULL, example, run, tap  # noqa: E402
 
 ALICE = ("alice", "pa55-of-alice")
-
-
-@functools.cache
-def hello():
-    layout = Layout(os.path.join(BOX, "hello"))
-    layout.tag("v1", layout.artifact(example("c")))
-    return layout
 
 
 @functools.cache
@@ -50,7 +42,7 @@ def port(registry):
 
 def encrypted():
     with FaultyRegistry(tls=ca().server) as registry, Proxy() as proxy:
-        registry.add_layout(hello().dir)
+        registry.add_layout(hello()[0].dir)
         host = f"0.0.0.0:{port(registry)}"
         m = machine(registry, https_proxy=proxy.url())
         tap.equal("https_proxy: a pull with an authority of certs.d",
@@ -79,7 +71,7 @@ def encrypted():
 
 def plain():
     with FaultyRegistry() as registry, Proxy() as proxy:
-        registry.add_layout(hello().dir)
+        registry.add_layout(hello()[0].dir)
         host = f"0.0.0.0:{port(registry)}"
         for name in ("http_proxy", "HTTP_PROXY"):
             before = len(proxy.requests())
@@ -104,7 +96,7 @@ def passwords():
     with FaultyRegistry(tls=ca().server) as registry, FaultyRegistry() as open_one, \
             Proxy(user=ALICE) as proxy:
         for r in (registry, open_one):
-            r.add_layout(hello().dir)
+            r.add_layout(hello()[0].dir)
         name = f"0.0.0.0:{port(registry)}/test/app:v1"
         m = machine(registry, https_proxy=proxy.url(ALICE))
         tap.equal("a proxy with a password", m.wherry("pull", "-q", name)[0], 0)
