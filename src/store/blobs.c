@@ -229,7 +229,7 @@ int store_blob_open(int dirfd, const struct digest *d, int *ret_fd, struct stat 
 int images_blob_open_at(int dirfd, const struct digest *d, int *ret_fd, int64_t *ret_size,
                         struct err *e)
 {
-    struct stat st;
+    struct stat st = {0};
 
     TRY(store_blob_open(dirfd, d, ret_fd, &st, e));
     *ret_size = st.st_size;

@@ -78,7 +78,7 @@ int images_program_open_at(int dirfd, const struct image *i, int *ret_fd, struct
 {
     autofd fd = -EBADF;
     struct digest d;
-    struct stat st;
+    struct stat st = {0};
 
     if (!i->program)
         return err_set(e, -ENOEXEC, "NotRunnable", "there is no WebAssembly program in it");
