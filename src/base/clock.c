@@ -28,6 +28,16 @@ uint64_t clock_realtime_ns(void)
     return clock_ns(CLOCK_REALTIME);
 }
 
+int64_t clock_timespec_ns(struct timespec t)
+{
+    int64_t ns;
+
+    if (__builtin_mul_overflow((int64_t)t.tv_sec, INT64_C(1000000000), &ns) ||
+        __builtin_add_overflow(ns, (int64_t)t.tv_nsec, &ns))
+        return t.tv_sec < 0 ? INT64_MIN : INT64_MAX;
+    return ns;
+}
+
 void clock_rfc3339nano_format(uint64_t realtime_ns, char ret[static CLOCK_RFC3339NANO_SIZE])
 {
     static _Thread_local time_t cached_second = -1;

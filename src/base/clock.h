@@ -18,11 +18,9 @@ int clock_wait_ms(uint64_t deadline_ns);
 
 uint64_t clock_realtime_ns(void); /* nanoseconds since 1970 */
 
-/* Of a file's times. */
-static inline int64_t clock_timespec_ns(struct timespec t)
-{
-    return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
-}
+/* Of a file's times: nanoseconds since 1970. A file system can hold times that are further away
+ * than 292 years; those are the nearest that can be said. */
+int64_t clock_timespec_ns(struct timespec t);
 
 /* "2026-11-24T00:31:02.123456789Z" and its NUL. */
 #define CLOCK_RFC3339NANO_SIZE 31

@@ -72,11 +72,6 @@ struct seal {
 
 static const char seal_magic[8] = "wherry 1";
 
-static uint64_t changed_at_ns(const struct stat *st)
-{
-    return (uint64_t)clock_timespec_ns(st->st_mtim);
-}
-
 /* Where this fails the entry is read whenever it is opened, and good all the same. */
 static void changed_at_set(int fd, uint64_t ns)
 {
@@ -123,7 +118,7 @@ static bool seal_fits(int fd, const char *key, const struct stat *st)
         memcmp(s.magic, seal_magic, sizeof(s.magic)) != 0 ||
         memcmp(s.key, key, sizeof(s.key)) != 0 || s.size != (uint64_t)st->st_size - sizeof(s))
         return false;
-    if (s.changed_at_ns == changed_at_ns(st))
+    if (s.changed_at_ns == (uint64_t)clock_timespec_ns(st->st_mtim))
         return true;
     /* A copy of the folder, or a file system that keeps no exact times. */
     if (content_digest(fd, s.size, -1, &found) < 0 || memcmp(&found, &s.digest, sizeof(found)) != 0)

@@ -131,6 +131,17 @@ static void test_size_text(void **state)
     assert_string_equal(text, "15.9 EiB");
 }
 
+static void test_file_times(void **state)
+{
+    (void)state;
+    assert_int_equal(clock_timespec_ns((struct timespec){2, 5}), 2000000005);
+    assert_int_equal(clock_timespec_ns((struct timespec){-1, 5}), -999999995);
+    assert_int_equal(clock_timespec_ns((struct timespec){INT64_C(11019109252), 5}), INT64_MAX);
+    assert_int_equal(clock_timespec_ns((struct timespec){INT64_C(-11019109252), 5}), INT64_MIN);
+    assert_int_equal(clock_timespec_ns((struct timespec){INT64_MAX / 1000000000, 999999999}),
+                     INT64_MAX);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -139,6 +150,7 @@ int main(void)
         cmocka_unit_test(test_duration_round_trip),
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_size_text),
+        cmocka_unit_test(test_file_times),
     };
     return cmocka_run_group_tests_name("clock", tests, NULL, NULL);
 }
