@@ -41,19 +41,45 @@ pub fn prepare(engine: &Engine, is_concurrent: bool) {
     traps.push(Trap { engine: engine.weak(), is_concurrent, module: None });
 }
 
-/// The store is to be dropped next: nothing is left of what was written to its memories.
-pub fn give_back(store: &mut Store<State>) {
-    if store.data().limiter.growth_bytes() <= LARGE_BYTES {
-        return;
+/// A part of a guest's memory.
+pub struct Piece {
+    address: usize,
+    length: usize,
+}
+
+impl Piece {
+    /// Nothing is left of what was written to it.
+    ///
+    /// # Safety
+    /// The store that it is of is still there, and no guest runs in it any more.
+    pub unsafe fn give_back(self) {
+        // It changes nothing if the system refuses it, as it does where pages are locked.
+        unsafe { libc::madvise(self.address as *mut _, self.length, libc::MADV_DONTNEED) };
     }
+}
+
+/// Of a store that is to be dropped next, if its memory grew.
+pub fn pieces(store: &mut Store<State>) -> Vec<Piece> {
+    if store.data().limiter.growth_bytes() <= LARGE_BYTES {
+        return Vec::new();
+    }
+    let mut all = Vec::new();
     for memory in memories(store) {
-        let (base, size) = (memory.data_ptr(&*store), memory.data_size(&*store));
-        for at in (0..size).step_by(PIECE_BYTES) {
-            let length = PIECE_BYTES.min(size - at);
-            // SAFETY: these are pages of a memory that no guest runs on any more. It changes
-            // nothing if the system refuses it, as it does where pages are locked.
-            unsafe { libc::madvise(base.add(at).cast(), length, libc::MADV_DONTNEED) };
-        }
+        let (base, size) = (memory.data_ptr(&*store) as usize, memory.data_size(&*store));
+        all.extend(
+            (0..size)
+                .step_by(PIECE_BYTES)
+                .map(|at| Piece { address: base + at, length: PIECE_BYTES.min(size - at) }),
+        );
+    }
+    all
+}
+
+/// The store is to be dropped next.
+pub fn give_back(store: &mut Store<State>) {
+    for piece in pieces(store) {
+        // SAFETY: the caller has it, and calls nothing.
+        unsafe { piece.give_back() };
     }
 }
 

@@ -3,10 +3,12 @@
 
 use crate::err::{Failure, Result};
 use crate::ffi::c_string;
+use std::collections::HashMap;
 use std::ffi::{c_char, c_void};
 use wasmparser::{
-    BinaryReaderError, Chunk, ComponentExternalKind, ComponentTypeRef, Encoding, ExternalKind,
-    FuncType, Imports, Parser, Payload, RefType, TypeRef, ValType, Validator, WasmFeatures,
+    BinaryReaderError, Chunk, ComponentExternalKind, ComponentTypeRef, Encoding, Export,
+    ExportSectionReader, ExternalKind, FuncType, FunctionSectionReader, Imports, Parser, Payload,
+    RefType, TypeRef, ValType, Validator, WasmFeatures,
 };
 
 type ImportFn =
@@ -99,12 +101,13 @@ pub fn inspect(bytes: &[u8], validate: bool, v: &Visitor) -> Result<Artifact> {
 
 /// The types and functions of a module seen so far, for the text of their types.
 #[derive(Default)]
-struct ModuleTypes {
+struct ModuleTypes<'a> {
     types: Vec<Option<FuncType>>,
-    functions: Vec<u32>,
+    imported: Vec<u32>,                         // the type of each function
+    defined: Option<FunctionSectionReader<'a>>, // the same, read no further than asked for
 }
 
-impl ModuleTypes {
+impl<'a> ModuleTypes<'a> {
     fn text(&self, type_index: u32) -> String {
         match self.types.get(type_index as usize) {
             Some(Some(f)) => {
@@ -119,19 +122,43 @@ impl ModuleTypes {
         }
     }
 
-    fn export_text(&self, kind: ExternalKind, index: u32) -> String {
-        match kind {
-            ExternalKind::Func | ExternalKind::FuncExact => {
-                self.functions.get(index as usize).map_or_else(String::new, |t| self.text(*t))
-            }
-            _ => String::new(),
+    /// The types of these functions, whose indices rise, as far as they are there. What follows
+    /// the last of them is not read: a module of 50 MB has more than 100,000 functions.
+    fn of_functions(&self, indices: &[u32]) -> Result<HashMap<u32, u32>> {
+        let defined = self.defined.iter().flat_map(|d| d.clone());
+        let mut all = (0..).zip(self.imported.iter().copied().map(Ok).chain(defined));
+        let mut found = HashMap::new();
+        for index in indices {
+            let Some((_, ty)) = all.find(|(i, _)| i == index) else { break };
+            found.insert(*index, ty?);
         }
+        Ok(found)
+    }
+
+    fn visit_exports(&self, exports: ExportSectionReader<'a>, v: &Visitor) -> Result<()> {
+        let exports = exports.into_iter().collect::<std::result::Result<Vec<_>, _>>()?;
+        let mut indices: Vec<_> = exports.iter().filter_map(function_index).collect();
+        indices.sort_unstable();
+        indices.dedup();
+        let types = self.of_functions(&indices)?;
+        for e in &exports {
+            let kind = match e.kind {
+                ExternalKind::Func | ExternalKind::FuncExact => "func",
+                ExternalKind::Table => "table",
+                ExternalKind::Memory => "memory",
+                ExternalKind::Global => "global",
+                ExternalKind::Tag => "tag",
+            };
+            let ty = function_index(e).and_then(|i| types.get(&i));
+            v.export(e.name, kind, &ty.map_or_else(String::new, |t| self.text(*t)));
+        }
+        Ok(())
     }
 
     fn add_import(&mut self, v: &Visitor, space: &str, name: &str, ty: TypeRef) {
         let (kind, text) = match ty {
             TypeRef::Func(i) | TypeRef::FuncExact(i) => {
-                self.functions.push(i);
+                self.imported.push(i);
                 ("func", self.text(i))
             }
             TypeRef::Table(_) => ("table", String::new()),
@@ -141,6 +168,10 @@ impl ModuleTypes {
         };
         v.import(Some(space), name, kind, &text);
     }
+}
+
+fn function_index(e: &Export<'_>) -> Option<u32> {
+    matches!(e.kind, ExternalKind::Func | ExternalKind::FuncExact).then_some(e.index)
 }
 
 fn val(t: &ValType) -> String {
@@ -191,7 +222,7 @@ fn skip(rest: &[u8], len: usize, offset: usize) -> Result<&[u8]> {
     })
 }
 
-fn section(payload: Payload<'_>, types: &mut ModuleTypes, v: &Visitor) -> Result<()> {
+fn section<'a>(payload: Payload<'a>, types: &mut ModuleTypes<'a>, v: &Visitor) -> Result<()> {
     match payload {
         Payload::TypeSection(groups) => {
             for group in groups {
@@ -209,24 +240,8 @@ fn section(payload: Payload<'_>, types: &mut ModuleTypes, v: &Visitor) -> Result
                 add_imports(group?, types, v)?;
             }
         }
-        Payload::FunctionSection(functions) => {
-            for f in functions {
-                types.functions.push(f?);
-            }
-        }
-        Payload::ExportSection(exports) => {
-            for export in exports {
-                let e = export?;
-                let kind = match e.kind {
-                    ExternalKind::Func | ExternalKind::FuncExact => "func",
-                    ExternalKind::Table => "table",
-                    ExternalKind::Memory => "memory",
-                    ExternalKind::Global => "global",
-                    ExternalKind::Tag => "tag",
-                };
-                v.export(e.name, kind, &types.export_text(e.kind, e.index));
-            }
-        }
+        Payload::FunctionSection(functions) => types.defined = Some(functions),
+        Payload::ExportSection(exports) => types.visit_exports(exports, v)?,
         Payload::ComponentImportSection(imports) => {
             for import in imports {
                 let i = import?;
@@ -260,7 +275,7 @@ fn section(payload: Payload<'_>, types: &mut ModuleTypes, v: &Visitor) -> Result
     Ok(())
 }
 
-fn add_imports(group: Imports<'_>, types: &mut ModuleTypes, v: &Visitor) -> Result<()> {
+fn add_imports(group: Imports<'_>, types: &mut ModuleTypes<'_>, v: &Visitor) -> Result<()> {
     match group {
         Imports::Single(_, i) => types.add_import(v, i.module, i.name, i.ty),
         Imports::Compact1 { module, items } => {

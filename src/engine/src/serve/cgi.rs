@@ -58,7 +58,7 @@ pub async fn run(task: Box<Task>, place: Place, pre: InstancePre<State>) -> Fini
         b.stdout(AsyncStdoutStream::new(OUTPUT_BYTES, output));
     });
     let mut store = match store {
-        Ok(store) => Instance::new(store, place, &thread.sweeper),
+        Ok(store) => Instance::new(store, place, &thread.lane),
         Err(e) => return Finish { error: Some(e), ..Finish::default() },
     };
     store.data_mut().slice = Some(service.slice(&shared, &thread.lane));

@@ -1,23 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A guest's store, and who drops it. To clear many megabytes takes milliseconds in which a thread
-//! that serves would answer nobody, so a thread beside it does that.
+//! that serves would answer nobody, so that is done in slices, as guests compute. Not by a thread
+//! beside it: the system would interrupt that in the middle of a call that holds the address space's
+//! lock, for as long as a guest computes.
 
-use crate::giveback::{LARGE_BYTES, give_back};
+use super::ticker::Lane;
+use crate::giveback::{LARGE_BYTES, pieces};
 use crate::state::State;
-use crate::sync::lock;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, mpsc};
-use std::thread::{self, JoinHandle};
+use std::sync::Arc;
+use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::Store;
-
-/// For the engine's compiler, which the thread may need once.
-const STACK_BYTES: usize = 1 << 20;
 
 /// Its memory is cleared when it is dropped.
 pub struct Instance {
     parts: Option<Parts>, // until it is dropped
-    sweeper: Arc<Sweeper>,
+    lane: Arc<Lane>,
 }
 
 struct Parts {
@@ -29,8 +28,8 @@ struct Parts {
 pub type Place = OwnedSemaphorePermit;
 
 impl Instance {
-    pub fn new(store: Store<State>, place: Place, sweeper: &Arc<Sweeper>) -> Self {
-        Self { parts: Some(Parts { store, _place: place }), sweeper: sweeper.clone() }
+    pub fn new(store: Store<State>, place: Place, lane: &Arc<Lane>) -> Self {
+        Self { parts: Some(Parts { store, _place: place }), lane: lane.clone() }
     }
 
     /// Gives the place up for another.
@@ -60,49 +59,19 @@ impl DerefMut for Instance {
 impl Drop for Instance {
     fn drop(&mut self) {
         let Some(parts) = self.parts.take() else { return };
-        if parts.store.data().limiter.growth_bytes() > LARGE_BYTES {
-            self.sweeper.take(parts);
+        if parts.store.data().limiter.growth_bytes() > LARGE_BYTES
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(clear(parts, self.lane.clone()));
         }
     }
 }
 
-/// Drops large instances on a thread of its own, which starts with the first of them.
-#[derive(Default)]
-pub struct Sweeper(Mutex<Option<Running>>);
-
-struct Running {
-    instances: mpsc::Sender<Parts>,
-    thread: JoinHandle<()>,
-}
-
-impl Sweeper {
-    fn take(&self, parts: Parts) {
-        let mut running = lock(&self.0);
-        if running.is_none() {
-            *running = start().ok();
-        }
-        // Without a thread it is dropped here.
-        if let Some(r) = &*running {
-            let _ = r.instances.send(parts);
-        }
+/// Clears it in the thread's turns, a piece in each.
+async fn clear(mut parts: Parts, lane: Arc<Lane>) {
+    for piece in pieces(&mut parts.store) {
+        lane.clone().turn().await;
+        // SAFETY: the store is dropped after it.
+        unsafe { piece.give_back() };
     }
-}
-
-impl Drop for Sweeper {
-    /// Instances use what C has given them until they have gone.
-    fn drop(&mut self) {
-        if let Some(Running { instances, thread }) = lock(&self.0).take() {
-            drop(instances);
-            let _ = thread.join();
-        }
-    }
-}
-
-fn start() -> std::io::Result<Running> {
-    let (instances, all) = mpsc::channel();
-    let builder = thread::Builder::new().name("sweeper".into()).stack_size(STACK_BYTES);
-    let thread = builder.spawn(move || {
-        all.into_iter().for_each(|mut p: Parts| give_back(&mut p.store));
-    })?;
-    Ok(Running { instances, thread })
 }

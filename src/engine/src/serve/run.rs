@@ -103,7 +103,7 @@ async fn component(task: Box<Task>, place: Place) -> Finish {
     let (mut store, proxy, answered) = match service.take_kept(&thread, place) {
         Ok(Kept { instance, proxy, answered }) => (instance, Some(proxy), answered),
         Err(place) => match service.store(&thread) {
-            Ok(store) => (Instance::new(store, place, &thread.sweeper), None, 0),
+            Ok(store) => (Instance::new(store, place, &thread.lane), None, 0),
             Err(e) => return Finish { error: Some(e), ..Finish::default() },
         },
     };

@@ -3,7 +3,6 @@
 
 use super::callbacks::{Answers, Callbacks};
 use super::connection::{Connection, serve};
-use super::instance::Sweeper;
 use super::stream::Stream;
 use super::ticker::{Lane, Ticker};
 use crate::err::{Failure, Result};
@@ -121,7 +120,6 @@ pub struct Thread {
     pub index: usize,
     pub lane: Arc<Lane>,
     pub gauge: Arc<Gauge>,
-    pub sweeper: Arc<Sweeper>,
     wake: Arc<Wake>,
     connections: Mutex<Slab<Arc<Connection>>>,
 }
@@ -239,7 +237,6 @@ impl Server {
             index,
             lane,
             gauge,
-            sweeper: Arc::default(),
             wake,
             connections: Mutex::default(),
         });
