@@ -41,6 +41,8 @@ static void check(int r, const struct err *e)
 
 /* ---- Filling ---- */
 
+#define TAGS 100
+
 static void image_add(struct images *s, const char *name, const void *program, size_t len)
 {
     __attribute__((cleanup(reference_done))) struct reference r = {0};
@@ -64,7 +66,22 @@ static void image_add(struct images *s, const char *name, const void *program, s
     check(images_name(s, &r, &image, &e), &e);
 }
 
-/* A hundred tags in each repository. */
+/* As many tags in each repository. The store leases what was added until it is closed. */
+static void repository_add(const char *dir, unsigned repository, unsigned n)
+{
+    AUTO(images) s = NULL;
+    struct err e = ERR_INIT;
+
+    check(images_open(dir, &s, &e), &e);
+    for (unsigned i = 0; i < n; i++) {
+        char name[64], content[64];
+        int len = snprintf(content, sizeof(content), "program %u of %u", i, repository);
+
+        snprintf(name, sizeof(name), "bench.test/team%u/app:v%u", repository, i);
+        image_add(s, name, content, (size_t)len);
+    }
+}
+
 static void fill(const char *dir, unsigned n, const char *measured, const char *program)
 {
     AUTO(images) s = NULL;
@@ -74,13 +91,8 @@ static void fill(const char *dir, unsigned n, const char *measured, const char *
     check(images_open(dir, &s, &e), &e);
     check(file_read(program, SIZE_MAX, &content, &e), &e);
     image_add(s, measured, content.data, content.len);
-    for (unsigned i = 1; i < n; i++) {
-        char name[64], other[64];
-        int len = snprintf(other, sizeof(other), "program %u", i);
-
-        snprintf(name, sizeof(name), "bench.test/team%u/app:v%u", i / 100, i % 100);
-        image_add(s, name, other, (size_t)len);
-    }
+    for (unsigned done = 1; done < n; done += TAGS)
+        repository_add(dir, done / TAGS, n - done < TAGS ? n - done : TAGS);
 }
 
 /* ---- Measuring ---- */

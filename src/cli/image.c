@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/fds.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/paths.h"
@@ -311,6 +312,9 @@ int main(int argc, char **argv)
         {"system",              image_system                 },
     };
 
+    /* Every blob that is added or found is open until the end, as its lease: a large archive has
+     * thousands. */
+    fds_make_room(64);
     for (size_t i = 0; argc && i < ARRAY_SIZE(commands); i++)
         if (str_eq(path_base(argv[0]), commands[i].name))
             return commands[i].run(argc, argv);
