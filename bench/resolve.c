@@ -46,7 +46,8 @@ static void check(int r, const struct err *e)
 static void image_add(struct images *s, const char *name, const void *program, size_t len)
 {
     __attribute__((cleanup(reference_done))) struct reference r = {0};
-    struct image image = {.manifest_type = (char *)"application/vnd.oci.image.manifest.v1+json"};
+    struct image image = {.manifest_type = (char *)"application/vnd.oci.image.manifest.v1+json",
+                          .config = (char *)""};
     struct digest digest;
     char text[DIGEST_TEXT_SIZE], manifest[256];
     struct err e = ERR_INIT;
@@ -124,7 +125,7 @@ static void open_once(const char *dir, const char *image, struct cache *cache,
     int fd, folder = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     void *mapped;
 
-    check(program_open(folder, image, false, &program, &e), &e);
+    check(program_open(folder, image, NULL, false, &program, &e), &e);
     check(program_check_runnable(&program, NULL, &e), &e);
     check(code_obtain(&program, "measured", &o, &fd, &was_cached, &e), &e);
     check(fstat(fd, &st), &e);

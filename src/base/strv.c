@@ -59,6 +59,28 @@ const char *const *strv_array(const struct strv *s)
     return s->v ? (const char *const *)s->v : none;
 }
 
+char **strv_variable_find(const struct strv *s, const char *text)
+{
+    size_t len = strcspn(text, "=") + 1;
+
+    for (size_t i = 0; i < s->n; i++)
+        if (!strncmp(s->v[i], text, len))
+            return &s->v[i];
+    return NULL;
+}
+
+void strv_variable_put(struct strv *s, char *text)
+{
+    char **there = strv_variable_find(s, text);
+
+    if (!there) {
+        strv_add_owned(s, text);
+        return;
+    }
+    free(*there);
+    *there = text;
+}
+
 bool strv_contains(const struct strv *s, const char *text)
 {
     for (size_t i = 0; i < s->n; i++)

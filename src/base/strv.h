@@ -29,6 +29,12 @@ struct strv strv_take(struct strv *s);
 /* The strings as an array that ends with NULL, also when nothing was added. */
 const char *const *strv_array(const struct strv *s);
 
+/* Of NAME=VALUE strings the one with the name that `text` has; NULL when there is none. */
+char **strv_variable_find(const struct strv *s, const char *text);
+
+/* Takes NAME=VALUE, a heap string, in the place of the one with that name, or at the end. */
+void strv_variable_put(struct strv *s, char *text);
+
 bool strv_contains(const struct strv *s, const char *text);
 
 void strv_done(struct strv *s);

@@ -98,8 +98,9 @@ static const struct option_positional run_positionals[] = {
          "or an image: [HOST/]NAME:TAG of a registry, oci:DIR[:TAG][@sha256:HEX] of an OCI image "
          "layout, oci-archive:FILE[:TAG][@sha256:HEX] of one in a tar archive", .complete = COMPLETE_FILE},
     {.name = "[ARG...]",
-     .help = "Arguments of the guest; options behind FILE are the guest's too",
-     .complete = COMPLETE_FILE},
+     .help =
+         "Arguments of the guest; options behind FILE are the guest's too. Of a container's image "
+         "they replace Cmd", .complete = COMPLETE_FILE},
     {0        },
 };
 
@@ -107,6 +108,12 @@ static const char *const run_description[] = {
     "Runs one WebAssembly program in the foreground. The guest sees only what the options give it: "
     "no files, no network, no environment and an empty standard input by default. Standard output "
     "and standard error are those of wherry.",
+    "The program of a container's image is started as its config says: the words of Entrypoint, "
+    "and "
+    "then the arguments, or Cmd without any; the variables of Env, over which --env-file and --env "
+    "are stronger; and of an entry point FILE#FUNCTION that function, unless --invoke names "
+    "another. "
+    "Without Entrypoint the first word of Cmd is the program, and arguments replace the others.",
     "Compiled code is kept in a cache, so that the second run of the same file starts at once.",
     NULL,
 };
@@ -231,7 +238,10 @@ static const char *const inspect_description[] = {
     "recognised, its imports and exports, what it may need in plain words, its size and digest, "
     "and whether its "
     "compiled code is in the cache.",
-    "Of an image it shows the program; 'wherry image inspect' shows the image around it.",
+    "Of an image it shows the program, and how a container's image starts it: the words of "
+    "Entrypoint as its command, Cmd as its arguments, its variables, and the function that it "
+    "calls. "
+    "The image around it is shown by 'wherry image inspect'.",
     NULL,
 };
 

@@ -202,6 +202,8 @@ static const char *const serve_description[] = {
     "A component is called through wasi:http. A WASI preview 1 command is called as CGI and WAGI "
     "do it: the request is in environment variables and standard input, and standard output is the "
     "response.",
+    "The program of a container's image has the variables of its config too; --env-file and --env "
+    "are stronger.",
     "SIGHUP reads the programs and the certificate anew, without losing a connection. Without "
     "--listen, the sockets that systemd passes (socket activation) are used when there are some.",
     NULL,

@@ -39,6 +39,7 @@ struct image_program {
     bool is_component;
     char *contract, *reason;
     struct strv imports, exports; /* names */
+    char *command;                /* JSON of a guest_command; NULL: none */
     bool is_compiled_known, is_compiled_for_run, is_compiled_for_serve;
 };
 
@@ -48,8 +49,8 @@ int image_program_inspect(const char *name, struct image_program *ret, struct er
 void image_program_done(struct image_program *p);
 
 /* `unpack DIR IMAGE`, for launch.c: when the image of the layout is a container's, stores its
- * program and writes the path of that, otherwise nothing. On failure it writes why, and ends as
- * guest_exit_for() has it. */
+ * program and writes a line of JSON (guest/command.h) and the path of that, otherwise nothing. On
+ * failure it writes why, and ends as guest_exit_for() has it. */
 int image_unpack_command(int argc, char *const *argv);
 
 /*

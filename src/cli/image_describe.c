@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/image.h"
+#include "guest/command.h"
 #include "image/describe.h"
 
 #define ANNOTATIONS_LIMIT (4u << 20)
@@ -98,6 +99,7 @@ static void program_json(struct json_writer *w, const struct shown *s)
     if (s->has_program) {
         json_key_str(w, "contract", s->program.contract);
         json_key_str(w, "reason", s->program.reason);
+        raw_key(w, "command", s->program.command);
     }
     if (s->has_program && s->program.is_compiled_known) {
         json_key(w, "compiled");
@@ -204,12 +206,17 @@ static void part_text(struct buf *out, const char *key, const struct image_part 
 
 static void program_text(struct buf *out, const struct image_program *p)
 {
+    __attribute__((cleanup(guest_command_done))) struct guest_command command = {0};
+    struct err ignored = ERR_INIT;
+
     buf_addf(out, "%-12s %s: %s\n", "Contract:", p->contract, p->reason);
     if (p->is_compiled_known)
         buf_addf(out, "%-12s %s%s%s%s\n", "Compiled:", p->is_compiled_for_run ? "for run" : "",
                  p->is_compiled_for_run && p->is_compiled_for_serve ? ", " : "",
                  p->is_compiled_for_serve ? "for serve" : "",
                  p->is_compiled_for_run || p->is_compiled_for_serve ? "" : "not yet");
+    if (p->command && guest_command_decode(p->command, strlen(p->command), &command, &ignored) >= 0)
+        guest_command_describe(&command, 12, out);
 }
 
 static void inspect_text(struct buf *out, const struct shown *s)

@@ -16,7 +16,7 @@ struct compiled {
 
 struct inspected {
     bool is_component;
-    char *contract, *reason;
+    char *contract, *reason, *command;
     struct item *imports, *exports;
     size_t n_imports, n_exports;
     bool has_compiled;
@@ -45,6 +45,7 @@ static const struct json_field inspected_fields[] = {
     JSON_REQUIRED("component", FIELD_BOOL, struct inspected, is_component),
     JSON_FIELD("contract", FIELD_STRING, struct inspected, contract),
     JSON_FIELD("reason", FIELD_STRING, struct inspected, reason),
+    JSON_FIELD("command", FIELD_RAW, struct inspected, command),
     ITEMS("imports", imports),
     ITEMS("exports", exports),
     {.name = "compiled",
@@ -90,6 +91,7 @@ int image_program_inspect(const char *name, struct image_program *ret, struct er
     *ret = (struct image_program){.is_component = i.is_component,
                                   .contract = take_ptr(i.contract),
                                   .reason = take_ptr(i.reason),
+                                  .command = take_ptr(i.command),
                                   .is_compiled_known = i.has_compiled,
                                   .is_compiled_for_run = i.compiled.for_run,
                                   .is_compiled_for_serve = i.compiled.for_serve};
@@ -103,6 +105,7 @@ void image_program_done(struct image_program *p)
 {
     free(p->contract);
     free(p->reason);
+    free(p->command);
     strv_done(&p->imports);
     strv_done(&p->exports);
     *p = (struct image_program){0};

@@ -2,6 +2,7 @@
 #include "cli/launch.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -10,6 +11,7 @@
 #include "base/fds.h"
 #include "base/paths.h"
 #include "cli/cli.h"
+#include "guest/command.h"
 #include "guest/net_grant.h"
 #include "store/reference.h"
 #include "store/registries.h"
@@ -161,14 +163,15 @@ static int image_provide(const struct program_name *p, const struct launch_pull 
 
 /* ---- Containers' images in layouts ---- */
 
-#define UNPACK_TEXT_LIMIT 4096
+#define UNPACK_TEXT_LIMIT (GUEST_COMMAND_TEXT_LIMIT + 2 * PATH_MAX)
 
 /* The program of a container's image becomes a file of the image store. */
-static int layout_provide(struct program_name *p, struct err *e)
+static int layout_provide(struct program_name *p, char **ret_command, struct err *e)
 {
     char *argv[] = {(char *)"unpack", p->path, p->image, NULL};
     autofree char *path = NULL;
     autobuf text = BUF_INIT;
+    const char *newline;
     int r;
 
     TRY(paths_program_find("wherry-image", &path, e));
@@ -179,12 +182,14 @@ static int layout_provide(struct program_name *p, struct err *e)
                        "'" OCI_PREFIX "%s' (%s): %s", p->path,
                        *p->image ? p->image : "its only image",
                        text.len ? text.data : "its layers cannot be read");
-    if (text.len) {
-        free(p->image);
-        p->image = NULL;
-        free(p->path);
-        p->path = buf_take(&text);
-    }
+    newline = text.len ? strchr(text.data, '\n') : NULL;
+    if (!newline)
+        return 0;
+    free(p->image);
+    p->image = NULL;
+    free(p->path);
+    p->path = xstrdup(newline + 1);
+    *ret_command = xstrndup(text.data, (size_t)(newline - text.data));
     return 0;
 }
 
@@ -358,42 +363,44 @@ int launch_network_add(const struct strv *grants, const char *ca, struct guest_s
 }
 
 /* From then on it is a program in a file like any other. */
-static int archive_provide(struct program_name *p, int *ret_fd, struct err *e)
+static int archive_provide(struct program_name *p, int *ret_fd, char **ret_command, struct err *e)
 {
     char *path;
 
-    TRY(launch_archive(p, ret_fd, &path, e));
+    TRY(launch_archive(p, ret_fd, &path, ret_command, e));
     program_name_done(p);
     p->path = path;
     return 0;
 }
 
-int launch_program(const char *text, const struct launch_pull *pull, int *ret_fd, char **ret_image,
+int launch_program(const char *text, const struct launch_pull *pull, struct guest_file *ret,
                    char **ret_path, struct err *e)
 {
     __attribute__((cleanup(program_name_done))) struct program_name p = {0};
-    autofree char *fetched = NULL;
+    autofree char *fetched = NULL, *command = NULL;
     autofd fd = -EBADF;
 
     TRY(program_name_parse(text, &p, e));
     if (p.reference)
         TRY(image_provide(&p, pull, &fetched, e));
     else if (p.image && !p.is_archive)
-        TRY(layout_provide(&p, e));
+        TRY(layout_provide(&p, &command, e));
     if (fetched) {
         /* Of what a short name may stand for it is this one now. */
         program_name_done(&p);
         TRY(reference_fill(fetched, &p, e));
     }
     if (p.is_archive)
-        TRY(archive_provide(&p, &fd, e));
+        TRY(archive_provide(&p, &fd, &command, e));
     else
         TRY(launch_program_open(&p, &fd, e));
     TRY(launch_inherit(fd, e));
     if (ret_path)
         TRY(launch_path_absolute(p.path, ret_path, e));
-    *ret_fd = take_fd(&fd);
-    *ret_image = take_ptr(p.image);
+    *ret = (struct guest_file){.fd = take_fd(&fd),
+                               .image = take_ptr(p.image),
+                               .command = take_ptr(command),
+                               .name = xstrdup(text)};
     return 0;
 }
 
@@ -402,12 +409,8 @@ int launch_files_add(const struct strv *paths, const struct launch_pull *pull, s
 {
     j->files = xcalloc(paths->n, sizeof(*j->files));
     for (size_t i = 0; i < paths->n; i++) {
-        char *image = NULL;
-        int fd = -EBADF;
-
-        TRY(launch_program(paths->v[i], pull, &fd, &image, NULL, e));
-        j->files[j->n_files++] =
-            (struct guest_file){.fd = fd, .image = image, .name = xstrdup(paths->v[i])};
+        TRY(launch_program(paths->v[i], pull, &j->files[j->n_files], NULL, e));
+        j->n_files++;
     }
     return 0;
 }

@@ -42,22 +42,25 @@ struct launch_pull {
     bool is_quiet;
 };
 
-/* Parses the name and opens the program, inheritable, with *ret_image for the worker (heap; NULL
- * for a file) and, unless NULL, its path as seen from the root (heap). "PullFailed" when it had to
- * be fetched and could not be. */
-int launch_program(const char *text, const struct launch_pull *pull, int *ret_fd, char **ret_image,
+/* Parses the name and opens the program, inheritable, for the worker; its name is the text.
+ * *ret_path, unless NULL, is its path as seen from the root (heap). "PullFailed" when it had to be
+ * fetched and could not be. */
+int launch_program(const char *text, const struct launch_pull *pull, struct guest_file *ret,
                    char **ret_path, struct err *e);
 
 /*
  * Lets wherry-image store what is in the archive and open the program of the image; *ret_path is
- * its file in the image store (heap), close-on-exec. "NotFound", "NotRunnable", or whatever else it
- * was: "ArchiveFailed".
+ * its file in the image store (heap), close-on-exec, and *ret_command how it is started (heap,
+ * guest/spec.h). "NotFound", "NotRunnable", or whatever else it was: "ArchiveFailed".
  */
-int launch_archive(const struct program_name *p, int *ret_fd, char **ret_path, struct err *e);
+int launch_archive(const struct program_name *p, int *ret_fd, char **ret_path, char **ret_command,
+                   struct err *e);
 
 /* The command of wherry-image for that: FILE and the image as in store/layout.h. It sends the
- * descriptor and the path, or what is wrong, to the socket that is its standard output. */
+ * descriptor and the path, or what is wrong, to the socket that is its standard output; a second
+ * descriptor is a file with the command of a container's image. */
 #define IMAGE_ARCHIVE_PROGRAM "archive-program"
+#define IMAGE_ARCHIVE_FDS     2
 
 /* Opens the host folder of a --dir (close-on-exec). */
 int launch_dir_open(const struct dir_grant *d, int *ret_fd, struct err *e);

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <sys/socket.h>
 
+#include "base/fds.h"
 #include "base/paths.h"
 #include "cli/cli.h"
 #include "cli/launch.h"
+#include "guest/command.h"
 
-/* One message: the path, or what is wrong, with or without the descriptor. */
-static int message_receive(int socket, char *text, size_t size, int *ret_fd)
+/* One message: the path, or what is wrong, with or without descriptors. */
+static int message_receive(int socket, char *text, size_t size,
+                           int ret_fds[static IMAGE_ARCHIVE_FDS])
 {
     union {
         struct cmsghdr header;
-        char space[CMSG_SPACE(sizeof(int))];
+        char space[CMSG_SPACE(IMAGE_ARCHIVE_FDS * sizeof(int))];
     } control = {0};
     struct iovec part = {.iov_base = text, .iov_len = size - 1};
     struct msghdr m = {.msg_iov = &part,
@@ -25,8 +28,8 @@ static int message_receive(int socket, char *text, size_t size, int *ret_fd)
     text[n] = 0;
     c = CMSG_FIRSTHDR(&m);
     if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
-        c->cmsg_len == CMSG_LEN(sizeof(int)))
-        memcpy(ret_fd, CMSG_DATA(c), sizeof(int));
+        c->cmsg_len <= CMSG_LEN(IMAGE_ARCHIVE_FDS * sizeof(int)))
+        memcpy(ret_fds, CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0));
     return 0;
 }
 
@@ -41,13 +44,15 @@ static int failed(int status, const char *name, const char *text, struct err *e)
                    *text ? text : "reading it came to an unexpected end");
 }
 
-int launch_archive(const struct program_name *p, int *ret_fd, char **ret_path, struct err *e)
+int launch_archive(const struct program_name *p, int *ret_fd, char **ret_path, char **ret_command,
+                   struct err *e)
 {
     autofree char *program = NULL;
     char *argv[] = {(char *)IMAGE_ARCHIVE_PROGRAM, p->path, p->image, NULL};
-    autofd own = -EBADF, its = -EBADF, fd = -EBADF;
+    autofd own = -EBADF, its = -EBADF, fd = -EBADF, command_fd = -EBADF;
+    autobuf command = BUF_INIT;
+    int sockets[2], fds[IMAGE_ARCHIVE_FDS] = {-EBADF, -EBADF}, status;
     char text[sizeof(e->msg)] = "";
-    int sockets[2], status;
 
     TRY(paths_program_find("wherry-image", &program, e));
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
@@ -57,10 +62,15 @@ int launch_archive(const struct program_name *p, int *ret_fd, char **ret_path, s
     status = cli_program_run(program, argv, its);
     if (status < 0)
         return err_errno(e, status, "ExecFailed", "cannot run '%s'", program);
-    message_receive(own, text, sizeof(text), &fd);
+    message_receive(own, text, sizeof(text), fds);
+    fd = fds[0];
+    command_fd = fds[1];
     if (status || fd < 0)
         return failed(status, p->path, text, e);
+    if (command_fd >= 0)
+        TRY(fd_read_all(command_fd, GUEST_COMMAND_TEXT_LIMIT, &command, e));
     *ret_fd = take_fd(&fd);
     *ret_path = xstrdup(text);
+    *ret_command = command_fd < 0 ? NULL : buf_take(&command);
     return 0;
 }

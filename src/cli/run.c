@@ -30,9 +30,14 @@ static int spec_fill(const struct run_options *o, const struct strv *operands, s
 {
     const struct launch_pull pull = {.policy = o->pull, .is_quiet = o->is_quiet};
     const char *file = operands->v[0];
-    autofd fd = -EBADF;
+    struct guest_file program;
 
-    TRY(launch_program(file, &pull, &fd, &s->image, NULL, e));
+    TRY(launch_program(file, &pull, &program, NULL, e));
+    s->module_fd = program.fd;
+    s->image = program.image;
+    s->command = program.command;
+    s->has_image_defaults = true;
+    free(program.name);
     s->id = xstrdup("run");
     s->name = xstrdup(o->name ? o->name : path_base(file));
     if (!o->invoke)
@@ -48,7 +53,6 @@ static int spec_fill(const struct run_options *o, const struct strv *operands, s
     s->stdin_fd = o->is_interactive ? STDIN_FILENO : -1;
     s->stdout_fd = STDOUT_FILENO;
     s->stderr_fd = STDERR_FILENO;
-    s->module_fd = take_fd(&fd);
     return 0;
 }
 

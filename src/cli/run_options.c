@@ -48,20 +48,11 @@ void dir_grant_done(struct dir_grant *d)
 /* Takes "NAME=VALUE" text; replaces a variable of the same name. */
 static int env_put(struct strv *env, char *text, struct err *e)
 {
-    size_t name_len = strcspn(text, "=") + 1;
-
-    for (size_t i = 0; i < env->n; i++) {
-        if (!strncmp(env->v[i], text, name_len)) {
-            free(env->v[i]);
-            env->v[i] = text;
-            return 0;
-        }
-    }
-    if (env->n >= ENV_LIMIT) {
+    if (env->n >= ENV_LIMIT && !strv_variable_find(env, text)) {
         free(text);
         return err_set(e, -E2BIG, "BadUsage", "more than %d environment variables", ENV_LIMIT);
     }
-    strv_add_owned(env, text);
+    strv_variable_put(env, text);
     return 0;
 }
 

@@ -126,12 +126,13 @@ static int apps_add(const struct serve_routes *r, const char *name, const struct
 
     for (size_t i = 0; i < r->n; i++) {
         const struct serve_route *route = &r->items[i];
-        autofree char *path = NULL, *image = NULL;
-        autofd fd = -EBADF;
+        struct guest_file program = {0};
+        autofree char *path = NULL;
 
-        TRY(launch_program(route->file, pull, &fd, &image, &path, e));
-        serve_spec_app_add(s, take_fd(&fd), image, path, name ? name : names[i], route->host,
-                           route->path);
+        TRY(launch_program(route->file, pull, &program, &path, e));
+        serve_spec_app_add(s, (int)program.fd, program.image, program.command, path,
+                           name ? name : names[i], route->host, route->path);
+        guest_file_done(&program);
     }
     return 0;
 }

@@ -33,7 +33,7 @@ enum engine_service_kind {
 struct engine_service_options {
     enum engine_service_kind kind;
     const char *name;       /* what a backtrace calls an unnamed module; argv[0] of a CGI program */
-    const char *const *env; /* "NAME=value", NULL-terminated */
+    const char *const *env; /* "NAME=value", NULL-terminated; copied */
     const struct engine_dir *dirs; /* their descriptors are used as long as the service lives */
     size_t n_dirs;
     struct engine_stream
@@ -45,7 +45,7 @@ struct engine_service_options {
 };
 
 /*
- * What `o` points to must live as long as the service; the code may be closed. Errors: -EINVAL
+ * What else `o` points to must live as long as the service; the code may be closed. Errors: -EINVAL
  * "InvalidArgument", -ENOENT "NoSuchExport".
  */
 int engine_service_new(struct engine *en, struct engine_code *c,

@@ -347,16 +347,16 @@ struct need {
 };
 
 static const struct need needs[] = {
-    {"path_",    "wasi:filesystem/",     "files and folders: only those that --dir grants"    },
-    {"sock_",    "wasi:sockets/",        "the network: only addresses that --allow-net grants"},
-    {"environ_", "wasi:cli/environment", "environment variables: only those that --env grants"},
-    {"args_",    NULL,                   "arguments"                                          },
-    {"fd_read",  "wasi:cli/stdin",       "standard input: only with -i"                       },
-    {"clock_",   "wasi:clocks/",         "the time"                                           },
-    {"random_",  "wasi:random/",         "random numbers"                                     },
-    {"poll_",    "wasi:io/poll",         "waiting for time or input"                          },
-    {NULL,       "wasi:http/outgoing",   "HTTP requests: only to what --allow-net grants"     },
-    {NULL,       "wasi:http/client",     "HTTP requests: only to what --allow-net grants"     },
+    {"path_",    "wasi:filesystem/",     "files and folders: only those that --dir grants"       },
+    {"sock_",    "wasi:sockets/",        "the network: only addresses that --allow-net grants"   },
+    {"environ_", "wasi:cli/environment", "environment variables: those of --env and of its image"},
+    {"args_",    NULL,                   "arguments"                                             },
+    {"fd_read",  "wasi:cli/stdin",       "standard input: only with -i"                          },
+    {"clock_",   "wasi:clocks/",         "the time"                                              },
+    {"random_",  "wasi:random/",         "random numbers"                                        },
+    {"poll_",    "wasi:io/poll",         "waiting for time or input"                             },
+    {NULL,       "wasi:http/outgoing",   "HTTP requests: only to what --allow-net grants"        },
+    {NULL,       "wasi:http/client",     "HTTP requests: only to what --allow-net grants"        },
 };
 
 void contract_needs(const struct artifact *a, struct strv *ret)

@@ -3,6 +3,8 @@
 
 #include <limits.h>
 
+#include "guest/command.h"
+
 static const struct json_field file_fields[] = {
     {.name = "fd",
      .type = FIELD_INT64,
@@ -10,6 +12,7 @@ static const struct json_field file_fields[] = {
      .is_required = true,
      .max = INT_MAX},
     JSON_FIELD("image", FIELD_STRING, struct guest_file, image),
+    JSON_FIELD("command", FIELD_RAW, struct guest_file, command),
     JSON_REQUIRED("name", FIELD_STRING, struct guest_file, name),
     {0},
 };
@@ -49,6 +52,11 @@ static const struct json_field job_fields[] = {
     {0},
 };
 
+void guest_file_done(struct guest_file *f)
+{
+    json_fields_done(file_fields, f);
+}
+
 void guest_job_done(struct guest_job *j)
 {
     struct decoded_job d = {.job = *j};
@@ -79,6 +87,7 @@ void guest_job_encode(const struct guest_job *j, struct json_writer *w)
         json_begin_object(w);
         json_key_int(w, "fd", j->files[i].fd);
         json_key_str(w, "image", j->files[i].image);
+        guest_command_text_encode(j->files[i].command, w);
         json_key_str(w, "name", j->files[i].name);
         json_end_object(w);
     }

@@ -13,9 +13,11 @@
 
 struct guest_file {
     int64_t fd;
-    char *image; /* as in guest/spec.h */
-    char *name;  /* for messages */
+    char *image, *command; /* as in guest/spec.h */
+    char *name;            /* for messages */
 };
+
+void guest_file_done(struct guest_file *f); /* frees memory; closes nothing */
 
 /* Of the compiler; 0: the worker's own. */
 struct compile_limits {

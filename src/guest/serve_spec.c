@@ -3,6 +3,7 @@
 
 #include <limits.h>
 
+#include "guest/command.h"
 #include "guest/spec.h"
 
 #define NAME_LIMIT 1024
@@ -32,6 +33,7 @@
 static const struct json_field app_fields[] = {
     FD(struct serve_app),
     TEXT("image", struct serve_app, image, GUEST_IMAGE_LIMIT),
+    JSON_FIELD("command", FIELD_RAW, struct serve_app, command),
     TEXT_REQUIRED("path", struct serve_app, path, PATH_MAX),
     TEXT_REQUIRED("name", struct serve_app, name, PATH_MAX),
     TEXT_REQUIRED("route", struct serve_app, route, SERVE_ROUTE_LIMIT),
@@ -121,13 +123,14 @@ void serve_spec_done(struct serve_spec *s)
     json_fields_done(spec_fields, s);
 }
 
-void serve_spec_app_add(struct serve_spec *s, int fd, const char *image, const char *path,
-                        const char *name, const char *host, const char *route)
+void serve_spec_app_add(struct serve_spec *s, int fd, const char *image, const char *command,
+                        const char *path, const char *name, const char *host, const char *route)
 {
     s->apps = xrealloc(s->apps, s->n_apps + 1, sizeof(*s->apps));
     s->apps[s->n_apps++] = (struct serve_app){
         .fd = fd,
         .image = image ? xstrdup(image) : NULL,
+        .command = command ? xstrdup(command) : NULL,
         .path = xstrdup(path),
         .name = xstrdup(name),
         .route = xstrdup(route),
@@ -160,6 +163,7 @@ void serve_spec_encode(const struct serve_spec *s, struct json_writer *w)
         json_begin_object(w);
         json_key_int(w, "fd", s->apps[i].fd);
         json_key_str(w, "image", s->apps[i].image);
+        guest_command_text_encode(s->apps[i].command, w);
         json_key_str(w, "path", s->apps[i].path);
         json_key_str(w, "name", s->apps[i].name);
         json_key_str(w, "route", s->apps[i].route);

@@ -22,10 +22,10 @@
 /* One program and the requests that it gets: the longest matching path wins, and among equal paths
  * the one that names a host. */
 struct serve_app {
-    int64_t fd;  /* the program */
-    char *image; /* as in guest/spec.h */
-    char *path;  /* where `fd` was opened: SIGHUP opens it again; absolute */
-    char *name;  /* for people, logs and figures */
+    int64_t fd;            /* the program */
+    char *image, *command; /* as in guest/spec.h; of the command the variables count */
+    char *path;            /* where `fd` was opened: SIGHUP opens it again; absolute */
+    char *name;            /* for people, logs and figures */
     char *route; /* the path prefix, beginning with '/' and without a slash at its end, but "/" */
     char *host;  /* lower case, without a port; NULL: any */
 };
@@ -71,9 +71,9 @@ struct serve_spec {
 void serve_spec_init(struct serve_spec *s);
 void serve_spec_done(struct serve_spec *s); /* frees memory; closes nothing */
 
-/* Append; the strings are copied. `image` and `host` may be NULL. */
-void serve_spec_app_add(struct serve_spec *s, int fd, const char *image, const char *path,
-                        const char *name, const char *host, const char *route);
+/* Append; the strings are copied. `image`, `command` and `host` may be NULL. */
+void serve_spec_app_add(struct serve_spec *s, int fd, const char *image, const char *command,
+                        const char *path, const char *name, const char *host, const char *route);
 void serve_spec_listener_add(struct serve_spec *s, int fd, const char *url, int64_t thread,
                              bool is_tls);
 

@@ -3,6 +3,8 @@
 
 #include <limits.h>
 
+#include "guest/command.h"
+
 #define TEXT_LIMIT (1u << 20)
 
 static const struct json_field dir_fields[] = {
@@ -44,6 +46,8 @@ static const struct json_field spec_fields[] = {
      .type = FIELD_STRING,
      .offset = offsetof(struct guest_spec, image),
      .limit = GUEST_IMAGE_LIMIT},
+    JSON_FIELD("command", FIELD_RAW, struct guest_spec, command),
+    JSON_FIELD("image_defaults", FIELD_BOOL, struct guest_spec, has_image_defaults),
     JSON_FIELD("args", FIELD_STRINGS, struct guest_spec, args),
     JSON_FIELD("env", FIELD_STRINGS, struct guest_spec, env),
     {.name = "dirs",
@@ -117,6 +121,8 @@ void guest_spec_encode(const struct guest_spec *s, struct json_writer *w)
     json_key_str(w, "name", s->name);
     json_key_int(w, "module_fd", s->module_fd);
     json_key_str(w, "image", s->image);
+    guest_command_text_encode(s->command, w);
+    json_key_bool(w, "image_defaults", s->has_image_defaults);
     json_key_strings(w, "args", &s->args);
     json_key_strings(w, "env", &s->env);
     json_key(w, "dirs");

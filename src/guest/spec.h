@@ -35,8 +35,11 @@ struct guest_spec {
     char *image;       /* NULL: `module_fd` is the program; else it is the folder of an OCI image
                         * layout, and this the image in it: store/layout.h; or, with
                         * GUEST_IMAGE_STORED before a name in full, of the image store */
-    struct strv args;  /* argv; with `invoke` the arguments of the export */
-    struct strv env;   /* NAME=VALUE */
+    char *command;     /* JSON of a guest_command, with which the program came; NULL: what `image`
+                        * says, if anything */
+    bool has_image_defaults; /* args, env and invoke are completed by that */
+    struct strv args;        /* argv; with `invoke` the arguments of the export */
+    struct strv env;         /* NAME=VALUE */
     struct guest_dir *dirs;
     size_t n_dirs;
     char *invoke;          /* the export to call; NULL: the command's entry point */

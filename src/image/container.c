@@ -2,16 +2,12 @@
 #include "image/container.h"
 
 #include "base/fds.h"
-#include "base/json.h"
 #include "base/paths.h"
 #include "image/confine.h"
 #include "image/layers.h"
 #include "image/rootfs.h"
 #include "store/layout.h"
 
-#define CONFIG_DEPTH 16
-#define TEXT_LIMIT   4096
-#define LIST_LIMIT   1000
 #define FOLDER_LIMIT 32 /* of PATH, that are looked into */
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define GIB          (1LL << 30)
@@ -27,60 +23,6 @@ static const struct layers_limits limits = {
     .free_bytes = 64 << 20,
     .ratio = 200,
 };
-
-/* ---- The config ---- */
-
-static const struct json_field config_fields[] = {
-    {.name = "Entrypoint",
-     .type = FIELD_STRINGS,
-     .offset = offsetof(struct container_config, entrypoint),
-     .limit = LIST_LIMIT},
-    {.name = "Cmd",
-     .type = FIELD_STRINGS,
-     .offset = offsetof(struct container_config, cmd),
-     .limit = LIST_LIMIT},
-    {.name = "Env",
-     .type = FIELD_STRINGS,
-     .offset = offsetof(struct container_config, env),
-     .limit = LIST_LIMIT},
-    {.name = "WorkingDir",
-     .type = FIELD_STRING,
-     .offset = offsetof(struct container_config, working_dir),
-     .limit = TEXT_LIMIT},
-    {0},
-};
-
-static const struct json_field rootfs_fields[] = {
-    {.name = "diff_ids",
-     .type = FIELD_STRINGS,
-     .offset = offsetof(struct container_config, diff_ids),
-     .limit = ROOTFS_LAYER_LIMIT},
-    {0},
-};
-
-static const struct json_field fields[] = {
-    JSON_FIELD("architecture", FIELD_STRING, struct container_config, architecture),
-    JSON_FIELD("os", FIELD_STRING, struct container_config, os),
-    {.name = "config",         .type = FIELD_OBJECT, .fields = config_fields},
-    {.name = "rootfs", .type = FIELD_OBJECT, .fields = rootfs_fields},
-    {0        },
-};
-
-int container_config_decode(const struct buf *text, struct container_config *ret, struct err *e)
-{
-    struct json_limits json = {.bytes = IMAGE_DOCUMENT_LIMIT, .depth = CONFIG_DEPTH};
-
-    if (json_decode(text->data, text->len, json, fields, 0, ret, e) >= 0)
-        return 0;
-    e->code = -EINVAL;
-    e->reason = "BadImage";
-    return err_prefix(e, "the image's config");
-}
-
-void container_config_done(struct container_config *c)
-{
-    json_fields_done(fields, c);
-}
 
 /* ---- The entry point ---- */
 
@@ -103,8 +45,8 @@ static void path_folders_add(const struct container_config *c, const char *name,
 int container_paths(const struct container_config *c, const struct image_wasm *said,
                     struct strv *ret, struct err *e)
 {
-    const struct strv *argv = c->entrypoint.n ? &c->entrypoint : &c->cmd;
-    const char *name = argv->n ? argv->v[0] : "", *ending = strrchr(name, '.');
+    autofree char *name = container_program_file(c);
+    const char *ending = strrchr(name, '.');
     const char *folder = c->working_dir ? c->working_dir : "";
 
     if (!*name)
@@ -213,6 +155,18 @@ static int unpack(struct images *s, int dirfd, const struct image_document *m,
     return images_file_add(s, u->fds[m->n_layers], ret, ret_size, e);
 }
 
+int container_command_read(int dirfd, const struct image_document *manifest,
+                           struct guest_command *ret, struct err *e)
+{
+    __attribute__((cleanup(container_config_done))) struct container_config config = {0};
+    autobuf text = BUF_INIT;
+
+    TRY(layout_text_read(dirfd, &manifest->config, &text, e));
+    TRY(container_config_decode(&text, &config, e));
+    container_command(&config, ret);
+    return 0;
+}
+
 int container_program_store(struct images *s, int dirfd, const struct image_document *manifest,
                             const struct digest *manifest_digest, struct confine_watch watch,
                             struct digest *ret, int64_t *ret_size, struct err *e)
@@ -227,9 +181,9 @@ int container_program_store(struct images *s, int dirfd, const struct image_docu
     u.layers = (struct layers){.fds = u.fds, .n = manifest->n_layers, .limits = limits};
     if (images_program_find(s, manifest_digest, ret, ret_size))
         return 0;
-    if (manifest->n_layers > ROOTFS_LAYER_LIMIT)
+    if (manifest->n_layers > CONTAINER_LAYER_LIMIT)
         return err_set(e, -EINVAL, "BadImage", "the image has more than %d layers",
-                       ROOTFS_LAYER_LIMIT);
+                       CONTAINER_LAYER_LIMIT);
     TRY(layout_text_read(dirfd, &manifest->config, &text, e));
     TRY(container_config_decode(&text, &config, e));
     TRY(unpack(s, dirfd, manifest, &config, &u, ret, ret_size, e));

@@ -3,6 +3,7 @@
 
 #include "base/strv.h"
 #include "image/confine.h"
+#include "store/container_config.h"
 #include "store/images.h"
 #include "store/manifest.h"
 
@@ -13,16 +14,6 @@
  * ".wasm".
  */
 
-/* What of a container's config tells which file is the program (image-spec config.md). */
-struct container_config {
-    char *architecture, *os;
-    struct strv entrypoint, cmd, env, diff_ids;
-    char *working_dir;
-};
-/* "BadImage" (-EINVAL). */
-int container_config_decode(const struct buf *text, struct container_config *ret, struct err *e);
-void container_config_done(struct container_config *c);
-
 /*
  * Where the entry point may be, the likeliest first: absolute paths. As a runtime looks for it:
  * below the working folder unless it is absolute, and without a slash in it in the folders of PATH.
@@ -30,6 +21,10 @@ void container_config_done(struct container_config *c);
  */
 int container_paths(const struct container_config *c, const struct image_wasm *said,
                     struct strv *ret, struct err *e);
+
+/* How the image is started, by its config in the layout behind `dirfd`. */
+int container_command_read(int dirfd, const struct image_document *manifest,
+                           struct guest_command *ret, struct err *e);
 
 /*
  * Takes the program out of the layers, in a confined child, and keeps it as a blob of the store,

@@ -419,12 +419,15 @@ int image_load(struct images *s, int fd, const struct load_options *o, struct er
 }
 
 int image_archive_program(struct images *s, int fd, const char *image, int *ret_fd,
-                          struct digest *ret_digest, struct err *e)
+                          struct digest *ret_digest, struct guest_command *ret_command,
+                          struct err *e)
 {
     __attribute__((cleanup(image_done))) struct image found = {0};
     struct load_options none = {0};
     const struct image_descriptor *d;
     autodocument index = {0}, manifest = {0};
+    struct digest digest;
+    autofd program = -EBADF;
     autoload l;
 
     load_init(&l, s, &none);
@@ -438,5 +441,9 @@ int image_archive_program(struct images *s, int fd, const char *image, int *ret_
         return e->code;
     TRY(image_provide(&l, images_folder(s), d, &manifest, &found, e));
     TRY(image_program_choose(s, &manifest, (struct confine_watch){0}, &found, e));
-    return images_program_open_at(images_folder(s), &found, ret_fd, ret_digest, e);
+    TRY(images_program_open_at(images_folder(s), &found, &program, &digest, e));
+    TRY(images_command_read_at(images_folder(s), &found, ret_command, e));
+    *ret_fd = take_fd(&program);
+    *ret_digest = digest;
+    return 0;
 }

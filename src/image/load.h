@@ -37,6 +37,7 @@ struct load_options {
 int image_load(struct images *s, int fd, const struct load_options *o, struct err *e);
 
 /* Stores the blobs of an archive and opens the program of the image that `image` names (as in
- * store/layout.h). No image gets a name. */
+ * store/layout.h); *ret_command is how a container's is started. No image gets a name. */
 int image_archive_program(struct images *s, int fd, const char *image, int *ret_fd,
-                          struct digest *ret_digest, struct err *e);
+                          struct digest *ret_digest, struct guest_command *ret_command,
+                          struct err *e);

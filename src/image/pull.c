@@ -151,6 +151,7 @@ int image_program_choose(struct images *s, const struct image_document *m,
     if (program) {
         i->program = xstrdup(program->digest);
         i->program_size = program->size;
+        i->config = xstrdup("");
         return 0;
     }
     if (!image_is_container(m))
@@ -160,6 +161,7 @@ int image_program_choose(struct images *s, const struct image_document *m,
                                 e));
     digest_format(&d, text);
     i->program = xstrdup(text);
+    i->config = xstrdup(m->config.digest);
     return 0;
 }
 

@@ -17,7 +17,6 @@
  */
 struct rootfs;
 
-#define ROOTFS_LAYER_LIMIT  256
 #define ROOTFS_ENTRY_LIMIT  1000000
 #define ROOTFS_NAMES_LIMIT  (128u << 20) /* bytes of all names and links together */
 #define ROOTFS_NAME_LIMIT   4096         /* PATH_MAX */

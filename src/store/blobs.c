@@ -5,6 +5,7 @@
 
 #include "base/fds.h"
 #include "store/images.h"
+#include "store/manifest.h"
 #include "store/store_folder.h"
 
 #define FLUSH_BYTES (8 << 20)
@@ -233,6 +234,27 @@ int images_blob_open_at(int dirfd, const struct digest *d, int *ret_fd, int64_t 
 
     TRY(store_blob_open(dirfd, d, ret_fd, &st, e));
     *ret_size = st.st_size;
+    return 0;
+}
+
+int images_text_read_at(int dirfd, const struct digest *d, struct buf *ret, struct err *e)
+{
+    char text[DIGEST_TEXT_SIZE];
+    autobuf read = BUF_INIT;
+    struct digest found;
+    autofd fd = -EBADF;
+    int64_t size;
+
+    TRY(images_blob_open_at(dirfd, d, &fd, &size, e));
+    TRY(fd_read_all(fd, IMAGE_DOCUMENT_LIMIT, &read, e));
+    digest_bytes(buf_str(&read), read.len, &found);
+    if (memcmp(&found, d, sizeof(found)) != 0) {
+        digest_format(d, text);
+        return err_set(
+            e, -EINVAL, "BadImage",
+            "%s of the image store is damaged; to remove it: wherry system check --repair", text);
+    }
+    buf_add(ret, read.data, read.len);
     return 0;
 }
 

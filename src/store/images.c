@@ -56,6 +56,7 @@ void image_done(struct image *i)
     free(i->manifest_type);
     free(i->index);
     free(i->program);
+    free(i->config);
     *i = (struct image){0};
 }
 
@@ -93,10 +94,25 @@ int images_program_open_at(int dirfd, const struct image *i, int *ret_fd, struct
     return 0;
 }
 
-int images_program_find_at(int dirfd, const struct reference *r, int *ret_fd,
-                           struct digest *ret_digest, struct err *e)
+static int program_open_at(int dirfd, const struct image *i, int *ret_fd, struct digest *ret_digest,
+                           struct guest_command *ret_command, struct err *e)
 {
-    autofree char *tried = NULL;
+    struct digest digest;
+    autofd fd = -EBADF;
+
+    TRY(images_program_open_at(dirfd, i, &fd, &digest, e));
+    TRY(images_command_read_at(dirfd, i, ret_command, e));
+    *ret_fd = take_fd(&fd);
+    *ret_digest = digest;
+    return 0;
+}
+
+int images_program_find_at(int dirfd, const struct reference *r, int *ret_fd,
+                           struct digest *ret_digest, struct guest_command *ret_command,
+                           struct err *e)
+{
+    struct digest tried;
+    bool has_tried = false;
 
     for (;;) {
         __attribute__((cleanup(image_done))) struct image image = {0};
@@ -104,17 +120,18 @@ int images_program_find_at(int dirfd, const struct reference *r, int *ret_fd,
 
         if (found <= 0)
             return found;
-        opened = images_program_open_at(dirfd, &image, ret_fd, ret_digest, e);
+        opened = program_open_at(dirfd, &image, ret_fd, ret_digest, ret_command, e);
         if (opened >= 0)
             return 1;
         /* A name leads to what is there; but it may have gone elsewhere since it was read. */
         if (opened != -ENOENT)
             return opened;
-        if (tried && str_eq(tried, image.program))
-            return err_set(e, -EINVAL, "BadImage",
-                           "%s is missing in the image store; pull the image again", tried);
-        free(tried);
-        tried = take_ptr(image.program);
+        if (has_tried && !memcmp(&tried, &image.manifest, sizeof(tried))) {
+            e->code = -EINVAL;
+            return err_prefix(e, "pull the image again");
+        }
+        tried = image.manifest;
+        has_tried = true;
         *e = ERR_INIT;
     }
 }

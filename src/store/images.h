@@ -4,6 +4,7 @@
 #include "base/digest.h"
 #include "base/err.h"
 #include "base/util.h"
+#include "guest/command.h"
 #include "store/reference.h"
 
 /*
@@ -44,7 +45,10 @@ struct image {
     char *manifest_type;
     char *index;   /* the digest of the index that led to the manifest; NULL: there is none */
     char *program; /* the digest of its WebAssembly program; NULL: it has none */
-    int64_t program_size;  /* bytes */
+    int64_t program_size; /* bytes */
+    char *config; /* the digest of the container's config that says how the program is started; "":
+                   * it is no container's image; NULL: older records do not say it, the manifest
+                   * does */
     int64_t fetched_at_ns; /* realtime */
 };
 void image_done(struct image *i);
@@ -60,10 +64,16 @@ int images_find_at(int dirfd, const struct reference *r, struct image *ret, stru
 int images_program_open_at(int dirfd, const struct image *i, int *ret_fd, struct digest *ret_digest,
                            struct err *e);
 
-/* Both in one, also while the name is moved or removed and its blobs are collected. 1, or 0 when
+/* How the image says that its program is started: nothing but for a container's. Its config has to
+ * be what its digest says. -ENOENT as above; "BadImage". */
+int images_command_read_at(int dirfd, const struct image *i, struct guest_command *ret,
+                           struct err *e);
+
+/* All in one, also while the name is moved or removed and its blobs are collected. 1, or 0 when
  * the name is not known. */
 int images_program_find_at(int dirfd, const struct reference *r, int *ret_fd,
-                           struct digest *ret_digest, struct err *e);
+                           struct digest *ret_digest, struct guest_command *ret_command,
+                           struct err *e);
 
 /* Gives the name to the image, durably, after its blobs have become durable. They have to be there
  * and leased. `i->name` is not used. */
@@ -129,6 +139,9 @@ DEFINE_AUTO(blob_writer);
  * when it is missing. */
 int images_blob_open_at(int dirfd, const struct digest *d, int *ret_fd, int64_t *ret_size,
                         struct err *e);
+
+/* Appends a document's text to *ret, which has to be what the digest says. -ENOENT, "BadImage". */
+int images_text_read_at(int dirfd, const struct digest *d, struct buf *ret, struct err *e);
 
 /* Stores bytes that are there already. */
 int images_blob_add(struct images *s, const void *data, size_t len, struct digest *ret,

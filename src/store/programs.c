@@ -6,7 +6,9 @@
 
 #include "base/fds.h"
 #include "base/paths.h"
+#include "store/container_config.h"
 #include "store/images.h"
+#include "store/manifest.h"
 #include "store/store_folder.h"
 
 #define STEP_BYTES (1 << 20)
@@ -15,6 +17,42 @@
 int images_folder(const struct images *s)
 {
     return s->dirfd;
+}
+
+/* ---- How it is started ---- */
+
+/* The digest of the container's config: 1, or 0 when it is no container's image. */
+static int config_find(int dirfd, const struct image *i, struct digest *ret, struct err *e)
+{
+    autodocument manifest = {0};
+    autobuf text = BUF_INIT;
+
+    if (i->config && !*i->config)
+        return 0;
+    if (!i->config) {
+        TRY(images_text_read_at(dirfd, &i->manifest, &text, e));
+        TRY(image_document_decode(&text, "the image's manifest", &manifest, e));
+        if (!image_is_container(&manifest))
+            return 0;
+    }
+    TRY(digest_parse(i->config ? i->config : manifest.config.digest, ret, e));
+    return 1;
+}
+
+int images_command_read_at(int dirfd, const struct image *i, struct guest_command *ret,
+                           struct err *e)
+{
+    __attribute__((cleanup(container_config_done))) struct container_config config = {0};
+    autobuf text = BUF_INIT;
+    struct digest digest;
+    int found = config_find(dirfd, i, &digest, e);
+
+    if (found <= 0)
+        return found;
+    TRY(images_text_read_at(dirfd, &digest, &text, e));
+    TRY(container_config_decode(&text, &config, e));
+    container_command(&config, ret);
+    return 0;
 }
 
 /* ---- Storing one ---- */

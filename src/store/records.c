@@ -36,6 +36,7 @@ static const struct json_field record_fields[] = {
     TEXT("index", image.index),
     TEXT("program", image.program),
     NUMBER("program_size", image.program_size),
+    TEXT("config", image.config),
     NUMBER("fetched_at_ns", image.fetched_at_ns),
     {0},
 };
@@ -55,6 +56,8 @@ static int record_decode(const struct buf *text, const char *path, struct image 
         d = digest_parse(r.image.index, &other, e);
     if (d >= 0 && r.image.program)
         d = digest_parse(r.image.program, &other, e);
+    if (d >= 0 && r.image.config && *r.image.config)
+        d = digest_parse(r.image.config, &other, e);
     if (d < 0) {
         json_fields_done(record_fields, &r);
         e->reason = "BadImage";
@@ -83,6 +86,8 @@ int store_record_encode(const char *name, const struct image *i, struct buf *ret
     if (i->program) {
         json_key_str(&w, "program", i->program);
         json_key_int(&w, "program_size", i->program_size);
+        if (i->config)
+            json_key_str(&w, "config", i->config);
     }
     json_key_int(&w, "fetched_at_ns", i->fetched_at_ns);
     json_end_object(&w);

@@ -30,16 +30,17 @@ static int stored_program_open(int dirfd, const char *name, struct program *ret,
     int found;
 
     TRY(reference_parse(name, &r, e));
-    found = images_program_find_at(dirfd, &r, &ret->fd, &ret->digest, e);
+    found = images_program_find_at(dirfd, &r, &ret->fd, &ret->digest, &ret->command, e);
     TRY(found);
     return found ? 0 : err_set(e, -ENOENT, "NotFound", "the image is not on this machine");
 }
 
-static int file_open(int fd, const char *image, struct program *p, struct err *e)
+static int file_open(int fd, const char *image, const char *command, struct program *p,
+                     struct err *e)
 {
     p->fd = fd;
     if (!image)
-        return 0;
+        return command ? guest_command_decode(command, strlen(command), &p->command, e) : 0;
     if (str_starts(image, GUEST_IMAGE_STORED))
         TRY(stored_program_open(fd, image + strlen(GUEST_IMAGE_STORED), p, e));
     else
@@ -65,13 +66,14 @@ static int file_map(struct program *p, struct err *e)
     return 0;
 }
 
-int program_open(int64_t fd, const char *image, bool validate, struct program *ret, struct err *e)
+int program_open(int64_t fd, const char *image, const char *command, bool validate,
+                 struct program *ret, struct err *e)
 {
     struct program p = {0};
     struct engine_visitor v = {.ctx = &p.artifact, .import = visit_import, .export = visit_export};
     enum engine_artifact artifact;
     autobuf why = BUF_INIT;
-    int r = file_open((int)fd, image, &p, e);
+    int r = file_open((int)fd, image, command, &p, e);
 
     if (r >= 0)
         r = file_map(&p, e);
@@ -103,6 +105,7 @@ void program_done(struct program *p)
     if (p->is_fd_own)
         close(p->fd);
     artifact_done(&p->artifact);
+    guest_command_done(&p->command);
     free(p->why);
     *p = (struct program){0};
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/digest.h"
+#include "guest/command.h"
 #include "guest/contract.h"
 #include "store/cache.h"
 
@@ -20,16 +21,19 @@ struct program {
     size_t len;
     struct artifact artifact;
     enum contract contract;
-    char *why; /* of the contract */
+    char *why;                    /* of the contract */
+    struct guest_command command; /* of a container's image */
 };
 
 /*
  * Maps the file and recognises it: `fd` itself, which has to stay open as long as the program, or
- * the program of the image in the folder behind `fd` (guest/spec.h). With `validate` all of it is
- * validated. On failure nothing is held. Errors: -ENOEXEC "NotWasm", "InvalidWasm",
- * "UnknownWasmVersion"; of images what layout_program_open() and images_find_at() fail with.
+ * the program of the image in the folder behind `fd`; `command` is what came with it
+ * (guest/spec.h). With `validate` all of it is validated. On failure nothing is held. Errors:
+ * -ENOEXEC "NotWasm", "InvalidWasm", "UnknownWasmVersion"; of images what layout_program_open() and
+ * images_find_at() fail with.
  */
-int program_open(int64_t fd, const char *image, bool validate, struct program *ret, struct err *e);
+int program_open(int64_t fd, const char *image, const char *command, bool validate,
+                 struct program *ret, struct err *e);
 void program_done(struct program *p);
 
 /* That of its bytes, computed unless it is known. */

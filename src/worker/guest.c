@@ -331,7 +331,9 @@ static int run(struct guest *g, struct engine_outcome *outcome, struct err *e)
     struct engine_code *code = NULL;
     int r;
 
-    TRY(program_open(g->spec.module_fd, g->spec.image, false, &program, e));
+    TRY(program_open(g->spec.module_fd, g->spec.image, g->spec.command, false, &program, e));
+    if (g->spec.has_image_defaults)
+        guest_command_apply(&program.command, &g->spec);
     r = program_check_runnable(&program, g->spec.invoke, e);
     if (r >= 0)
         r = engine_get(g->host->is_interruptible, program_is_concurrent(&program), &engine, e);

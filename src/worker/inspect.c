@@ -56,6 +56,7 @@ static void text_out(const struct guest_file *f, const struct program *p, const 
         buf_addf(out, "Compiled:  %s%s%s%s\n", c->for_run ? "for run" : "",
                  c->for_run && c->for_serve ? ", " : "", c->for_serve ? "for serve" : "",
                  c->for_run || c->for_serve ? "" : "not yet");
+    guest_command_describe(&p->command, 10, out);
     buf_addstr(out, "May need:  ");
     for (size_t i = 0; i < needs.n; i++)
         buf_addf(out, "%s%s\n", i ? "           " : "", needs.v[i]);
@@ -115,6 +116,10 @@ static void json_out(const struct guest_file *f, const struct program *p, const 
         json_key_bool(w, "serve", c->for_serve);
         json_end_object(w);
     }
+    if (p->command.entrypoint.n) {
+        json_key(w, "command");
+        guest_command_encode(&p->command, w);
+    }
     json_key_strings(w, "may_need", &needs);
     items_json(w, "imports", a, a->imports, a->n_imports);
     items_json(w, "exports", a, a->exports, a->n_exports);
@@ -136,7 +141,7 @@ int job_inspect(const struct guest_job *j)
         struct program p;
         struct digest d;
 
-        if (program_open(f->fd, f->image, true, &p, &e) < 0) {
+        if (program_open(f->fd, f->image, f->command, true, &p, &e) < 0) {
             status = job_fail(j, f->name, &e);
             continue;
         }

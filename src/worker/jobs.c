@@ -182,7 +182,7 @@ static int program_compile(const struct guest_job *j, const struct guest_file *f
     autofd code = -EBADF;
     int r;
 
-    TRY(program_open(f->fd, f->image, false, &program, e));
+    TRY(program_open(f->fd, f->image, f->command, false, &program, e));
     o.is_interruptible = form_is_interruptible(j, &program);
     /* Ahead of a run that there will not be, nothing needs to be compiled. */
     r = j->is_ahead ? contract_check_imports(&program.artifact, e) : 0;

@@ -74,6 +74,23 @@ static void test_strv(void **state)
     assert_int_equal(s.n, 101);
 }
 
+static void test_variables(void **state)
+{
+    autostrv s = STRV_INIT;
+
+    (void)state;
+    strv_add(&s, "A=1");
+    strv_add(&s, "AB=2");
+    assert_null(strv_variable_find(&s, "B"));
+    assert_ptr_equal(strv_variable_find(&s, "AB=x=y"), &s.v[1]);
+    strv_variable_put(&s, xstrdup("AB="));
+    strv_variable_put(&s, xstrdup("B=3"));
+    assert_int_equal(s.n, 3);
+    assert_string_equal(s.v[0], "A=1");
+    assert_string_equal(s.v[1], "AB=");
+    assert_string_equal(s.v[2], "B=3");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -81,6 +98,7 @@ int main(void)
         cmocka_unit_test(test_consume_and_take),
         cmocka_unit_test(test_reserve),
         cmocka_unit_test(test_strv),
+        cmocka_unit_test(test_variables),
     };
     return cmocka_run_group_tests_name("buf", tests, NULL, NULL);
 }

@@ -335,12 +335,13 @@ static int name_and_remove(unsigned seed)
                       *program = xasprintf("program %u", (seed * 7 + (unsigned)i) % 5);
         struct reference r = name(text);
         autofd fd = -EBADF, dir = open(root, O_RDONLY | O_DIRECTORY);
+        struct guest_command command = {0};
         struct digest d;
         struct err e = ERR_INIT;
 
         reopen();
         give(text, program);
-        if (images_program_find_at(dir, &r, &fd, &d, &e) < 0)
+        if (images_program_find_at(dir, &r, &fd, &d, &command, &e) < 0)
             return 1;
         reopen();
         if (i % 4 == 0 && images_unname(store, &r, &e) < 0)

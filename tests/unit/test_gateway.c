@@ -39,7 +39,7 @@ static void world_open(struct world *w, const char *access_log)
     w->job.serve.access_log = access_log ? xstrdup(access_log) : NULL;
     for (int i = 0; i < 2; i++) {
         assert_ok(memfd_from("program", program, sizeof(program) - 1, &fd, &e));
-        serve_spec_app_add(&w->job.serve, fd, NULL, "/nowhere/a.wasm",
+        serve_spec_app_add(&w->job.serve, fd, NULL, NULL, "/nowhere/a.wasm",
                            i ? "shop.wasm" : "root.wasm", NULL, i ? "/shop" : "/");
     }
     assert_ok(apps_new(&w->job, w->cache, -1, &w->apps, &failed, &e));

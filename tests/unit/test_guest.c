@@ -16,6 +16,8 @@ static void spec_fill(struct guest_spec *s)
     s->name = xstrdup("a \"name\"");
     s->module_fd = 0;
     s->image = xstrdup("@sha256:00");
+    s->command = xstrdup("{\"entrypoint\":[\"a b\"]}");
+    s->has_image_defaults = true;
     s->stdout_fd = 1;
     strv_add(&s->args, "a");
     strv_add(&s->args, "");
@@ -56,6 +58,8 @@ static void test_spec_round_trip(void **state)
     assert_ok(guest_spec_decode(text.data, text.len, &back, &e));
     assert_same_spec(&s, &back);
     assert_true(back.dirs[0].is_read_only);
+    assert_true(back.has_image_defaults);
+    assert_string_equal(back.command, s.command);
     guest_spec_done(&s);
     guest_spec_done(&back);
 }

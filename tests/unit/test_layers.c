@@ -189,6 +189,9 @@ static void test_entry_point(void **state)
     assert_paths("{" WASM "{}}", NULL, "NotRunnable: its config names no entry point");
     assert_paths("{}", NULL, "NotRunnable: its config names no entry point");
     assert_paths("{" NATIVE "{\"Cmd\":[\"/a.wasm\"]}}", NULL, "/a.wasm");
+    assert_paths("{" NATIVE "{\"Cmd\":[\"/a.wasm#f\"]}}", NULL, "/a.wasm");
+    assert_paths("{" WASM "{\"Cmd\":[\"#init\"]}}", NULL,
+                 "NotRunnable: its config names no entry point");
     assert_paths("{" NATIVE "{\"Cmd\":[\"/bin/sh\"]}}", NULL,
                  "NotRunnable: it is a container for linux/amd64: its entry point '/bin/sh' is no "
                  ".wasm");

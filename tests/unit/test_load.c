@@ -138,6 +138,7 @@ static int archive(struct save *v_, enum save_format format)
 static void test_an_archive(void **state)
 {
     autofd fd = -EBADF, program = -EBADF;
+    struct guest_command command = {0};
     struct told t = {0};
     struct digest digest;
     struct err e = ERR_INIT;
@@ -152,11 +153,12 @@ static void test_an_archive(void **state)
     assert_int_equal(t.blobs, 5);
     told_done(&t);
     lseek(fd, 0, SEEK_SET);
-    assert_ok(image_archive_program(to, fd, "1", &program, &digest, &e));
+    assert_ok(image_archive_program(to, fd, "1", &program, &digest, &command, &e));
     lseek(fd, 0, SEEK_SET);
-    assert_fails(image_archive_program(to, fd, "3", &program, &digest, &e), -ENOENT, "NotFound");
+    assert_fails(image_archive_program(to, fd, "3", &program, &digest, &command, &e), -ENOENT,
+                 "NotFound");
     lseek(fd, 0, SEEK_SET);
-    assert_fails(image_archive_program(to, fd, "2", &program, &digest, &e), -ENOEXEC,
+    assert_fails(image_archive_program(to, fd, "2", &program, &digest, &command, &e), -ENOEXEC,
                  "NotRunnable");
 }
 

@@ -55,10 +55,79 @@ static void test_known_program(void **state)
     unit_remove(take_ptr(dir));
 }
 
+/* ---- How it is started ---- */
+
+#define LAYER "{\"mediaType\":\"%s\",\"size\":1,\"digest\":\"sha256:%064d\"}"
+#define TAR   "application/vnd.oci.image.layer.v1.tar"
+
+static void text_store(struct images *s, const char *text, char ret[static DIGEST_TEXT_SIZE])
+{
+    struct digest d;
+    struct err e = ERR_INIT;
+
+    assert_ok(images_blob_add(s, text, strlen(text), &d, &e));
+    digest_format(&d, ret);
+}
+
+/* With `said` as what the record says of the config: 1 when it has a command. */
+static int command_find(struct images *s, const char *manifest, const char *said)
+{
+    struct image i = {.config = (char *)(uintptr_t)said};
+    struct guest_command c = {0};
+    struct err e = ERR_INIT;
+    int found;
+
+    assert_ok(digest_parse(manifest, &i.manifest, &e));
+    assert_ok(images_command_read_at(images_folder(s), &i, &c, &e));
+    found = c.entrypoint.n > 0;
+    if (found) {
+        assert_string_equal(c.entrypoint.v[0], "/a.wasm");
+        assert_string_equal(c.env.v[0], "A=1");
+    }
+    strv_done(&c.entrypoint);
+    strv_done(&c.env);
+    return found;
+}
+
+static void test_command(void **state)
+{
+    autofree char *dir = unit_temp_dir(), *path = NULL, *files = NULL, *artifact = NULL;
+    char config[DIGEST_TEXT_SIZE], container[DIGEST_TEXT_SIZE], other[DIGEST_TEXT_SIZE];
+    struct image i = {.config = config};
+    struct guest_command c = {0};
+    struct images *s = NULL;
+    struct err e = ERR_INIT;
+
+    (void)state;
+    assert_ok(images_open(dir, &s, &e));
+    text_store(s, "{\"config\":{\"Entrypoint\":[\"/a.wasm\"],\"Env\":[\"A=1\"]}}", config);
+    files = xasprintf("{\"config\":{\"digest\":\"%s\",\"size\":1},\"layers\":[" LAYER "]}", config,
+                      TAR, 0);
+    artifact = xasprintf("{\"config\":{\"digest\":\"%s\",\"size\":1},\"layers\":[" LAYER "]}",
+                         config, "application/wasm", 0);
+    text_store(s, files, container);
+    text_store(s, artifact, other);
+    assert_int_equal(command_find(s, container, config), 1);
+    assert_int_equal(command_find(s, other, ""), 0);
+    assert_int_equal(command_find(s, container, NULL), 1); /* an older record */
+    assert_int_equal(command_find(s, other, NULL), 0);
+
+    path = xasprintf("%s/blobs/sha256/%s", dir, config + strlen("sha256:"));
+    assert_int_equal(unlink(path), 0);
+    assert_fails(images_command_read_at(images_folder(s), &i, &c, &e), -ENOENT, "BadImage");
+    assert_ok(file_write(path, "{}", 2, 0444, 0, &e));
+    assert_fails(images_command_read_at(images_folder(s), &i, &c, &e), -EINVAL, "BadImage");
+    assert_contains(e.msg, "is damaged");
+    assert_null(c.entrypoint.v);
+    images_free(s);
+    unit_remove(take_ptr(dir));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_known_program),
+        cmocka_unit_test(test_command),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,8 +10,9 @@
 static void spec_fill(struct serve_spec *s)
 {
     serve_spec_init(s);
-    serve_spec_app_add(s, 3, NULL, "/srv/a.wasm", "a.wasm", NULL, "/");
-    serve_spec_app_add(s, 4, "v1", "/srv/b \"b\".wasm", "b.wasm", "b.example", "/b/c");
+    serve_spec_app_add(s, 3, NULL, NULL, "/srv/a.wasm", "a.wasm", NULL, "/");
+    serve_spec_app_add(s, 4, "v1", "{\"entrypoint\":[\"a b\"]}", "/srv/b \"b\".wasm", "b.wasm",
+                       "b.example", "/b/c");
     serve_spec_listener_add(s, 5, "https://127.0.0.1:443", 0, true);
     serve_spec_listener_add(s, 6, "unix:/run/x.sock", -1, false);
     s->threads = 3;
@@ -156,7 +157,7 @@ static void test_largest_job(void **state)
     job.spec.id = xstrdup("serve");
     serve_spec_init(&job.serve);
     for (int i = 0; i < SERVE_APP_LIMIT; i++)
-        serve_spec_app_add(&job.serve, 3 + i, image, path, "a.wasm", "host.example", route);
+        serve_spec_app_add(&job.serve, 3 + i, image, NULL, path, "a.wasm", "host.example", route);
     serve_spec_listener_add(&job.serve, 9, "unix:/x", -1, false);
     job_text(&job, &text);
     assert_true(text.len < GUEST_JOB_LIMIT_BYTES);

@@ -16,7 +16,8 @@
 #define LOADED_LIMIT 256
 
 struct app {
-    int code_fd; /* its machine code */
+    int code_fd;     /* its machine code */
+    struct strv env; /* of its image and of the job */
     enum engine_service_kind kind;
     struct engine *engine;
     struct engine_service *service; /* NULL while it is not loaded */
@@ -91,6 +92,14 @@ static int kind_of(const struct program *p, enum engine_service_kind *ret, struc
                    p->why);
 }
 
+static void app_close(struct app *app)
+{
+    engine_service_unref(app->service);
+    if (app->code_fd >= 0)
+        close(app->code_fd);
+    strv_done(&app->env);
+}
+
 static int service_load(struct apps *a, const char *name, const struct app *app,
                         struct engine_service **ret, struct err *e)
 {
@@ -98,7 +107,7 @@ static int service_load(struct apps *a, const char *name, const struct app *app,
     struct engine_service_options o = {
         .kind = app->kind,
         .name = name,
-        .env = strv_array(&s->env),
+        .env = strv_array(&app->env),
         .dirs = a->dirs,
         .n_dirs = s->n_dirs,
         .streams = {a->streams[0], a->streams[1], a->streams[2]},
@@ -130,7 +139,8 @@ static int app_open(struct apps *a, const struct serve_app *spec, int fd, int st
     struct program program;
     int r;
 
-    TRY(program_open(fd, spec->image, false, &program, e));
+    TRY(program_open(fd, spec->image, spec->command, false, &program, e));
+    guest_command_env(&program.command, &a->job->spec.env, &made.env);
     r = kind_of(&program, &made.kind, e);
     if (r >= 0)
         r = engine_of(a, &program, &made.engine, e);
@@ -141,19 +151,11 @@ static int app_open(struct apps *a, const struct serve_app *spec, int fd, int st
     if (r >= 0)
         r = service_load(a, spec->name, &made, &made.service, e);
     if (r < 0) {
-        if (made.code_fd >= 0)
-            close(made.code_fd);
+        app_close(&made);
         return r;
     }
     *ret = made;
     return 0;
-}
-
-static void app_close(struct app *app)
-{
-    engine_service_unref(app->service);
-    if (app->code_fd >= 0)
-        close(app->code_fd);
 }
 
 /* Makes room for one more; requests that run keep what they have. Called with the lock held; what
