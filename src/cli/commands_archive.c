@@ -154,7 +154,8 @@ static const struct option_spec load_table[] = {
 static const char *const load_description[] = {
     "Stores the images of a file on this machine, with the names that they have there: an OCI "
     "image "
-    "layout, as a folder or as a tar archive, or an archive of docker save or podman save. An "
+    "layout, as a folder or as a tar archive, or an archive of docker save (since 1.10) or podman "
+    "save. An "
     "archive may be packed with gzip, bzip2, xz or zstd. A tag without a name becomes "
     "localhost/TAG:latest, as with podman. Of an image for several platforms the one for "
     "WebAssembly is taken.",
