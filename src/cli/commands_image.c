@@ -277,6 +277,8 @@ static const struct option_spec login_table[] = {
 static const char *const login_description[] = {
     "Keeps the credentials for a registry where podman and skopeo keep them too, or with the "
     "credential helper that is set there, after the registry has accepted them.",
+    "With credential-helpers in registries.conf it is the first of these that takes them, where "
+    "containers-auth.json stands for the files.",
     NULL,
 };
 
@@ -307,7 +309,8 @@ static const struct option_spec logout_table[] = {
 };
 
 static const char *const logout_description[] = {
-    "Forgets the credentials for a registry.",
+    "Forgets the credentials for a registry: those in the file, and those of each of the "
+    "credential-helpers in registries.conf.",
     NULL,
 };
 

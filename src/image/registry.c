@@ -91,7 +91,7 @@ int registry_open(const struct registry_source *source, bool is_last,
     g->scheme = o->is_plain_http ? "http" : "https";
     g->may_be_plain = !o->is_plain_http && (source->is_insecure || is_loopback(r->host));
     g->attempts = is_last ? ATTEMPTS : MIRROR_ATTEMPTS;
-    g->auth = registry_auth_new(r, o->authfile);
+    g->auth = registry_auth_new(r, o);
     g->is_insecure = o->is_insecure || source->is_insecure;
     g->stall_ms = o->stall_ms ? o->stall_ms : REGISTRY_STALL_MS;
     TRY(certs_find(g, e));

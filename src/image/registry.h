@@ -30,7 +30,7 @@ struct registry_options {
     bool is_plain_http;                  /* asked for */
     bool is_insecure;                    /* any certificate will do */
     unsigned stall_ms;                   /* 0: REGISTRY_STALL_MS */
-    const struct registries *registries; /* what registries.conf says */
+    const struct registries *registries; /* what registries.conf says; as long as the registry */
 };
 #define REGISTRY_STALL_MS 30000
 
