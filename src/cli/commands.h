@@ -78,8 +78,9 @@ struct image_load_options {
 };
 
 struct image_describe_options {
-    bool is_help, is_whole;
-    const char *output;
+    bool is_help, is_whole, is_remote, is_plain_http, is_insecure;
+    struct option_number stall_ms;
+    const char *output, *authfile;
 };
 
 struct login_options {

@@ -66,6 +66,10 @@ int registry_blob_get(struct registry *g, struct http *h, struct images *s,
                       const struct image_descriptor *blob, registry_moved_fn moved, void *ctx,
                       struct err *e);
 
+/* Fetches a blob of at most `limit` bytes into memory; it is what its descriptor says. */
+int registry_blob_read(struct registry *g, struct http *h, const struct image_descriptor *blob,
+                       size_t limit, struct buf *ret, struct err *e);
+
 /* Sends a blob, unless it is there: the `len` bytes, or (with `fd` not -1) the file. */
 int registry_blob_put(struct registry *g, struct http *h, const char *digest, const void *data,
                       size_t len, int fd, struct err *e);
