@@ -73,8 +73,9 @@ struct image_save_options {
 };
 
 struct image_load_options {
-    bool is_help, is_quiet;
-    const char *input, *name;
+    bool is_help, is_quiet, is_uncompiled;
+    int verbosity;
+    const char *input, *name, *cache_dir;
 };
 
 struct image_describe_options {

@@ -160,7 +160,10 @@ static const struct option_spec load_table[] = {
      .arg_name = "IMAGE",
      .help = "Give the only image in it this name, whatever it is called there",
      ROW(image_load_options, name)},
+    OPTION_NO_COMPILE_ROW(image_load_options),
+    OPTION_CACHE_DIR_ROW(image_load_options),
     OPTION_QUIET_ROW(image_load_options),
+    OPTION_VERBOSE_ROW(image_load_options),
     OPTION_HELP_ROW(struct image_load_options, is_help),
     {0},
 };
@@ -177,6 +180,9 @@ static const char *const load_description[] = {
     "that "
     "can do nothing else. The name in full of each image, with the digest, is written to standard "
     "output.",
+    "Then each program is compiled into the cache, as wherry-pull(1) has it; where that fails "
+    "there "
+    "is a warning, and its first run tries again.",
     NULL,
 };
 
