@@ -49,21 +49,43 @@ int err_errno(struct err *e, int code, const char *reason, const char *fmt, ...)
     return code;
 }
 
+/* What does not fit is cut off. */
+static void msg_add(struct err *e, const char *text)
+{
+    size_t used = strlen(e->msg), n = strnlen(text, sizeof(e->msg) - 1 - used);
+
+    memcpy(e->msg + used, text, n);
+    e->msg[used + n] = 0;
+}
+
 int err_prefix(struct err *e, const char *fmt, ...)
 {
     char old[sizeof(e->msg)];
     va_list ap;
-    size_t used;
 
     memcpy(old, e->msg, sizeof(old));
     va_start(ap, fmt);
     vsnprintf(e->msg, sizeof(e->msg), fmt, ap);
     va_end(ap);
+    msg_add(e, ": ");
+    msg_add(e, old);
+    return e->code;
+}
+
+int err_join(struct err *e, const struct err *another)
+{
+    const size_t half = sizeof(e->msg) / 2;
+    size_t used;
+
+    if (!e->code) {
+        *e = *another;
+        return e->code;
+    }
     used = strlen(e->msg);
-    /* Two steps, because what does not fit is meant to be cut off. */
-    strncat(e->msg, ": ", sizeof(e->msg) - used - 1);
-    used = strlen(e->msg);
-    strncat(e->msg, old, sizeof(e->msg) - used - 1);
+    if (used > half && used + strlen(another->msg) > sizeof(e->msg) - sizeof("; "))
+        e->msg[half] = 0;
+    msg_add(e, "; ");
+    msg_add(e, another->msg);
     return e->code;
 }
 

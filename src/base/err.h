@@ -34,6 +34,10 @@ int err_errno(struct err *e, int code, const char *reason, const char *fmt, ...)
 /* Puts "<formatted text>: " in front of the message that *e already carries; returns e->code. */
 int err_prefix(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* Adds what another attempt of the same kind said: "<one>; <another>". The first of them gives code
+ * and reason; of each there is a part when both do not fit. Returns e->code. */
+int err_join(struct err *e, const struct err *another);
+
 /* The only macro that hides a return: passes a negative result up. */
 #define TRY(x)                                                                                     \
     do {                                                                                           \

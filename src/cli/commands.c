@@ -464,7 +464,8 @@ static const struct option_example program_environment[] = {
     {"WHERRY_GC_MIN_AGE",                    "What was used since then is never removed so; default 2m"},
     {"WHERRY_GC_MAX_AGE",                                                    "Remove what was not used for longer, once a day; not set, none is"},
     {"XDG_STATE_HOME",                                                                  "Where the state folder is for users other than root"},
-    {"WHERRY_NO_COMPILE","When set and not empty, 'wherry pull' compiles nothing"},
+    {"WHERRY_NO_COMPILE",
+     "When set and not empty, 'wherry pull' and 'wherry load' compile nothing"},
     {"WHERRY_COMPILE_MEMORY",                                                "What the compiler of programs may use, as 4Gi; default 12Gi, or "
                               "three quarters of the machine's "
                               "where that is less"},

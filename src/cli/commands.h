@@ -73,13 +73,15 @@ struct image_save_options {
 };
 
 struct image_load_options {
-    bool is_help, is_quiet;
-    const char *input, *name;
+    bool is_help, is_quiet, is_uncompiled;
+    int verbosity;
+    const char *input, *name, *cache_dir;
 };
 
 struct image_describe_options {
-    bool is_help, is_whole;
-    const char *output;
+    bool is_help, is_whole, is_remote, is_plain_http, is_insecure;
+    struct option_number stall_ms;
+    const char *output, *authfile;
 };
 
 struct login_options {

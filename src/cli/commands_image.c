@@ -4,25 +4,6 @@
 
 #define ROW(struct_, member_) .offset = offsetof(struct struct_, member_)
 
-#define AUTHFILE_ROW(struct_)                                                                      \
-    {                                                                                              \
-        .name = "authfile", .type = OPTION_STRING, .arg_name = "PATH",                             \
-        .help = "Use the credentials in this file (default: those of podman and docker)",          \
-        .complete = COMPLETE_FILE, .offset = offsetof(struct struct_, authfile)                    \
-    }
-#define PLAIN_HTTP_ROW(struct_)                                                                    \
-    {                                                                                              \
-        .name = "plain-http", .type = OPTION_FLAG,                                                 \
-        .help = "Speak HTTP without encryption; a registry on this machine is spoken to so by "    \
-                "itself when it knows no TLS",                                                     \
-        .offset = offsetof(struct struct_, is_plain_http)                                          \
-    }
-#define INSECURE_ROW(struct_)                                                                      \
-    {                                                                                              \
-        .name = "insecure", .type = OPTION_FLAG, .help = "Accept any certificate of the registry", \
-        .offset = offsetof(struct struct_, is_insecure)                                            \
-    }
-
 static const struct option_positional reference_positionals[] = {
     {.name = "IMAGE",
      .help =
@@ -45,26 +26,16 @@ static const char *const image_see_also[] = {
 /* --- pull --- */
 
 static const struct option_spec pull_table[] = {
-    AUTHFILE_ROW(image_pull_options),
-    PLAIN_HTTP_ROW(image_pull_options),
-    INSECURE_ROW(image_pull_options),
-    {.name = "stall-timeout",
-                          .type = OPTION_DURATION_MS,
-                          .arg_name = "TIME",
-                          .help = "Try again, and at last give up, when nothing has moved for that long",
-                          .default_text = "30s",
-                          .min = 100,
-                          .max = 3600000,
-                          ROW(image_pull_options, stall_ms)},
-    {.name = "no-compile",
-                          .type = OPTION_FLAG,
-                          .help = "Leave the compilation to the first run",
-                          ROW(image_pull_options, is_uncompiled)},
+    OPTION_AUTHFILE_ROW(image_pull_options),
+    OPTION_PLAIN_HTTP_ROW(image_pull_options),
+    OPTION_INSECURE_ROW(image_pull_options),
+    OPTION_STALL_TIMEOUT_ROW(image_pull_options),
+    OPTION_NO_COMPILE_ROW(image_pull_options),
     OPTION_CACHE_DIR_ROW(image_pull_options),
     OPTION_QUIET_ROW(image_pull_options),
     OPTION_VERBOSE_ROW(image_pull_options),
     OPTION_HELP_ROW(struct image_pull_options, is_help),
-    {0  },
+    {0},
 };
 
 static const char *const pull_description[] = {
@@ -125,9 +96,9 @@ static const struct option_spec push_table[] = {
      .complete = COMPLETE_WORDS,
      .words = commands_format_words,
      ROW(image_push_options, format)},
-    AUTHFILE_ROW(image_push_options),
-    PLAIN_HTTP_ROW(image_push_options),
-    INSECURE_ROW(image_push_options),
+    OPTION_AUTHFILE_ROW(image_push_options),
+    OPTION_PLAIN_HTTP_ROW(image_push_options),
+    OPTION_INSECURE_ROW(image_push_options),
     OPTION_VERBOSE_ROW(image_push_options),
     OPTION_HELP_ROW(struct image_push_options, is_help),
     {0  },
@@ -267,9 +238,9 @@ static const struct option_spec login_table[] = {
      .type = OPTION_FLAG,
      .help = "Read the password from standard input, to its end",
      ROW(login_options, is_password_stdin)},
-    AUTHFILE_ROW(login_options),
-    PLAIN_HTTP_ROW(login_options),
-    INSECURE_ROW(login_options),
+    OPTION_AUTHFILE_ROW(login_options),
+    OPTION_PLAIN_HTTP_ROW(login_options),
+    OPTION_INSECURE_ROW(login_options),
     OPTION_HELP_ROW(struct login_options, is_help),
     {0},
 };
@@ -277,6 +248,8 @@ static const struct option_spec login_table[] = {
 static const char *const login_description[] = {
     "Keeps the credentials for a registry where podman and skopeo keep them too, or with the "
     "credential helper that is set there, after the registry has accepted them.",
+    "With credential-helpers in registries.conf it is the first of these that takes them, where "
+    "containers-auth.json stands for the files.",
     NULL,
 };
 
@@ -301,13 +274,14 @@ const struct command_spec command_login = {
 };
 
 static const struct option_spec logout_table[] = {
-    AUTHFILE_ROW(logout_options),
+    OPTION_AUTHFILE_ROW(logout_options),
     OPTION_HELP_ROW(struct logout_options, is_help),
     {0},
 };
 
 static const char *const logout_description[] = {
-    "Forgets the credentials for a registry.",
+    "Forgets the credentials for a registry: those in the file, and those of each of the "
+    "credential-helpers in registries.conf.",
     NULL,
 };
 

@@ -132,14 +132,28 @@ int image_save_command(int argc, char *const *argv)
 struct loading {
     struct image_progress *progress;
     bool has_failed;
+    struct strv names;    /* of images to compile, one for each program */
+    struct strv programs; /* of these, by their digests */
 };
+
+static void loading_done(struct loading *l)
+{
+    if (l->progress)
+        image_progress_free(l->progress);
+    strv_done(&l->names);
+    strv_done(&l->programs);
+}
 
 static int on_loaded(void *ctx, const struct image *i, struct err *e)
 {
     char digest[DIGEST_TEXT_SIZE];
+    struct loading *l = ctx;
     autobuf out = BUF_INIT;
 
-    (void)ctx;
+    if (i->program && !strv_contains(&l->programs, i->program)) {
+        strv_add(&l->programs, i->program);
+        strv_add(&l->names, i->name);
+    }
     digest_format(&i->manifest, digest);
     buf_addf(&out, "%s%s%s\n", i->name, strchr(i->name, '@') ? "" : "@",
              strchr(i->name, '@') ? "" : digest);
@@ -180,6 +194,15 @@ static int input_open(const char *path, int *ret_fd, struct err *e)
     return 0;
 }
 
+/* When all is loaded: who writes into our pipe does not wait for it, and the names come at once. */
+static void compile_all(const struct image_load_options *o, const struct loading *l)
+{
+    for (size_t i = 0; !o->is_uncompiled && i < l->names.n; i++)
+        image_compile(l->names.v[i], &(struct image_compile_options){.cache_dir = o->cache_dir,
+                                                                     .is_quiet = o->is_quiet,
+                                                                     .verbosity = o->verbosity});
+}
+
 static int load(const struct image_load_options *o, struct loading *l, struct err *e)
 {
     __attribute__((cleanup(reference_done))) struct reference name = {0};
@@ -202,6 +225,8 @@ static int load(const struct image_load_options *o, struct loading *l, struct er
     TRY(image_store_open(&images, e));
     if (image_load(images, fd, &options, e) < 0)
         return err_prefix(e, "%s", o->input ? o->input : "standard input");
+    image_progress_free(take_ptr(l->progress));
+    compile_all(o, l);
     system_retain(images, NULL);
     return 0;
 }
@@ -211,14 +236,14 @@ int image_load_command(int argc, char *const *argv)
     struct image_load_options o = {0};
     autostrv operands = STRV_INIT;
     struct err e = ERR_INIT;
-    struct loading l = {0};
+    __attribute__((cleanup(loading_done))) struct loading l = {0};
     int status = cli_parse(&command_load, argc, argv, &o, &operands), r;
 
     if (status >= 0)
         return status;
+    log_level_set((enum log_level)(LOG_LEVEL_WARN + (unsigned)o.verbosity));
     l.progress = image_progress_new("loading", o.is_quiet);
     r = load(&o, &l, &e);
-    image_progress_free(l.progress);
     status = r < 0 ? cli_fail("load", &e, image_exit_for(&e)) : l.has_failed ? 1 : 0;
     options_done(&command_load, &o);
     return status;

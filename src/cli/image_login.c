@@ -72,21 +72,20 @@ static int credential_ask(const struct login_options *o, struct credential *ret,
 
 static int login(const struct login_options *o, const char *host, struct err *e)
 {
-    struct credentials_options c = {.authfile = o->authfile};
     autoregistries registries = {0};
+    struct credentials_options c = {.authfile = o->authfile, .registries = &registries};
     struct registry_options r = {.authfile = o->authfile,
                                  .is_plain_http = o->is_plain_http,
                                  .is_insecure = o->is_insecure,
                                  .registries = &registries};
     __attribute__((cleanup(credential_done))) struct credential credential = {0};
-    autofree char *path = NULL, *registry = xstrndup(host, strcspn(host, "/"));
+    autofree char *where = NULL, *registry = xstrndup(host, strcspn(host, "/"));
 
     TRY(image_registries_read(&registries, e));
     TRY(credential_ask(o, &credential, e));
     TRY(registry_login_check(registry, &r, &credential, e));
-    TRY(credentials_store(&c, host, &credential, e));
-    TRY(credentials_path(&c, &path, e));
-    printf("Logged in to %s; the credentials are in %s\n", host, path);
+    TRY(credentials_store(&c, host, &credential, &where, e));
+    printf("Logged in to %s; the credentials are in %s\n", host, where);
     return 0;
 }
 
@@ -106,23 +105,30 @@ int image_login(int argc, char *const *argv)
 
 /* ---- logout ---- */
 
+static int logout(const struct logout_options *o, const char *registry, struct err *e)
+{
+    autoregistries registries = {0};
+    struct credentials_options c = {.authfile = o->authfile, .registries = &registries};
+    int r;
+
+    TRY(image_registries_read(&registries, e));
+    TRY(r = credentials_erase(&c, registry, e));
+    if (!r)
+        return err_set(e, -ENOENT, "NotFound", "there were no credentials for '%s'", registry);
+    printf("Forgot the credentials for %s\n", registry);
+    return 0;
+}
+
 int image_logout(int argc, char *const *argv)
 {
     struct logout_options o = {0};
     autostrv operands = STRV_INIT;
     struct err e = ERR_INIT;
-    int status = cli_parse(&command_logout, argc, argv, &o, &operands), r;
+    int status = cli_parse(&command_logout, argc, argv, &o, &operands);
 
     if (status >= 0)
         return status;
-    r = credentials_erase(&(struct credentials_options){.authfile = o.authfile}, operands.v[0], &e);
-    status = r < 0 ? cli_fail("logout", &e, image_exit_for(&e)) : 0;
-    if (!r) {
-        err_set(&e, -ENOENT, "NotFound", "there were no credentials for '%s'", operands.v[0]);
-        status = cli_fail("logout", &e, image_exit_for(&e));
-    }
-    if (r > 0)
-        printf("Forgot the credentials for %s\n", operands.v[0]);
+    status = logout(&o, operands.v[0], &e) < 0 ? cli_fail("logout", &e, image_exit_for(&e)) : 0;
     options_done(&command_logout, &o);
     return status;
 }

@@ -69,3 +69,34 @@
         .name = "quiet", .short_name = 'q', .type = OPTION_FLAG,                                   \
         .help = "Show no progress and no warnings", .offset = offsetof(struct struct_, is_quiet)   \
     }
+#define OPTION_AUTHFILE_ROW(struct_)                                                               \
+    {                                                                                              \
+        .name = "authfile", .type = OPTION_STRING, .arg_name = "PATH",                             \
+        .help = "Use the credentials in this file (default: those of podman and docker)",          \
+        .complete = COMPLETE_FILE, .offset = offsetof(struct struct_, authfile)                    \
+    }
+#define OPTION_PLAIN_HTTP_ROW(struct_)                                                             \
+    {                                                                                              \
+        .name = "plain-http", .type = OPTION_FLAG,                                                 \
+        .help = "Speak HTTP without encryption; a registry on this machine is spoken to so by "    \
+                "itself when it knows no TLS",                                                     \
+        .offset = offsetof(struct struct_, is_plain_http)                                          \
+    }
+#define OPTION_INSECURE_ROW(struct_)                                                               \
+    {                                                                                              \
+        .name = "insecure", .type = OPTION_FLAG, .help = "Accept any certificate of the registry", \
+        .offset = offsetof(struct struct_, is_insecure)                                            \
+    }
+#define OPTION_STALL_TIMEOUT_ROW(struct_)                                                          \
+    {                                                                                              \
+        .name = "stall-timeout", .type = OPTION_DURATION_MS, .arg_name = "TIME",                   \
+        .help = "Try again, and at last give up, when nothing has moved for that long",            \
+        .default_text = "30s", .min = 100, .max = 3600000,                                         \
+        .offset = offsetof(struct struct_, stall_ms)                                               \
+    }
+#define OPTION_NO_COMPILE_ROW(struct_)                                                             \
+    {                                                                                              \
+        .name = "no-compile", .type = OPTION_FLAG,                                                 \
+        .help = "Leave the compilation to the first run",                                          \
+        .offset = offsetof(struct struct_, is_uncompiled)                                          \
+    }

@@ -156,15 +156,12 @@ static int find_in(const struct credentials_options *o, const char *path, const 
     return auth_file_find(&file, registry, repository, ret, e);
 }
 
-int credentials_find(const struct credentials_options *o, const char *registry,
-                     const char *repository, struct credential *ret, struct err *e)
+static int find_in_files(const struct credentials_options *o, const char *registry,
+                         const char *repository, struct credential *ret, struct err *e)
 {
     const char *named = named_file(o);
     autostrv files = STRV_INIT;
 
-    TRY(registry_check(registry, false, e));
-    if (repository && (!*repository || strlen(repository) > KEY_LIMIT))
-        return err_set(e, -EINVAL, "BadRegistry", "'%.100s' is no repository", repository);
     if (named)
         strv_add(&files, named);
     else
@@ -176,6 +173,63 @@ int credentials_find(const struct credentials_options *o, const char *registry,
             return r;
     }
     return 0;
+}
+
+/* ---- The helpers of registries.conf ---- */
+
+/* All that are to be asked. */
+static void helpers_list(const struct credentials_options *o, struct strv *ret)
+{
+    if (o->registries)
+        strv_addv(ret, o->registries->helpers.v);
+    if (!ret->n)
+        strv_add(ret, REGISTRIES_AUTH_FILES);
+}
+
+static bool is_files(const char *helper)
+{
+    return str_eq(helper, REGISTRIES_AUTH_FILES);
+}
+
+/* By the name of the registry alone, as podman keeps it there. */
+static struct credential_helper global_helper(const struct credentials_options *o, const char *name,
+                                              const char *host)
+{
+    struct auth_helper h = {(char *)(uintptr_t)name, (char *)(uintptr_t)reference_registry(host),
+                            true};
+
+    return helper_of(o, &h, o->registries->helpers_place);
+}
+
+int credentials_find(const struct credentials_options *o, const char *registry,
+                     const char *repository, struct credential *ret, struct err *e)
+{
+    autostrv helpers = STRV_INIT;
+    struct err all = ERR_INIT;
+
+    TRY(registry_check(registry, false, e));
+    if (repository && (!*repository || strlen(repository) > KEY_LIMIT))
+        return err_set(e, -EINVAL, "BadRegistry", "'%.100s' is no repository", repository);
+    helpers_list(o, &helpers);
+    for (size_t i = 0; i < helpers.n; i++) {
+        struct err one = ERR_INIT;
+        int r;
+
+        if (is_files(helpers.v[i])) {
+            r = find_in_files(o, registry, repository, ret, &one);
+        } else {
+            struct credential_helper h = global_helper(o, helpers.v[i], registry);
+
+            r = credential_helper_get(&h, ret, &one);
+        }
+        if (r > 0)
+            return r;
+        if (r < 0)
+            err_join(&all, &one);
+    }
+    if (all.code)
+        *e = all;
+    return all.code;
 }
 
 /* ---- Changing a file ---- */
@@ -292,33 +346,76 @@ static int credential_check(const struct credential *c, struct err *e)
     return 0;
 }
 
-int credentials_store(const struct credentials_options *o, const char *registry,
-                      const struct credential *c, struct err *e)
+static int store_with(const struct credential_helper *h, const struct credential *c,
+                      char **ret_where, struct err *e)
+{
+    TRY(credential_helper_store(h, c, e));
+    *ret_where = xasprintf("the credential helper '%s'", h->name);
+    return 0;
+}
+
+static int store_in_file(const struct credentials_options *o, const char *registry,
+                         const struct credential *c, char **ret_where, struct err *e)
 {
     autofree char *path = NULL;
     autohelper helper = {0};
     int r;
 
-    TRY(registry_check(registry, true, e));
-    TRY(credential_check(c, e));
     TRY(credentials_path(o, &path, e));
     TRY(r = helper_find(path, registry, &helper, e));
     if (r) {
         struct credential_helper h = helper_of(o, &helper, path);
 
-        return credential_helper_store(&h, c, e);
+        return store_with(&h, c, ret_where, e);
     }
     TRY(entry_change(path, registry, c, e));
+    *ret_where = take_ptr(path);
     return 0;
 }
 
-int credentials_erase(const struct credentials_options *o, const char *registry, struct err *e)
+static int store_in_helper(const struct credentials_options *o, const char *name,
+                           const char *registry, const struct credential *c, char **ret_where,
+                           struct err *e)
+{
+    struct credential_helper h = global_helper(o, name, registry);
+
+    if (strchr(registry, '/'))
+        return err_set(e, -EINVAL, "BadRegistry",
+                       "the credential helper '%.64s' of '%.150s' knows no paths; use the registry "
+                       "alone",
+                       name, h.file);
+    return store_with(&h, c, ret_where, e);
+}
+
+int credentials_store(const struct credentials_options *o, const char *registry,
+                      const struct credential *c, char **ret_where, struct err *e)
+{
+    autostrv helpers = STRV_INIT;
+    struct err all = ERR_INIT;
+
+    TRY(registry_check(registry, true, e));
+    TRY(credential_check(c, e));
+    helpers_list(o, &helpers);
+    for (size_t i = 0; i < helpers.n; i++) {
+        const char *name = helpers.v[i];
+        struct err one = ERR_INIT;
+        int r = is_files(name) ? store_in_file(o, registry, c, ret_where, &one)
+                               : store_in_helper(o, name, registry, c, ret_where, &one);
+
+        if (r >= 0)
+            return 0;
+        err_join(&all, &one);
+    }
+    *e = all;
+    return all.code;
+}
+
+static int erase_in_file(const struct credentials_options *o, const char *registry, struct err *e)
 {
     autofree char *path = NULL;
     autohelper helper = {0};
     int r, r_file;
 
-    TRY(registry_check(registry, true, e));
     TRY(credentials_path(o, &path, e));
     TRY(r = helper_find(path, registry, &helper, e));
     if (r) {
@@ -328,4 +425,32 @@ int credentials_erase(const struct credentials_options *o, const char *registry,
     }
     TRY(r_file = entry_change(path, registry, NULL, e));
     return r || r_file;
+}
+
+int credentials_erase(const struct credentials_options *o, const char *registry, struct err *e)
+{
+    autostrv helpers = STRV_INIT;
+    struct err all = ERR_INIT;
+    bool was_there = false;
+
+    TRY(registry_check(registry, true, e));
+    helpers_list(o, &helpers);
+    for (size_t i = 0; i < helpers.n; i++) {
+        struct err one = ERR_INIT;
+        int r = 0;
+
+        if (is_files(helpers.v[i])) {
+            r = erase_in_file(o, registry, &one);
+        } else if (!strchr(registry, '/')) { /* others have nothing by that name */
+            struct credential_helper h = global_helper(o, helpers.v[i], registry);
+
+            r = credential_helper_erase(&h, &one);
+        }
+        was_there = was_there || r > 0;
+        if (r < 0)
+            err_join(&all, &one);
+    }
+    if (all.code)
+        *e = all;
+    return all.code ? all.code : was_there;
 }

@@ -4,12 +4,19 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "store/registries.h"
 
 /*
  * Credentials for registries where docker, podman and skopeo keep them, so that a login with one of
  * them counts for all (containers-auth.json(5); docker's config.json).
  *
- * Read are, in this order:
+ * Asked are, in their order, the `credential-helpers` of containers-registries.conf(5): programs,
+ * which get the name of the registry ("docker.io"), and "containers-auth.json", which is also all
+ * that there is when none are set, and stands for the files below. The first that has credentials
+ * wins. What fails is passed over; when none of the others has any, what each of them said is the
+ * error. So a file that the caller names takes the place of the files, and not of the helpers.
+ *
+ * Of the files are read, in this order:
  *
  *   the file that the caller names (--authfile), otherwise $REGISTRY_AUTH_FILE; then nothing else,
  *       and it has to be there
@@ -18,12 +25,12 @@
  *   ${XDG_CONFIG_HOME:-~/.config}/containers/auth.json
  *   ${DOCKER_CONFIG:-~/.docker}/config.json
  *
- * The first that has credentials wins. ~/.dockercfg, which docker gave up in 2015, is not read, nor
- * are the credential-helpers of containers-registries.conf(5). In a file come first the program
- * that `credHelpers` names for the registry (whose word is final for the file; an empty name means
- * `auths`), then `credsStore`, then `auths`: "registry/a/b", "registry/a", "registry", and last the
- * URLs that docker wrote as keys ("https://registry/v1/"). Docker's registry goes by docker.io,
- * index.docker.io, registry-1.docker.io and "https://index.docker.io/v1/".
+ * The first that has credentials wins. ~/.dockercfg, which docker gave up in 2015, is not read. In
+ * a file come first the program that `credHelpers` names for the registry (whose word is final for
+ * the file; an empty name means `auths`), then `credsStore`, then `auths`: "registry/a/b",
+ * "registry/a", "registry", and last the URLs that docker wrote as keys ("https://registry/v1/").
+ * Docker's registry goes by docker.io, index.docker.io, registry-1.docker.io and
+ * "https://index.docker.io/v1/".
  *
  * A file may have CREDENTIALS_FILE_LIMIT_BYTES; an empty one holds nothing. That others may read it
  * is no error, as with docker. Nothing of a secret is ever in an error; what held one is wiped.
@@ -45,8 +52,9 @@ struct credential {
 void credential_done(struct credential *c);
 
 struct credentials_options {
-    const char *authfile;      /* or NULL */
-    int64_t helper_timeout_ms; /* 0: 30 s */
+    const char *authfile;                /* or NULL */
+    const struct registries *registries; /* their credential helpers; NULL: the files alone */
+    int64_t helper_timeout_ms;           /* 0: 30 s */
 };
 
 /*
@@ -57,20 +65,24 @@ int credentials_find(const struct credentials_options *o, const char *registry,
                      const char *repository, struct credential *ret, struct err *e);
 
 /*
- * The file that store and erase change, the one that podman's login writes: the named one,
- * otherwise the one below XDG_RUNTIME_DIR (root without it: /run/containers/0), otherwise
+ * The file that store and erase change unless helpers are set, the one that podman's login writes:
+ * the named one, otherwise the one below XDG_RUNTIME_DIR (root without it: /run/containers/0),
+ * otherwise
  * ${XDG_CONFIG_HOME:-~/.config}/containers/auth.json. Heap.
  */
 int credentials_path(const struct credentials_options *o, char **ret, struct err *e);
 
 /*
- * Keeps credentials for `registry`, which may have a path ("quay.io/team"): with the helper that
- * the file of credentials_path() names for it, otherwise in this file (0600, its folder 0700),
- * which is replaced as a whole and keeps all else that is in it. A parallel call waits.
+ * Keeps credentials for `registry`, which may have a path ("quay.io/team"), with the first of the
+ * credential helpers that takes them. For the files that is the helper that the file of
+ * credentials_path() names for the registry, otherwise this file itself (0600, its folder 0700),
+ * which is replaced as a whole and keeps all else that is in it. A parallel call waits. Helpers
+ * know no paths. *ret_where is for people, heap.
  */
 int credentials_store(const struct credentials_options *o, const char *registry,
-                      const struct credential *c, struct err *e);
+                      const struct credential *c, char **ret_where, struct err *e);
 
-/* Forgets what that file, or the helper that it names, has for `registry`, under each of its names:
- * 1, or 0 when there was nothing. */
+/* Forgets what each of the credential helpers has for `registry`; that file, and the helper that it
+ * names, under each of its names: 1, or 0 when there was nothing. What fails is an error when all
+ * have been asked. */
 int credentials_erase(const struct credentials_options *o, const char *registry, struct err *e);

@@ -13,11 +13,15 @@
 
 /* ---- Manifest ---- */
 
+/* The rows of a part, which is the first member of the struct. */
+#define PART_ROWS                                                                                  \
+    TEXT(image_part, "mediaType", media_type),                                                     \
+        JSON_REQUIRED("digest", FIELD_STRING, struct image_part, digest),                          \
+        JSON_REQUIRED("size", FIELD_INT64, struct image_part, size),                               \
+        JSON_FIELD("annotations", FIELD_RAW, struct image_part, annotations)
+
 static const struct json_field part_fields[] = {
-    TEXT(image_part, "mediaType", media_type),
-    JSON_REQUIRED("digest", FIELD_STRING, struct image_part, digest),
-    JSON_REQUIRED("size", FIELD_INT64, struct image_part, size),
-    JSON_FIELD("annotations", FIELD_RAW, struct image_part, annotations),
+    PART_ROWS,
     {0},
 };
 
@@ -38,6 +42,38 @@ static const struct json_field manifest_fields[] = {
                                                                        .fields = part_fields},
     {0                      },
 };
+
+/* ---- Index ---- */
+
+static const struct json_field platform_fields[] = {
+    TEXT(image_platform, "os", os),
+    TEXT(image_platform, "architecture", architecture),
+    TEXT(image_platform, "variant", variant),
+    {0},
+};
+
+static const struct json_field listed_fields[] = {
+    PART_ROWS,
+    {.name = "platform",         .type = FIELD_OBJECT, .fields = platform_fields},
+    {0},
+};
+
+static const struct json_field index_fields[] = {
+    JSON_FIELD("annotations", FIELD_RAW, struct image_platforms, annotations),
+    {.name = "manifests",
+                                                                     .type = FIELD_OBJECTS,
+                                                                     .offset = offsetof(struct image_platforms, v),
+                                                                     .count_offset = offsetof(struct image_platforms, n),
+                                                                     .limit = LAYER_LIMIT,
+                                                                     .elem_size = sizeof(struct image_platform),
+                                                                     .fields = listed_fields},
+    {0},
+};
+
+void image_platforms_done(struct image_platforms *p)
+{
+    json_fields_done(index_fields, p);
+}
 
 /* ---- Configuration ---- */
 
@@ -128,6 +164,23 @@ int image_description_decode(const struct buf *manifest, struct image_descriptio
     }
     *ret = d;
     return 0;
+}
+
+int image_platforms_decode(const struct buf *index, struct image_platforms *ret, struct err *e)
+{
+    struct json_limits limits = {.bytes = IMAGE_DOCUMENT_LIMIT, .depth = DEPTH_LIMIT};
+    struct image_platforms p = {0};
+    int r;
+
+    TRY(json_decode(buf_str(index), index->len, limits, index_fields, 0, &p, e));
+    r = annotations_check(p.annotations, e);
+    for (size_t i = 0; r >= 0 && i < p.n; i++)
+        r = annotations_check(p.v[i].part.annotations, e);
+    if (r < 0)
+        image_platforms_done(&p);
+    else
+        *ret = p;
+    return r;
 }
 
 /* Layers and the steps that made them are in the same order. */

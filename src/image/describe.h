@@ -43,6 +43,18 @@ struct image_description {
     size_t n_history;
 };
 
+/* What an index lists (image-spec 1.1, image-index.md). */
+struct image_platform {
+    struct image_part part;
+    char *os, *architecture, *variant;
+};
+
+struct image_platforms {
+    char *annotations; /* JSON of an object; NULL: none */
+    struct image_platform *v;
+    size_t n;
+};
+
 /* "BadImage": something is missing or damaged. */
 int image_describe(struct images *s, const struct image *i, struct image_description *ret,
                    struct err *e);
@@ -52,4 +64,6 @@ void image_description_done(struct image_description *d);
  * JSON, and which step of the history made which layer. */
 int image_description_decode(const struct buf *manifest, struct image_description *ret,
                              struct err *e);
+int image_platforms_decode(const struct buf *index, struct image_platforms *ret, struct err *e);
+void image_platforms_done(struct image_platforms *p);
 void image_description_join(struct image_description *d, struct buf *config);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "image/docker_archive.h"
 
+#include "base/fds.h"
 #include "base/json.h"
+#include "image/container.h"
 
 #define DEPTH_LIMIT 8
 #define IMAGE_LIMIT 1000
@@ -92,47 +94,108 @@ static const char *layer_ending(int fd)
     return !memcmp(head, "\x28\xb5\x2f\xfd", 4) ? "+zstd" : "";
 }
 
-static int descriptor_add(int dirfd, const char *name, const char *type, struct json_writer *w,
-                          struct err *e)
+static int descriptor_add(int dirfd, const struct digest *d, const char *type,
+                          struct json_writer *w, struct err *e)
 {
     autofree char *full_type = NULL;
     char text[DIGEST_TEXT_SIZE];
     autofd fd = -EBADF;
-    struct digest d;
     int64_t size;
 
-    if (!docker_archive_digest(name, &d))
-        return err_set(e, -EINVAL, "BadImage",
-                       "'%.128s' is not named by its digest, as docker before 25 wrote it; make an "
-                       "OCI archive of it: skopeo copy docker-archive:FILE oci-archive:FILE",
-                       name);
-    TRY(images_blob_open_at(dirfd, &d, &fd, &size, e));
+    TRY(images_blob_open_at(dirfd, d, &fd, &size, e));
     full_type = xasprintf("%s%s", type, str_eq(type, IMAGE_LAYER_TYPE) ? layer_ending(fd) : "");
-    digest_format(&d, text);
+    digest_format(d, text);
     json_begin_object(w);
     image_descriptor_encode(full_type, text, size, w);
     json_end_object(w);
     return 0;
 }
 
-int docker_archive_convert(struct images *s, const struct docker_image *i,
-                           char ret_digest[static DIGEST_TEXT_SIZE], int64_t *ret_size,
-                           struct err *e)
+/* What is to be converted, and what its configuration says if that was needed. */
+struct conversion {
+    int dirfd;
+    const struct docker_image *image;
+    struct docker_layers *layers;
+    struct container_config config;
+    bool has_config;
+};
+
+static void conversion_done(struct conversion *c)
 {
+    container_config_done(&c->config);
+}
+
+static int config_find(const struct conversion *c, struct digest *ret, struct err *e)
+{
+    if (docker_archive_digest(c->image->config, ret))
+        return 0;
+    return err_set(e, -EINVAL, "BadImage",
+                   "its configuration '%.128s' is not named by its digest, as docker names it",
+                   c->image->config);
+}
+
+static int config_read(struct conversion *c, struct err *e)
+{
+    autobuf text = BUF_INIT;
+    autofd fd = -EBADF;
+    struct digest d;
+    int64_t size;
+
+    TRY(config_find(c, &d, e));
+    TRY(images_blob_open_at(c->dirfd, &d, &fd, &size, e));
+    TRY(fd_read_all(fd, IMAGE_DOCUMENT_LIMIT, &text, e));
+    TRY(container_config_decode(&text, &c->config, e));
+    c->has_config = true;
+    if (c->config.diff_ids.n == c->image->layers.n)
+        return 0;
+    return err_set(e, -EINVAL, "BadImage",
+                   "it has %zu layers, and its configuration tells of %zu (diff_ids)",
+                   c->image->layers.n, c->config.diff_ids.n);
+}
+
+/* One that has its digest as its name was verified when it was stored. */
+static int layer_find(struct conversion *c, size_t i, struct digest *ret, struct err *e)
+{
+    const char *name = c->image->layers.v[i];
+    char text[DIGEST_TEXT_SIZE];
+
+    if (docker_archive_digest(name, ret))
+        return 0;
+    if (!c->has_config)
+        TRY(config_read(c, e));
+    TRY(docker_layers_find(c->layers, name, ret, e));
+    digest_format(ret, text);
+    if (str_eq(text, c->config.diff_ids.v[i]))
+        return 0;
+    return err_set(e, -EBADMSG, "DigestMismatch",
+                   "the layer '%.128s' is not what the configuration says (diff_ids): it has %s "
+                   "instead of %.128s",
+                   name, text, c->config.diff_ids.v[i]);
+}
+
+int docker_archive_convert(struct images *s, const struct docker_image *i,
+                           struct docker_layers *layers, char ret_digest[static DIGEST_TEXT_SIZE],
+                           int64_t *ret_size, struct err *e)
+{
+    __attribute__((cleanup(conversion_done))) struct conversion c = {
+        .dirfd = images_folder(s), .image = i, .layers = layers};
     autobuf text = BUF_INIT;
     struct json_writer w;
     struct digest d;
 
+    TRY(config_find(&c, &d, e));
     json_writer_init(&w, &text, false);
     json_begin_object(&w);
     json_key_int(&w, "schemaVersion", 2);
     json_key_str(&w, "mediaType", IMAGE_MANIFEST_TYPE);
     json_key(&w, "config");
-    TRY(descriptor_add(images_folder(s), i->config, IMAGE_CONFIG_TYPE, &w, e));
+    TRY(descriptor_add(c.dirfd, &d, IMAGE_CONFIG_TYPE, &w, e));
     json_key(&w, "layers");
     json_begin_array(&w);
-    for (size_t l = 0; l < i->layers.n; l++)
-        TRY(descriptor_add(images_folder(s), i->layers.v[l], IMAGE_LAYER_TYPE, &w, e));
+    for (size_t l = 0; l < i->layers.n; l++) {
+        TRY(layer_find(&c, l, &d, e));
+        TRY(descriptor_add(c.dirfd, &d, IMAGE_LAYER_TYPE, &w, e));
+    }
     json_end_array(&w);
     json_end_object(&w);
     TRY(json_writer_finish(&w, e));

@@ -14,7 +14,7 @@
 
 #define COPY_BYTES (256 << 10)
 
-/* ---- Blobs of an archive: all that have their digest as their name ---- */
+/* ---- Blobs of an archive: all that have their digest as their name, and docker's layers ---- */
 
 struct document {
     const char *name;
@@ -34,8 +34,11 @@ struct load {
     struct images *images;
     const struct load_options *o;
     struct document version, index, docker;
-    struct document *document; /* what is being read: this, or a blob */
+    struct document *document; /* what is being read: this, or a layer, or a blob */
+    char *layer;               /* by its name */
+    int layer_fd;
     struct blob_writer *writer;
+    struct docker_layers *layers;
     struct told *told;
 };
 
@@ -47,6 +50,8 @@ static void load_init(struct load *l, struct images *s, const struct load_option
         .version = {.name = "oci-layout",            .limit = 4096                },
         .index = {.name = "index.json",            .limit = IMAGE_DOCUMENT_LIMIT},
         .docker = {.name = DOCKER_ARCHIVE_MANIFEST, .limit = IMAGE_DOCUMENT_LIMIT},
+        .layer_fd = -EBADF,
+        .layers = docker_layers_new(),
     };
 }
 
@@ -59,6 +64,10 @@ static void load_done(struct load *l)
         blob_writer_restart(l->writer, &e);
         blob_writer_free(l->writer);
     }
+    if (l->layer_fd >= 0)
+        close(l->layer_fd);
+    free(l->layer);
+    docker_layers_free(l->layers);
     buf_done(&l->version.text);
     buf_done(&l->index.text);
     buf_done(&l->docker.text);
@@ -77,17 +86,23 @@ static void progress_tell(const struct load *l, int64_t have)
         l->o->progress(l->o->ctx, &l->told->blob, have);
 }
 
-/* 1 when it is to be written. */
-static int blob_begin(struct load *l, const struct digest *d, int64_t size, struct err *e)
+static struct told *told_add(struct load *l, int64_t size)
 {
     struct told *t = xcalloc(1, sizeof(*t));
-    int64_t at = 0;
-    int r;
 
-    digest_format(d, t->digest);
     t->blob = (struct image_descriptor){.digest = t->digest, .size = size};
     t->next = l->told;
     l->told = t;
+    return t;
+}
+
+/* 1 when it is to be written. */
+static int blob_begin(struct load *l, const struct digest *d, int64_t size, struct err *e)
+{
+    int64_t at = 0;
+    int r;
+
+    digest_format(d, told_add(l, size)->digest);
     r = images_blob_begin(l->images, d, &l->writer, &at, e);
     TRY(r);
     if (at)
@@ -103,6 +118,42 @@ static int blob_end(struct load *l, struct err *e)
     TRY(blob_writer_commit(take_ptr(l->writer), e));
     progress_tell(l, size);
     return 0;
+}
+
+/* A layer's digest is known when all of it is there. */
+static int layer_begin(struct load *l, const struct tarball_entry *t, struct err *e)
+{
+    if (t->kind != TARBALL_FILE)
+        return docker_layers_add(l->layers, t, NULL, e);
+    TRY(images_file_open(l->images, &l->layer_fd, e));
+    l->layer = xstrdup(t->name);
+    told_add(l, t->size);
+    return 1;
+}
+
+static int layer_data(struct load *l, const void *data, size_t len, struct err *e)
+{
+    off_t at;
+
+    TRY(images_file_write(l->layer_fd, data, len, e));
+    at = lseek(l->layer_fd, 0, SEEK_CUR);
+    if (at < l->told->blob.size)
+        progress_tell(l, at);
+    return 0;
+}
+
+static int layer_end(struct load *l, struct err *e)
+{
+    autofree char *name = take_ptr(l->layer);
+    struct tarball_entry t = {.name = name, .link = "", .kind = TARBALL_FILE};
+    autofd fd = take_fd(&l->layer_fd);
+    struct digest d;
+    int64_t size;
+
+    TRY(images_file_add(l->images, fd, &d, &size, e));
+    digest_format(&d, l->told->digest);
+    progress_tell(l, size);
+    return docker_layers_add(l->layers, &t, &d, e);
 }
 
 static struct document *document_find(struct load *l, const char *name)
@@ -127,11 +178,12 @@ static int document_begin(struct load *l, struct document *d, int64_t size, stru
     return 1;
 }
 
-/* podman links ID/layer.tar, for readers from before 2016, to the layer; no other link is known. */
+/* docker links layers to each other, and podman ID/layer.tar, for readers from before 2016, to the
+ * layer; no other link is known. */
 static bool may_be_in(const struct tarball_entry *t, bool is_needed)
 {
-    if (t->kind == TARBALL_LINK)
-        return !is_needed && str_eq(path_base(t->name), "layer.tar");
+    if (t->kind == TARBALL_SYMLINK || t->kind == TARBALL_HARD_LINK)
+        return !is_needed && docker_layer_is(t->name);
     return t->kind == TARBALL_FILE || (t->kind == TARBALL_FOLDER && !is_needed);
 }
 
@@ -147,6 +199,8 @@ static int on_entry(void *ctx, const struct tarball_entry *t, struct err *e)
                        t->name);
     if (document)
         return document_begin(l, document, t->size, e);
+    if (docker_layer_is(t->name) && t->kind != TARBALL_FOLDER)
+        return layer_begin(l, t, e);
     return is_blob ? blob_begin(l, &d, t->size, e) : 0;
 }
 
@@ -154,6 +208,8 @@ static int on_data(void *ctx, const void *data, size_t len, struct err *e)
 {
     struct load *l = ctx;
 
+    if (l->layer)
+        return layer_data(l, data, len, e);
     if (!l->document) {
         TRY(blob_writer_add(l->writer, data, len, e));
         if (blob_writer_size(l->writer) < l->told->blob.size) /* complete is what is verified */
@@ -175,7 +231,7 @@ static int on_end(void *ctx, struct err *e)
         l->document = NULL;
         return 0;
     }
-    return blob_end(l, e);
+    return l->layer ? layer_end(l, e) : blob_end(l, e);
 }
 
 static int archive_read(struct load *l, int fd, struct err *e)
@@ -320,7 +376,7 @@ static int docker_image_add(struct load *l, const struct docker_image *d, struct
     struct image_descriptor manifest = {0};
     char digest[DIGEST_TEXT_SIZE];
 
-    TRY(docker_archive_convert(l->images, d, digest, &manifest.size, e));
+    TRY(docker_archive_convert(l->images, d, l->layers, digest, &manifest.size, e));
     manifest.digest = digest;
     TRY(image_add(l, images_folder(l->images), &manifest, &image, e));
     if (l->o->name)

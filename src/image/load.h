@@ -7,8 +7,9 @@
 /*
  * Images from files into the store: OCI image layouts (image-spec 1.1, image-layout.md), as folders
  * and as tar archives, and the archives of `docker save` and `podman save` (moby, image/spec: the
- * file manifest.json). What is in them may come from anywhere. Blobs come first, each what its
- * digest says or not at all; then each image whose blobs are complete gets its names.
+ * file manifest.json), those of docker before 25 included. What is in them may come from anywhere.
+ * Blobs come first, each what its digest says or not at all; then each image whose blobs are
+ * complete gets its names.
  */
 struct load_options {
     /* Of all that is in it the one image that this names as in store/layout.h; NULL: each. */

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "image/container.h"
+#include "image/places.h"
 
 #define PARALLEL 3 /* blobs, as docker and podman do */
 
@@ -177,11 +178,19 @@ int image_program_choose_if_any(struct images *s, const struct image_document *m
     return 0;
 }
 
+struct pulling {
+    struct images *images;
+    const struct pull_options *o;
+    struct image *ret;
+};
+
 /* From one place. */
-static int pull_from(struct images *s, const struct reference *r,
-                     const struct registry_source *source, bool is_last,
-                     const struct pull_options *o, struct image *ret, struct err *e)
+static int pull_from(void *ctx, const struct reference *r, const struct registry_source *source,
+                     bool is_last, struct err *e)
 {
+    const struct pulling *p = ctx;
+    const struct pull_options *o = p->o;
+    struct images *s = p->images;
     autofree char *version = reference_version(&source->reference);
     AUTO(registry) registry = NULL;
     AUTO(http) http = NULL;
@@ -216,75 +225,13 @@ static int pull_from(struct images *s, const struct reference *r,
     image.fetched_at_ns = (int64_t)clock_realtime_ns();
     image.name = reference_format(r);
     TRY(images_name(s, r, &image, e));
-    *ret = image;
+    *p->ret = image;
     image = (struct image){0};
-    return 0;
-}
-
-/* ---- Places ---- */
-
-#define CAUSE_LIMIT 150 /* bytes of what one of several places said */
-
-struct causes {
-    struct buf text;
-    size_t n;
-};
-
-static void cause_add(struct causes *c, const char *name, const struct err *e)
-{
-    log_info("%s: %s", name, e->msg);
-    buf_addf(&c->text, "%s%.*s", c->n++ ? "; " : "", CAUSE_LIMIT, e->msg);
-}
-
-/* What another place does not help against. */
-static bool is_of_this_machine(const struct err *e)
-{
-    return str_eq(e->reason, "DiskFull") || str_eq(e->reason, "StoreFailed") ||
-           str_eq(e->reason, "BadAuthFile");
-}
-
-/* 1 when it was fetched; 0 when each place has failed, *e from the last. */
-static int name_pull(struct images *s, const char *name, bool is_last_name,
-                     const struct pull_options *o, struct causes *causes, struct image *ret,
-                     struct err *e)
-{
-    __attribute__((cleanup(reference_done))) struct reference r = {0};
-    autosources sources = {0};
-
-    TRY(reference_parse(name, &r, e));
-    if (registries_sources(o->registry.registries, &r, &sources, e) < 0) {
-        cause_add(causes, name, e);
-        return 0;
-    }
-    for (size_t i = 0; i < sources.n; i++) {
-        bool is_last = is_last_name && i + 1 == sources.n;
-        int result;
-
-        *e = ERR_INIT;
-        result = pull_from(s, &r, &sources.v[i], is_last, o, ret, e);
-        if (result >= 0)
-            return 1;
-        if (is_of_this_machine(e))
-            return result;
-        cause_add(causes, name, e);
-    }
     return 0;
 }
 
 int image_pull(struct images *s, const struct strv *names, const struct pull_options *o,
                struct image *ret, struct err *e)
 {
-    struct causes causes = {0};
-    int r = 0;
-
-    for (size_t i = 0; i < names->n && !r; i++) {
-        *e = ERR_INIT;
-        r = name_pull(s, names->v[i], i + 1 == names->n, o, &causes, ret, e);
-    }
-    if (!r)
-        r = causes.n == 1 ? e->code
-                          : err_set(e, e->code, e->reason, "%.150s: none of %zu places has it: %s",
-                                    names->v[0], causes.n, buf_str(&causes.text));
-    buf_done(&causes.text);
-    return r < 0 ? r : 0;
+    return places_ask(names, o->registry.registries, pull_from, &(struct pulling){s, o, ret}, e);
 }

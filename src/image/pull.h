@@ -21,9 +21,7 @@ struct pull_options {
  * Fetches the manifest that a name leads to, of an index the one for WebAssembly, and its blobs,
  * several at once; then gives the image that name. What is in the store is not fetched again.
  *
- * `names` are what registries_names() gives: they are tried in turn, each at its mirrors first,
- * until one is there. When several places fail, the error has what each of them said, and the
- * reason of the last.
+ * `names` are what registries_names() gives, and errors those of places.h.
  */
 int image_pull(struct images *s, const struct strv *names, const struct pull_options *o,
                struct image *ret, struct err *e);

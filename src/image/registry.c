@@ -91,7 +91,7 @@ int registry_open(const struct registry_source *source, bool is_last,
     g->scheme = o->is_plain_http ? "http" : "https";
     g->may_be_plain = !o->is_plain_http && (source->is_insecure || is_loopback(r->host));
     g->attempts = is_last ? ATTEMPTS : MIRROR_ATTEMPTS;
-    g->auth = registry_auth_new(r, o->authfile);
+    g->auth = registry_auth_new(r, o);
     g->is_insecure = o->is_insecure || source->is_insecure;
     g->stall_ms = o->stall_ms ? o->stall_ms : REGISTRY_STALL_MS;
     TRY(certs_find(g, e));
@@ -291,7 +291,8 @@ int registry_login_check(const char *host, const struct registry_options *o,
 
 /* ---- Manifests ---- */
 
-static int digest_check(const struct buf *text, const char *digest, const char *what, struct err *e)
+int registry_digest_check(const struct buf *text, const char *digest, const char *what,
+                          struct err *e)
 {
     struct digest wanted, found;
 
@@ -330,9 +331,9 @@ int registry_manifest_get(struct registry *g, struct http *h, const char *versio
     }
     said = http_header(&response, "Docker-Content-Digest");
     if (strchr(version, ':'))
-        r = digest_check(&response.text, version, "the digest", e);
+        r = registry_digest_check(&response.text, version, "the digest", e);
     else if (said && str_starts(said, "sha256:"))
-        r = digest_check(&response.text, said, "the digest that the registry says,", e);
+        r = registry_digest_check(&response.text, said, "the digest that the registry says,", e);
     if (r < 0)
         return err_prefix(e, "%s/%s: %s", g->host, g->repository, what);
     *ret_type = type ? xstrndup(type, strcspn(type, "; \t")) : NULL;

@@ -30,7 +30,7 @@ struct registry_options {
     bool is_plain_http;                  /* asked for */
     bool is_insecure;                    /* any certificate will do */
     unsigned stall_ms;                   /* 0: REGISTRY_STALL_MS */
-    const struct registries *registries; /* what registries.conf says */
+    const struct registries *registries; /* what registries.conf says; as long as the registry */
 };
 #define REGISTRY_STALL_MS 30000
 
@@ -65,6 +65,10 @@ typedef void (*registry_moved_fn)(void *ctx, int64_t bytes);
 int registry_blob_get(struct registry *g, struct http *h, struct images *s,
                       const struct image_descriptor *blob, registry_moved_fn moved, void *ctx,
                       struct err *e);
+
+/* Fetches a blob of at most `limit` bytes into memory; it is what its descriptor says. */
+int registry_blob_read(struct registry *g, struct http *h, const struct image_descriptor *blob,
+                       size_t limit, struct buf *ret, struct err *e);
 
 /* Sends a blob, unless it is there: the `len` bytes, or (with `fd` not -1) the file. */
 int registry_blob_put(struct registry *g, struct http *h, const char *digest, const void *data,

@@ -16,18 +16,20 @@
 struct registry_auth {
     pthread_mutex_t lock; /* held while a token is fetched: the others wait for it */
     char *host, *repository, *authfile;
+    const struct registries *registries;
     char *header;
     const struct credential *offered;
 };
 
-struct registry_auth *registry_auth_new(const struct reference *r, const char *authfile)
+struct registry_auth *registry_auth_new(const struct reference *r, const struct registry_options *o)
 {
     struct registry_auth *a = xcalloc(1, sizeof(*a));
 
     pthread_mutex_init(&a->lock, NULL);
     a->host = xstrdup(r->host);
     a->repository = xstrdup(r->repository);
-    a->authfile = authfile ? xstrdup(authfile) : NULL;
+    a->authfile = o->authfile ? xstrdup(o->authfile) : NULL;
+    a->registries = o->registries;
     return a;
 }
 
@@ -166,7 +168,7 @@ static int header_obtain(struct registry_auth *a, struct http *h,
                          const struct http_response *response, bool is_plain, char **ret,
                          struct err *e)
 {
-    struct credentials_options o = {.authfile = a->authfile};
+    struct credentials_options o = {.authfile = a->authfile, .registries = a->registries};
     __attribute__((cleanup(challenges_done))) struct challenges all = {0};
     __attribute__((cleanup(credential_done))) struct credential found = {0};
     const struct credential *credential = a->offered;

@@ -9,7 +9,9 @@
  */
 struct registry_auth;
 
-struct registry_auth *registry_auth_new(const struct reference *r, const char *authfile);
+/* Of the options the credentials count, which are in `authfile` and `registries`. */
+struct registry_auth *registry_auth_new(const struct reference *r,
+                                        const struct registry_options *o);
 void registry_auth_free(struct registry_auth *a);
 
 /* Uses these credentials, which have to outlive it, instead of those that are kept. */

@@ -130,6 +130,30 @@ int registry_blob_get(struct registry *g, struct http *h, struct images *s,
     }
 }
 
+int registry_blob_read(struct registry *g, struct http *h, const struct image_descriptor *blob,
+                       size_t limit, struct buf *ret, struct err *e)
+{
+    autofree char *path = xasprintf("/v2/%s/blobs/%s", g->repository, blob->digest);
+    struct http_request q = HTTP_REQUEST_INIT;
+    autohttp_response response = {0};
+    struct digest d;
+
+    TRY(digest_parse(blob->digest, &d, e));
+    if (blob->size < 0 || (uint64_t)blob->size > limit)
+        return err_set(e, -EFBIG, "TooLarge", "%s has %lld bytes, more than %zu", blob->digest,
+                       (long long)blob->size, limit);
+    q.url = path;
+    q.text_limit = (size_t)blob->size > ERROR_TEXT_LIMIT ? (size_t)blob->size : ERROR_TEXT_LIMIT;
+    TRY(registry_request(g, h, &q, &response, e));
+    if (response.status != 200)
+        return registry_status_error(g, &response, blob->digest, e);
+    if (registry_digest_check(&response.text, blob->digest, "the digest", e) < 0)
+        return err_prefix(e, "%s/%s", g->host, g->repository);
+    *ret = response.text;
+    response.text = BUF_INIT;
+    return 0;
+}
+
 /* ---- Sending: distribution-spec, "Pushing a blob monolithically", by POST and PUT ---- */
 
 static int is_there(struct registry *g, struct http *h, const char *digest, struct err *e)

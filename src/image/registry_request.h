@@ -30,6 +30,10 @@ int registry_request_once(struct registry *g, struct http *h, const struct http_
 int registry_request(struct registry *g, struct http *h, const struct http_request *q,
                      struct http_response *ret, struct err *e);
 
+/* "DigestMismatch" unless the text has this digest, which is that of `what`. */
+int registry_digest_check(const struct buf *text, const char *digest, const char *what,
+                          struct err *e);
+
 /* Whether what came of a request may be otherwise later. */
 bool registry_may_pass(int r, const struct http_response *response);
 

@@ -21,7 +21,7 @@
 #define READER_GONE "Truncated" /* as fd_read_exact() says it */
 
 enum frame_kind {
-    FRAME_ENTRY, /* its name follows; answered by one byte, whether the content is wanted */
+    FRAME_ENTRY, /* its name and link follow; answered by one byte, whether the content is wanted */
     FRAME_DATA,  /* bytes follow */
     FRAME_END,   /* of a wanted entry */
     FRAME_DONE,
@@ -30,7 +30,7 @@ enum frame_kind {
 struct frame {
     uint32_t kind, len;
     int64_t size; /* of an entry, with its kind */
-    uint32_t detail, unused;
+    uint32_t detail, link_len;
 };
 
 struct reader {
@@ -49,12 +49,16 @@ static int frame_send(int fd, struct frame f, const void *data, struct err *e)
 
 static int send_entry(void *ctx, const struct tarball_entry *t, struct err *e)
 {
-    struct frame f = {
-        .kind = FRAME_ENTRY, .len = (uint32_t)strlen(t->name), .detail = t->kind, .size = t->size};
+    struct frame f = {.kind = FRAME_ENTRY,
+                      .len = (uint32_t)strlen(t->name),
+                      .link_len = (uint32_t)strlen(t->link),
+                      .detail = t->kind,
+                      .size = t->size};
     int fd = *(int *)ctx;
     char is_wanted;
 
     TRY(frame_send(fd, f, t->name, e));
+    TRY(fd_write_all(fd, t->link, f.link_len, e));
     TRY(fd_read_exact(fd, &is_wanted, 1, e));
     return is_wanted;
 }
@@ -90,14 +94,17 @@ static int nonsense(struct err *e)
 static int entry_receive(int fd, const struct frame *f, const struct tarball_visitor *v,
                          struct err *e)
 {
-    char name[TARBALL_NAME_LIMIT + 1], answer;
-    struct tarball_entry t = {.name = name, .kind = f->detail, .size = f->size};
+    char name[TARBALL_NAME_LIMIT + 1], link[TARBALL_NAME_LIMIT + 1], answer;
+    struct tarball_entry t = {.name = name, .link = link, .kind = f->detail, .size = f->size};
     int is_wanted;
 
-    if (f->len > TARBALL_NAME_LIMIT || f->detail > TARBALL_OTHER || f->size < 0)
+    if (f->len > TARBALL_NAME_LIMIT || f->link_len > TARBALL_NAME_LIMIT ||
+        f->detail > TARBALL_OTHER || f->size < 0)
         return nonsense(e);
     TRY(fd_read_exact(fd, name, f->len, e));
     name[f->len] = 0;
+    TRY(fd_read_exact(fd, link, f->link_len, e));
+    link[f->link_len] = 0;
     is_wanted = v->entry(v->ctx, &t, e);
     TRY(is_wanted);
     answer = (char)is_wanted;

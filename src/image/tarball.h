@@ -16,17 +16,19 @@
 enum tarball_kind {
     TARBALL_FILE,
     TARBALL_FOLDER,
-    TARBALL_LINK,  /* symbolic or hard */
+    TARBALL_SYMLINK,
+    TARBALL_HARD_LINK,
     TARBALL_OTHER, /* device, FIFO, socket */
 };
 
 struct tarball_entry {
     const char *name; /* relative, without "./" before it and '/' behind it; no part is ".." */
     enum tarball_kind kind;
-    int64_t size; /* of a file, as the archive says; there may be less */
+    const char *link; /* of a link where it leads to, as it is written; else "" */
+    int64_t size;     /* of a file, as the archive says; there may be less */
 };
 
-#define TARBALL_NAME_LIMIT 1024
+#define TARBALL_NAME_LIMIT 1024 /* of names, and of where links lead to */
 
 /* An archive that is packed may become so many times larger, and a little more. */
 #define TARBALL_PACKED_LIMIT 200

@@ -110,10 +110,24 @@ static int name_read(struct archive_entry *entry, char ret[static TARBALL_NAME_L
     return 0;
 }
 
+/* Whether it is a link. Where it leads to is for who needs that to judge. */
+static bool is_link(struct archive_entry *entry, struct tarball_entry *t)
+{
+    const char *hard = archive_entry_hardlink(entry), *symlink = archive_entry_symlink(entry);
+
+    if (!hard)
+        hard = archive_entry_hardlink_utf8(entry);
+    if (!hard && archive_entry_filetype(entry) != AE_IFLNK)
+        return false;
+    if (!hard && !symlink)
+        symlink = archive_entry_symlink_utf8(entry);
+    t->kind = hard ? TARBALL_HARD_LINK : TARBALL_SYMLINK;
+    t->link = hard ? hard : symlink ? symlink : "";
+    return true;
+}
+
 static enum tarball_kind kind_of(struct archive_entry *entry)
 {
-    if (archive_entry_hardlink(entry) || archive_entry_filetype(entry) == AE_IFLNK)
-        return TARBALL_LINK;
     if (archive_entry_filetype(entry) == AE_IFDIR)
         return TARBALL_FOLDER;
     return archive_entry_filetype(entry) == AE_IFREG ? TARBALL_FILE : TARBALL_OTHER;
@@ -154,10 +168,15 @@ static int content_deliver(struct scan *s, struct err *e)
 static int entry_visit(struct scan *s, struct archive_entry *entry, struct err *e)
 {
     char name[TARBALL_NAME_LIMIT + 1] = "";
-    struct tarball_entry t = {.name = name, .kind = kind_of(entry)};
+    struct tarball_entry t = {.name = name, .link = ""};
     int is_wanted;
 
     TRY(name_read(entry, name, e));
+    if (!is_link(entry, &t))
+        t.kind = kind_of(entry);
+    if (strlen(t.link) > TARBALL_NAME_LIMIT)
+        return err_set(e, -EINVAL, "BadImage", "the link '%.200s' of the archive is too long",
+                       name);
     if (t.kind == TARBALL_FILE)
         t.size = archive_entry_size(entry);
     is_wanted = *name ? s->v->entry(s->v->ctx, &t, e) : 0;

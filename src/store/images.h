@@ -89,14 +89,18 @@ int images_list(struct images *s, int (*each)(void *ctx, const struct image *i, 
 /* The folder, an OCI image layout: for layout_text_read() and layout_blob_open(). */
 int images_folder(const struct images *s);
 
-/* ---- Programs out of the layers of containers' images ---- */
+/* ---- Blobs whose digest is not known before all of them is there ---- */
 
-/* Where the program is to be written before its digest is known: a file without a name on the
- * store's disk, which is gone when it is closed. */
+/* Where such a one is to be written: a file without a name on the store's disk, which is gone when
+ * it is closed. */
 int images_file_open(struct images *s, int *ret_fd, struct err *e);
+/* "DiskFull", "StoreFailed". */
+int images_file_write(int fd, const void *data, size_t len, struct err *e);
 
 /* Stores the content of a file as a blob. */
 int images_file_add(struct images *s, int fd, struct digest *ret, int64_t *ret_size, struct err *e);
+
+/* ---- Programs out of the layers of containers' images ---- */
 
 /* Keeps which program is the one of the image with this manifest, so that its layers are not read
  * again. It is no name: it keeps no blob from being removed, and may be removed itself. */

@@ -63,11 +63,18 @@ int images_file_open(struct images *s, int *ret_fd, struct err *e)
 
     /* Not every file system has files without a name. */
     if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR))
-        fd = memfd_create("program", MFD_CLOEXEC);
+        fd = memfd_create("unpacked", MFD_CLOEXEC);
     if (fd < 0)
         return store_failed(e, -errno, "create a file in", "partial");
     *ret_fd = fd;
     return 0;
+}
+
+int images_file_write(int fd, const void *data, size_t len, struct err *e)
+{
+    int r = fd_write_all(fd, data, len, e);
+
+    return r < 0 ? store_failed(e, r, "write a file in", STORE_PARTIAL) : 0;
 }
 
 static int content_add(struct blob_writer *w, int fd, struct err *e)
@@ -80,7 +87,7 @@ static int content_add(struct blob_writer *w, int fd, struct err *e)
         TRY(blob_writer_add(w, block, (size_t)n, e));
         at += n;
     }
-    return n < 0 ? err_errno(e, -errno, "ReadFailed", "cannot read the program") : 0;
+    return n < 0 ? err_errno(e, -errno, "ReadFailed", "cannot read what was unpacked") : 0;
 }
 
 int images_file_add(struct images *s, int fd, struct digest *ret, int64_t *ret_size, struct err *e)
@@ -92,7 +99,7 @@ int images_file_add(struct images *s, int fd, struct digest *ret, int64_t *ret_s
     int r;
 
     if (fstat(fd, &st) < 0)
-        return err_errno(e, -errno, "ReadFailed", "cannot examine the program");
+        return err_errno(e, -errno, "ReadFailed", "cannot examine what was unpacked");
     TRY(digest_fd(fd, &d, e));
     r = images_blob_begin(s, &d, &w, &at, e);
     if (r == 0 && at)

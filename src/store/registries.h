@@ -18,7 +18,7 @@
  *   /var/cache/containers/short-name-aliases.conf, for others than root
  *       ${XDG_CACHE_HOME:-~/.cache}/containers/short-name-aliases.conf: what podman has asked for
  *
- * Version 1 of the format is refused, and `credential-helpers` is not used.
+ * Version 1 of the format is refused.
  */
 
 /* When a mirror is asked (pull-from-mirror). */
@@ -48,8 +48,13 @@ struct registries {
     struct strv search; /* registries for names without one, in this order */
     enum short_name_mode mode;
     struct strv aliases, targets; /* by index; an empty target: there is no such alias any more */
-    struct strv warnings;         /* what was passed over, with its place */
+    struct strv helpers;  /* credential-helpers, in this order; none: REGISTRIES_AUTH_FILES */
+    char *helpers_place;  /* "FILE:LINE" of these; NULL: there are none */
+    struct strv warnings; /* what was passed over, with its place */
 };
+
+/* Among the credential helpers: the files of containers-auth.json(5). */
+#define REGISTRIES_AUTH_FILES "containers-auth.json"
 
 /* "BadRegistriesConf" (-EINVAL) with file and line; "BadToml"; those of files. */
 int registries_read(struct registries *ret, struct err *e);

@@ -27,6 +27,8 @@ void registries_done(struct registries *c)
     strv_done(&c->search);
     strv_done(&c->aliases);
     strv_done(&c->targets);
+    strv_done(&c->helpers);
+    free(c->helpers_place);
     strv_done(&c->warnings);
     *c = (struct registries){0};
 }
@@ -294,6 +296,25 @@ static int aliases_add(const struct source *s, const struct toml *table)
     return 0;
 }
 
+/* ---- Credentials ---- */
+
+/* A list, also an empty one, takes the place of an earlier one. */
+static int helpers_set(const struct source *s, const struct toml *list)
+{
+    struct registries *c = s->conf;
+
+    for (size_t i = 0; i < list->n; i++)
+        if (list->items[i].type != TOML_STRING)
+            return bad(s, &list->items[i], "a credential helper has to be a string");
+    strv_done(&c->helpers);
+    free(take_ptr(c->helpers_place));
+    for (size_t i = 0; i < list->n; i++)
+        strv_add(&c->helpers, list->items[i].string);
+    if (list->n)
+        c->helpers_place = xasprintf("%s:%u", s->path, list->line);
+    return 0;
+}
+
 /* ---- The document ---- */
 
 static int document_add(const struct source *s, const struct toml *document)
@@ -322,6 +343,8 @@ static int document_add(const struct source *s, const struct toml *document)
         TRY(rule_add(s, &raw.registry->items[i]));
     if (raw.search)
         TRY(search_set(s, raw.search));
+    if (raw.helpers)
+        TRY(helpers_set(s, raw.helpers));
     if (raw.mode)
         TRY(mode_set(s, toml_find(document, "short-name-mode"), raw.mode));
     return raw.aliases ? aliases_add(s, raw.aliases) : 0;

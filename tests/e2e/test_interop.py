@@ -167,5 +167,63 @@ def logins():
         tap.equal("docker's config.json counts for wherry", other.wherry("pull", "-q", name)[0], 0)
 
 
-run(artifacts, images_of_files, docker_manifest, tags, logins,
+HELPER = """#!/bin/sh
+# A credential helper that keeps one credential of one registry in a file.
+kept=${0%/*}/kept.json
+none() { echo 'credentials not found in native keychain'; exit 1; }
+case $1 in
+store) cat >"$kept" ;;
+get) read -r url || :; grep -q '"ServerURL":"'"$url"'"' "$kept" 2>/dev/null || none; cat "$kept" ;;
+erase) [ -f "$kept" ] || none; rm "$kept" ;;
+list) echo '{}' ;;
+esac
+"""
+
+
+def helpers():
+    """credential-helpers of registries.conf, with a helper that both sides ask."""
+    with Registry(htpasswd={"alice": "secret"}) as registry:
+        m = Machine()
+        tools = Tools(m)
+        folder = os.path.join(m.dir, "bin")
+        os.mkdir(folder)
+        helper = os.path.join(folder, "docker-credential-test")
+        with open(helper, "w", encoding="ascii") as f:
+            f.write(HELPER)
+        os.chmod(helper, 0o755)
+        m.env["PATH"] = f"{folder}:{m.env['PATH']}"
+        m.registries_conf('credential-helpers = ["test", "containers-auth.json"]\n')
+        name = f"{registry.address}/art/helped:1"
+        kept = os.path.join(folder, "kept.json")
+        tools.podman("login", "--tls-verify=false", "-u", "alice", "-p", "secret",
+                     registry.address)
+        tap.ok("credential-helpers: podman login keeps them there", os.path.exists(kept))
+        tap.equal("credential-helpers: and wherry finds them",
+                  m.wherry("push", example("c"), name)[0], 0)
+        tap.equal("credential-helpers: wherry logout", m.wherry("logout", registry.address),
+                  (0, f"Forgot the credentials for {registry.address}\n", ""))
+        status, _, said = m.wherry("pull", name)
+        tap.ok("credential-helpers: and then there are none",
+               not os.path.exists(kept) and status == 1 and "wherry login" in said, said)
+        with open(os.path.join(BOX, "alices"), "w+", encoding="ascii") as f:
+            f.write("secret\n")
+            f.seek(0)
+            tap.equal("credential-helpers: wherry login says where it keeps them",
+                      m.wherry("login", "-u", "alice", "--password-stdin", registry.address, stdin=f),
+                      (0, f"Logged in to {registry.address}; the credentials are in the credential "
+                       "helper 'test'\n", ""))
+        tap.equal("credential-helpers: and podman and skopeo find them",
+                  (tools.podman("login", "--get-login", registry.address).strip(),
+                   tools.digest(name)), ("alice", pulled(m, name)[0]))
+        os.remove(helper)
+        status, _, said = m.wherry("pull", name)
+        tap.ok("credential-helpers: one that is missing is told, with the place that names it",
+               status == 125 and "docker-credential-test" in said and "registries.conf:1" in said,
+               (status, said))
+        os.mkdir(os.path.join(m.dir, ".docker"))
+        login_file(os.path.join(m.dir, ".docker/config.json"), registry, ("alice", "secret"))
+        tap.equal("credential-helpers: unless another has them", m.wherry("pull", "-q", name)[0], 0)
+
+
+run(artifacts, images_of_files, docker_manifest, tags, logins, helpers,
     needs=("docker-registry", "skopeo", "buildah", "podman"))

@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""`wherry pull` compiles what it fetched, for the command that will run it, in a child with limits;
-what goes wrong there is a warning. With programs that take a compiler much time or memory, from a
+"""`wherry pull` compiles what it fetched and `wherry load` what it loaded, for the command that will
+run it, in a child with limits; what goes wrong there is a warning. With programs that take a compiler much time or memory, from a
 fake registry; test_registry.py has a real one."""
 import hashlib
+import json
 import os
 import pty
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
@@ -155,6 +157,60 @@ def not_compiled(name):
               (m.wherry("run", "--no-cache", name + ":hello")[0], m.entries()), (0, {}))
 
 
+def loaded(name):
+    made = images_in(name)
+    m = Compiling()
+    status, out, said = m.wherry("load", "-i", made)
+    warnings = [line for line in said.splitlines() if "compiled" in line]
+    tap.ok("load: says the names, and of the broken program one warning", status == 1 and
+           len(out.splitlines()) == 4 and len(warnings) == 1 and "broken:1" in warnings[0] and
+           "load: nameless: " in said and "nameless" not in out, (status, out, said))
+    tap.equal("load: each program once, of two names", len(m.entries()), 2)
+    for image, command in (("hello:1", "run"), ("hello:2", "run")):
+        status, _, said = m.wherry(command, "-v", image)
+        tap.ok(f"{command}: {image} starts from it", status == 0 and "found the compiled code" in said,
+               said)
+    with Server("-v", "service:1", env=m.env) as server:
+        tap.ok("serve: a service that was loaded starts from it",
+               "found the compiled code" in server.log(), server.log())
+    entries = m.entries()
+    with open(made, "rb") as f:
+        m.wherry("load", "-q", stdin=f)
+    tap.equal("load again, from standard input: the entries are the same", m.entries(), entries)
+    m = Compiling()
+    folder = os.path.join(m.dir, "other")
+    m.wherry("load", "-q", "--cache-dir", folder, "-i", made)
+    tap.equal("load --cache-dir", (m.entries(), len(os.listdir(os.path.join(folder, "code")))), ({}, 2))
+    for what, argv, env in (("--no-compile", ("--no-compile",), {}),
+                            ("WHERRY_NO_COMPILE", (), {"WHERRY_NO_COMPILE": "1"})):
+        m = Compiling(**env)
+        status, out, said = m.wherry("load", "-q", *argv, "-i", made)
+        tap.ok(f"load with {what}: nothing is compiled", len(out.splitlines()) == 4 and
+               m.entries() == {} and "compiled" not in said, (out, said))
+
+
+def images_in(name):
+    """An archive with a command of two names, a service, a broken program and what is no image."""
+    m = Compiling()
+    for tag, names in (("hello", ("hello:1", "hello:2")), ("service", ("service:1",)),
+                       ("broken", ("broken:1",))):
+        m.wherry("pull", "-q", "--no-compile", f"{name}:{tag}")
+        for own in names:
+            m.wherry("tag", f"{name}:{tag}", own)
+    folder, path = os.path.join(BOX, "loaded"), os.path.join(BOX, "loaded.tar")
+    m.wherry("save", "--format", "oci-dir", "-o", folder, "hello:1", "hello:2", "service:1",
+             "broken:1")
+    with open(os.path.join(folder, "index.json"), "r+", encoding="utf-8") as f:
+        index = json.load(f)
+        index["manifests"].append({"digest": "sha256:" + "0" * 64, "size": 1, "annotations": {
+            "org.opencontainers.image.ref.name": "nameless"}})
+        f.seek(0)
+        json.dump(index, f)
+    with tarfile.open(path, "w") as tar:
+        tar.add(folder, ".")
+    return path
+
+
 def limits(name):
     for tag, variable, value, what in (
             ("wide", "WHERRY_COMPILE_MEMORY", "1Gi", "1 GiB of memory"),
@@ -175,9 +231,18 @@ def limits(name):
 
 
 def confined(name):
+    confined_in("pull", "-q", name + ":slow")
+    m = Compiling()
+    archive = os.path.join(BOX, "slow.tar")
+    m.wherry("pull", "-q", "--no-compile", name + ":slow")
+    m.wherry("save", "-o", archive, name + ":slow")
+    confined_in("load", "-q", "-i", archive)
+
+
+def confined_in(*argv):
     """What the compiler has while it is at work."""
     m = Compiling(WHERRY_COMPILE_MEMORY="2Gi", WHERRY_COMPILE_CPU_TIME="5m")
-    pull = m.start("pull", "-q", name + ":slow")
+    pull = m.start(*argv)
     compiler, worker = compiler_of(pull.pid)
     fds = {fd: os.readlink(f"/proc/{compiler}/fd/{fd}") for fd in os.listdir(f"/proc/{compiler}/fd")}
     with open(f"/proc/{compiler}/limits", encoding="ascii") as f:
@@ -186,18 +251,18 @@ def confined(name):
         score = f.read().strip()
     status = status_of(compiler)
     environment = open(f"/proc/{compiler}/environ", "rb").read()
-    tap.ok("the compiler has the program, its code and its errors", sorted(fds) == ["0", "1", "2"] and
+    tap.ok(f"{argv[0]}: the compiler has the program, its code and its errors", sorted(fds) == ["0", "1", "2"] and
            "blobs/sha256" in fds["0"] and all("memfd:compil" in fds[n] for n in "12"), fds)
-    tap.equal("limits: memory, CPU time, descriptors, and no core files",
+    tap.equal(f"{argv[0]}: limits: memory, CPU time, descriptors, and no core files",
               [had[n] for n in ("Max data size", "Max cpu time", "Max open files",
                                 "Max core file size")], [str(2 << 30), "300", "3", "0"])
-    tap.equal("a filter of system calls, no new privileges, no environment, first to go when memory "
+    tap.equal(f"{argv[0]}: a filter of system calls, no new privileges, no environment, first to go when memory "
               "is short", (status["Seccomp"], status["NoNewPrivs"], environment, score),
               ("2", "1", b"", "1000"))
     pull.kill()
     pull.wait()
     wait_until(lambda: has_ended(compiler) and has_ended(worker), "both end with the pull")
-    tap.ok("kill -9 of the pull ends worker and compiler", True)
+    tap.ok(f"kill -9 of the {argv[0]} ends worker and compiler", True)
 
 
 def killed(name):
@@ -266,7 +331,7 @@ def all_of_it():
     with FaultyRegistry() as registry:
         registry.add_layout(layout.dir)
         shutil.rmtree(layout.dir)
-        for part in (compiled_for_its_command, not_compiled, limits, confined, killed, at_once,
+        for part in (compiled_for_its_command, not_compiled, loaded, limits, confined, killed, at_once,
                      on_a_terminal, disks):
             part(f"{registry.address}/test/app")
 

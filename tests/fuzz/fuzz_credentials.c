@@ -49,9 +49,10 @@ static void store_and_erase(const struct credentials_options *o)
     struct credential c = {.username = (char *)(uintptr_t) "u",
                            .password = (char *)(uintptr_t) "p"};
     struct credential again = {0};
+    autofree char *where = NULL;
     struct err e = ERR_INIT;
 
-    if (credentials_store(o, "r", &c, &e) < 0)
+    if (credentials_store(o, "r", &c, &where, &e) < 0)
         return;
     BUG_ON(credentials_find(o, "r", NULL, &again, &e) != 1);
     BUG_ON(!str_eq(again.username, "u") || !str_eq(again.password, "p") || again.identity_token);

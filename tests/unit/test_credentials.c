@@ -149,7 +149,9 @@ static int store(const struct credentials_options *o, const char *registry, cons
     const struct credential c = {(char *)(uintptr_t)username, (char *)(uintptr_t)password,
                                  (char *)(uintptr_t)token};
 
-    return credentials_store(o, registry, &c, e);
+    autofree char *where = NULL;
+
+    return credentials_store(o, registry, &c, &where, e);
 }
 
 /* ---- Files ---- */
@@ -473,6 +475,116 @@ static void test_what_a_helper_leaves_behind_is_not_waited_for(void **state)
     assert_true(clock_monotonic_ns() - start < 6000000000ull);
 }
 
+/* ---- The helpers of registries.conf ---- */
+
+/* The options with what a registries.conf says. */
+static struct credentials_options with_conf(const struct credentials_options *o,
+                                            struct registries *c, const char *text)
+{
+    struct credentials_options options = *o;
+    struct err e = ERR_INIT;
+
+    assert_ok(registries_add(c, (struct text){text, strlen(text)}, "/r.conf", &e));
+    options.registries = c;
+    return options;
+}
+
+static void test_the_first_helper_that_knows_it_wins(void **state)
+{
+    struct place *p = *state;
+    autoregistries c = {0};
+    struct credentials_options o =
+        with_conf(&p->plain, &c, "credential-helpers = ['x', 'containers-auth.json', 'kept']");
+
+    program_put(p, "bin/docker-credential-x", helper_text);
+    put(p, "bin/kept.json", "{\"Username\":\"hu\",\"Secret\":\"hs\"}", 0600);
+    put(p, ".docker/config.json", "{\"auths\":{" AUTH("none.example", "YTox") "}}", 0600);
+    /* By the name of the registry, of Docker's too, and without the path. */
+    assert_found(&o, "docker.io", "library/alpine", "hu hs -");
+    assert_got(p, "bin/calls", "get\ndocker.io\n");
+    assert_found(&o, "none.example", "a/b", "a 1 -");
+    put(p, ".docker/config.json", "{}", 0600);
+    assert_found(&o, "none.example", "a/b", "none");
+    assert_got(p, "bin/calls",
+               "get\ndocker.io\nget\nnone.example\nget\nnone.example\nget\nnone.example\n");
+    put(p, "bin/kept.json", "{\"Username\":\"<token>\",\"Secret\":\"tok\"}", 0600);
+    assert_found(&o, "r.example", NULL, "- - tok");
+}
+
+static void test_the_files_are_one_of_the_helpers(void **state)
+{
+    struct place *p = *state;
+    autoregistries first = {0}, without = {0}, empty = {0};
+    struct credentials_options o =
+        with_conf(&p->named, &first, "credential-helpers = ['containers-auth.json', 'kept']");
+
+    put(p, "auth.json", "{\"auths\":{" AUTH("r.example/a", "YTox") "}}", 0600);
+    put(p, "bin/kept.json", "{\"Username\":\"hu\",\"Secret\":\"hs\"}", 0600);
+    assert_found(&o, "r.example", "a/b", "a 1 -");
+    assert_found(&o, "r.example", "b", "hu hs -");
+    /* A file that is named is not read either when it is not one of them. */
+    o = with_conf(&p->named, &without, "credential-helpers = ['kept']");
+    assert_found(&o, "r.example", "a/b", "hu hs -");
+    assert_found(&o, "none.example", NULL, "none");
+    o = with_conf(&p->named, &empty, "credential-helpers = []");
+    assert_found(&o, "r.example", "a/b", "a 1 -");
+    assert_found(&o, "r.example", "b", "none");
+}
+
+static void test_helpers_that_fail_are_passed_over(void **state)
+{
+    struct place *p = *state;
+    autoregistries c = {0};
+    struct credentials_options o = with_conf(
+        &p->named, &c, "\ncredential-helpers = ['x', 'gone', 'containers-auth.json', 'kept']");
+
+    program_put(p, "bin/docker-credential-x", "#!/bin/sh\necho 'it is locked'\nexit 3\n");
+    put(p, "auth.json", "{\"auths\":", 0600);
+    put(p, "bin/kept.json", "{\"Username\":\"hu\",\"Secret\":\"hs\"}", 0600);
+    assert_found(&o, "r.example", NULL, "hu hs -");
+    /* Nobody has any, and it is said what failed. */
+    assert_refused(&o, "none.example", -EIO, "HelperFailed",
+                   "docker-credential-x' failed at 'get'");
+    assert_refused(&o, "none.example", -EIO, "HelperFailed", "docker-credential-gone' for the");
+    put(p, "auth.json", "{}", 0600);
+    program_put(p, "bin/docker-credential-x", helper_text);
+    assert_refused(&o, "none.example", -ENOENT, "HelperMissing", "take it out of '/r.conf:2'");
+}
+
+static void test_a_login_goes_to_the_first_helper_that_takes_it(void **state)
+{
+    const struct credential user = {(char *)(uintptr_t) "u", (char *)(uintptr_t) "secret", NULL};
+    struct place *p = *state;
+    autoregistries c = {0}, alone = {0};
+    struct credentials_options o =
+        with_conf(&p->named, &c, "credential-helpers = ['gone', 'kept', 'containers-auth.json']");
+    autofree char *where = NULL, *file = NULL, *other = NULL;
+    struct err e = ERR_INIT;
+
+    assert_ok(credentials_store(&o, "docker.io", &user, &where, &e));
+    assert_string_equal(where, "the credential helper 'kept'");
+    assert_got(p, "bin/kept.json",
+               "{\"ServerURL\":\"docker.io\",\"Username\":\"u\",\"Secret\":\"secret\"}");
+    assert_found(&o, "docker.io", "library/a", "u secret -");
+    assert_int_equal(access(p->authfile, F_OK), -1);
+    /* Helpers know no paths: the file has them. */
+    assert_ok(credentials_store(&o, "r.example/team", &user, &file, &e));
+    assert_string_equal(file, p->authfile);
+
+    /* A logout is from all of them. What is missing is told, after that. */
+    assert_ok(credentials_store(&p->named, "docker.io", &user, &other, &e));
+    assert_fails(credentials_erase(&o, "docker.io", &e), -ENOENT, "HelperMissing");
+    assert_found(&p->named, "docker.io", "library/a", "none");
+    o = with_conf(&p->named, &alone, "credential-helpers = ['kept']");
+    assert_int_equal(credentials_erase(&o, "docker.io", &e), 0);
+    assert_int_equal(credentials_erase(&o, "r.example/team", &e), 0);
+    assert_fails(store(&o, "r.example/team", "u", "secret", NULL, &e), -EINVAL, "BadRegistry");
+    assert_contains(e.msg, "knows no paths");
+    program_put(p, "bin/docker-credential-kept", "#!/bin/sh\ncat\nexit 1\n");
+    assert_fails(store(&o, "r.example", "u", "secret", NULL, &e), -EIO, "HelperFailed");
+    assert_null(strstr(e.msg, "secret"));
+}
+
 /* ---- Storing ---- */
 
 static void test_store_keeps_everything_else(void **state)
@@ -684,6 +796,10 @@ int main(void)
         TEST(test_a_helper_that_is_missing_or_has_a_path),
         TEST(test_a_helper_has_a_time_limit),
         TEST(test_what_a_helper_leaves_behind_is_not_waited_for),
+        TEST(test_the_first_helper_that_knows_it_wins),
+        TEST(test_the_files_are_one_of_the_helpers),
+        TEST(test_helpers_that_fail_are_passed_over),
+        TEST(test_a_login_goes_to_the_first_helper_that_takes_it),
         TEST(test_store_keeps_everything_else),
         TEST(test_store_makes_private_files_and_folders),
         TEST(test_a_link_stays_a_link),

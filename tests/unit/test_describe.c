@@ -59,6 +59,43 @@ static void test_without_a_history_each_layer_is_a_step(void **state)
     }
 }
 
+static int platforms(const char *index, struct image_platforms *ret, struct err *e)
+{
+    autobuf text = BUF_INIT;
+
+    *e = ERR_INIT;
+    *ret = (struct image_platforms){0};
+    buf_addstr(&text, index);
+    return image_platforms_decode(&text, ret, e);
+}
+
+static void test_what_an_index_lists(void **state)
+{
+    static const char *const bad[] = {
+        "", "[]", "{\"manifests\":[{\"digest\":\"x\"}]}", "{\"annotations\":1}",
+        "{\"manifests\":[{\"digest\":\"x\",\"size\":1,\"annotations\":[]}]}"};
+    struct image_platforms p;
+    struct err e;
+
+    (void)state;
+    assert_ok(platforms(
+        "{\"annotations\":{\"a\":\"b\"},\"manifests\":[{\"digest\":\"x\",\"size\":1,\"platform\":"
+        "{\"os\":\"linux\",\"architecture\":\"arm\",\"variant\":\"v7\"}},"
+        "{\"digest\":\"y\",\"size\":2,\"annotations\":{\"c\":\"d\"}}]}",
+        &p, &e));
+    assert_int_equal(p.n, 2);
+    assert_string_equal(p.annotations, "{\"a\":\"b\"}");
+    assert_string_equal(p.v[0].variant, "v7");
+    assert_string_equal(p.v[1].part.digest, "y");
+    assert_string_equal(p.v[1].part.annotations, "{\"c\":\"d\"}");
+    assert_null(p.v[1].os);
+    image_platforms_done(&p);
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        assert_true(platforms(bad[i], &p, &e) < 0);
+        assert_true(*e.msg && !p.v);
+    }
+}
+
 static void test_what_is_wrong_with_a_manifest(void **state)
 {
     static const char *const manifests[] = {
@@ -87,6 +124,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_steps_lead_to_their_layers),
         cmocka_unit_test(test_without_a_history_each_layer_is_a_step),
+        cmocka_unit_test(test_what_an_index_lists),
         cmocka_unit_test(test_what_is_wrong_with_a_manifest),
     };
     return cmocka_run_group_tests_name("describe", tests, NULL, NULL);

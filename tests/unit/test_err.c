@@ -48,6 +48,28 @@ static void test_long_messages_are_cut(void **state)
     assert_int_equal(strlen(e.msg), sizeof(e.msg) - 1);
 }
 
+static void test_what_several_said(void **state)
+{
+    struct err e = ERR_INIT, one = ERR_INIT, other = ERR_INIT;
+
+    (void)state;
+    err_set(&one, -EIO, "One", "one");
+    err_set(&other, -EINVAL, "Other", "other");
+    assert_int_equal(err_join(&e, &one), -EIO);
+    assert_string_equal(e.msg, "one");
+    assert_int_equal(err_join(&e, &other), -EIO);
+    assert_string_equal(e.reason, "One");
+    assert_string_equal(e.msg, "one; other");
+    /* Something of each. */
+    memset(one.msg, 'a', sizeof(one.msg) - 1);
+    memset(other.msg, 'b', sizeof(other.msg) - 1);
+    e = ERR_INIT;
+    err_join(&e, &one);
+    err_join(&e, &other);
+    assert_int_equal(strlen(e.msg), sizeof(e.msg) - 1);
+    assert_contains(e.msg, "aaa; bbb");
+}
+
 static int closed_fd(void)
 {
     autofd fd = dup(STDERR_FILENO);
@@ -78,6 +100,7 @@ int main(void)
         cmocka_unit_test(test_set_and_prefix),
         cmocka_unit_test(test_errno_text),
         cmocka_unit_test(test_long_messages_are_cut),
+        cmocka_unit_test(test_what_several_said),
         cmocka_unit_test(test_ownership),
     };
     return cmocka_run_group_tests_name("err", tests, NULL, NULL);

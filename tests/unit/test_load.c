@@ -231,8 +231,116 @@ static void test_podmans_docker_archive(void **state)
     assert_ok(load(fd, &t, &e));
     assert_string_equal(buf_str(&t.loaded), "docker.io/x/y:1 (no program)\n"
                                             "docker.io/x/y:2 (no program)\n");
-    assert_contains(buf_str(&t.failed), "BadImage: z:1: '0/layer.tar' is not named by its digest");
+    assert_contains(buf_str(&t.failed),
+                    "BadImage: z:1: it has 1 layers, and its configuration tells of 0 (diff_ids)");
     told_done(&t);
+}
+
+/* As docker before 25 writes it: of the layers only the config knows the digests. */
+static void test_an_archive_of_docker_before_25(void **state)
+{
+    static const char layer[] = "layer", other[] = "another";
+    autofd fd = memfd_create("archive", MFD_CLOEXEC);
+    char of_config[DIGEST_HEX_SIZE], of_layer[DIGEST_TEXT_SIZE];
+    autofree char *config = NULL, *config_name = NULL, *manifest = NULL;
+    AUTO(tarball_writer) w = tarball_writer_new(fd);
+    struct told t = {0};
+    struct err e = ERR_INIT;
+    struct digest d;
+
+    (void)state;
+    digest_bytes(layer, strlen(layer), &d);
+    digest_format(&d, of_layer);
+    config = xasprintf("{\"rootfs\":{\"diff_ids\":[\"%s\"]}}", of_layer);
+    digest_bytes(config, strlen(config), &d);
+    digest_hex_format(&d, of_config);
+    config_name = xasprintf("%s.json", of_config);
+    manifest = xasprintf("[{\"Config\":\"%s\",\"RepoTags\":[\"x:1\"],\"Layers\":[\"1/layer.tar\"]},"
+                         "{\"Config\":\"%s\",\"RepoTags\":[\"y:1\"],\"Layers\":[\"2/layer.tar\"]},"
+                         "{\"Config\":\"%s\",\"RepoTags\":[\"z:1\"],\"Layers\":[\"3/layer.tar\"]},"
+                         "{\"Config\":\"x.json\",\"RepoTags\":[\"c:1\"],\"Layers\":[]}]",
+                         config_name, config_name, config_name);
+    assert_ok(tarball_writer_text(w, "1/layer.tar", layer, strlen(layer), &e));
+    assert_ok(tarball_writer_text(w, "2/layer.tar", other, strlen(other), &e));
+    assert_ok(tarball_writer_text(w, config_name, config, strlen(config), &e));
+    assert_ok(tarball_writer_text(w, "manifest.json", manifest, strlen(manifest), &e));
+    assert_ok(tarball_writer_finish(w, &e));
+    lseek(fd, 0, SEEK_SET);
+    assert_ok(load(fd, &t, &e));
+    assert_string_equal(buf_str(&t.loaded), "docker.io/library/x:1 (no program)\n");
+    assert_contains(buf_str(&t.failed), "DigestMismatch: y:1: the layer '2/layer.tar' is not what");
+    assert_contains(buf_str(&t.failed),
+                    "BadImage: z:1: there is no layer '3/layer.tar' in the archive");
+    assert_contains(buf_str(&t.failed), "BadImage: c:1: its configuration 'x.json' is not named");
+    assert_int_equal(t.blobs, 3); /* the config and two layers */
+    told_done(&t);
+}
+
+static void layer_add(struct docker_layers *l, const char *name, enum tarball_kind kind,
+                      const char *link, const char *text)
+{
+    struct tarball_entry t = {.name = name, .kind = kind, .link = link};
+    struct err e = ERR_INIT;
+    struct digest d;
+
+    digest_bytes(text, strlen(text), &d);
+    assert_ok(docker_layers_add(l, &t, kind == TARBALL_FILE ? &d : NULL, &e));
+}
+
+static void test_links_between_layers(void **state)
+{
+    static const struct {
+        const char *name, *said; /* what is in it, or what is wrong */
+        bool is_found;
+    } cases[] = {
+        {"a/layer.tar",         "one",                true },
+        {"b/layer.tar",         "one",                true },
+        {"c/layer.tar",         "one",                true },
+        {"d/layer.tar",         "one",                true },
+        {"./x//layer.tar",      "two",                true },
+        {"twice/layer.tar",     "the last",           true },
+        {"out/layer.tar",       "out of the image",   false},
+        {"/absolute/layer.tar", "no layer",           false},
+        {"circle/layer.tar",    "have no end",        false},
+        {"self/layer.tar",      "have no end",        false},
+        {"none/layer.tar",      "no layer",           false},
+        {"fifo/layer.tar",      "a device or a FIFO", false},
+        {"a",                   "no layer",           false},
+        {"",                    "no layer",           false},
+        {"../a/layer.tar",      "out of the image",   false},
+    };
+    AUTO(docker_layers) l = docker_layers_new();
+
+    (void)state;
+    layer_add(l, "b/layer.tar", TARBALL_SYMLINK, "../x/../a/layer.tar", "");
+    layer_add(l, "a/layer.tar", TARBALL_FILE, "", "one");
+    layer_add(l, "c/layer.tar", TARBALL_HARD_LINK, "a/layer.tar", "");
+    layer_add(l, "d/layer.tar", TARBALL_HARD_LINK, "b/layer.tar", "");
+    layer_add(l, "x/layer.tar", TARBALL_FILE, "", "two");
+    layer_add(l, "twice/layer.tar", TARBALL_FILE, "", "the first");
+    layer_add(l, "twice/layer.tar", TARBALL_FILE, "", "the last");
+    layer_add(l, "out/layer.tar", TARBALL_SYMLINK, "../../a/layer.tar", "");
+    layer_add(l, "absolute/layer.tar", TARBALL_SYMLINK, "/etc/passwd", "");
+    layer_add(l, "circle/layer.tar", TARBALL_SYMLINK, "../back/layer.tar", "");
+    layer_add(l, "back/layer.tar", TARBALL_SYMLINK, "../circle/layer.tar", "");
+    layer_add(l, "self/layer.tar", TARBALL_SYMLINK, "layer.tar", "");
+    layer_add(l, "fifo/layer.tar", TARBALL_OTHER, "", "");
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct digest d, wanted;
+        struct err e = ERR_INIT;
+        int r = docker_layers_find(l, cases[i].name, &d, &e);
+
+        digest_bytes(cases[i].said, strlen(cases[i].said), &wanted);
+        if (cases[i].is_found)
+            assert_memory_equal(&d, &wanted, sizeof(d));
+        else
+            assert_fails(r, -EINVAL, "BadImage");
+        if (!cases[i].is_found)
+            assert_contains(e.msg, cases[i].said);
+    }
+    assert_true(docker_layer_is("0/layer.tar"));
+    assert_false(docker_layer_is("0/layer.tar.gz"));
+    assert_false(docker_layer_is("layer.tar/0"));
 }
 
 static void test_names_that_are_digests(void **state)
@@ -293,6 +401,8 @@ int main(void)
         TEST(test_a_folder),
         TEST(test_dockers_archive),
         TEST(test_podmans_docker_archive),
+        TEST(test_an_archive_of_docker_before_25),
+        TEST(test_links_between_layers),
         TEST(test_names_that_are_digests),
         TEST(test_what_is_not_there_is_not_saved),
     };

@@ -284,6 +284,32 @@ static void test_what_is_not_known_is_passed_over(void **state)
     check_sources(&c, "a.example/x", "a.example/x:latest");
 }
 
+static void test_credential_helpers(void **state)
+{
+    autoregistries c = {0};
+    struct err e = ERR_INIT;
+    static const char *const bad[] = {"credential-helpers = 'x'", "credential-helpers = [true]"};
+
+    (void)state;
+    add(&c, "credential-helpers = ['a', 'containers-auth.json']");
+    assert_int_equal(c.helpers.n, 2);
+    assert_string_equal(c.helpers.v[1], REGISTRIES_AUTH_FILES);
+    assert_string_equal(c.helpers_place, "f:1");
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+        assert_fails(registries_add(&c, (struct text){bad[i], strlen(bad[i])}, "f", &e), -EINVAL,
+                     "BadRegistriesConf");
+    assert_int_equal(c.helpers.n, 2);
+    /* A list takes the place of what came before it, an empty one too. */
+    add(&c, "short-name-mode = 'disabled'");
+    assert_int_equal(c.helpers.n, 2);
+    add(&c, "\ncredential-helpers = ['b']");
+    assert_string_equal(c.helpers.v[0], "b");
+    assert_string_equal(c.helpers_place, "f:2");
+    add(&c, "credential-helpers = []");
+    assert_int_equal(c.helpers.n, 0);
+    assert_null(c.helpers_place);
+}
+
 static void file_make(const char *folder, const char *name, const char *text)
 {
     autofree char *path = path_join(folder, name), *dir = path_dir(path);
@@ -374,6 +400,7 @@ int main(void)
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_a_bad_location_is_told_when_it_is_used),
         cmocka_unit_test(test_what_is_not_known_is_passed_over),
+        cmocka_unit_test(test_credential_helpers),
         cmocka_unit_test(test_files_and_their_order),
         cmocka_unit_test(test_the_files_that_podman_ships),
     };
