@@ -52,7 +52,7 @@ struct image_pull_options {
     bool is_help, is_plain_http, is_insecure, is_quiet, is_uncompiled;
     int verbosity;
     struct option_number stall_ms;
-    const char *authfile, *cache_dir;
+    const char *authfile, *cache_dir, *policy;
 };
 
 struct image_push_options {

@@ -26,6 +26,7 @@ static const char *const image_see_also[] = {
 /* --- pull --- */
 
 static const struct option_spec pull_table[] = {
+    OPTION_POLICY_ROW(image_pull_options),
     OPTION_AUTHFILE_ROW(image_pull_options),
     OPTION_PLAIN_HTTP_ROW(image_pull_options),
     OPTION_INSECURE_ROW(image_pull_options),

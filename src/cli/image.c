@@ -47,6 +47,26 @@ int image_store_open(struct images **ret, struct err *e)
 
 /* ---- pull ---- */
 
+/* By the policy, as Kubernetes has them: 1 when the image that is here will do, 0 when the registry
+ * is to be asked. */
+static int pull_spared(const struct image_pull_options *o, struct images *images,
+                       const struct registries *registries, const char *text, struct image *ret,
+                       struct err *e)
+{
+    int r;
+
+    if (!o->policy || str_eq(o->policy, "always"))
+        return 0;
+    r = image_stored_find(images, registries, text, ret, e);
+    if (r != -ENOENT)
+        return r < 0 ? r : 1;
+    if (str_eq(o->policy, "never"))
+        return err_set(e, -ENOENT, "NotFound",
+                       "the image '%s' is not on this machine, and --policy is never", text);
+    *e = ERR_INIT;
+    return 0;
+}
+
 static int pull(const struct image_pull_options *o, const char *text, struct err *e)
 {
     __attribute__((cleanup(image_done))) struct image image = {0};
@@ -65,13 +85,16 @@ static int pull(const struct image_pull_options *o, const char *text, struct err
     };
     char digest[DIGEST_TEXT_SIZE];
     autobuf out = BUF_INIT;
+    int is_spared;
 
     TRY(image_registries_read(&registries, e));
     TRY(registries_names(&registries, text, NAMES_TO_FETCH, &names, e));
     TRY(image_store_open(&images, e));
+    TRY(is_spared = pull_spared(o, images, &registries, text, &image, e));
     progress = image_progress_new("pulling", o->is_quiet);
     p.ctx = progress;
-    TRY(image_pull(images, &names, &p, &image, e));
+    if (!is_spared)
+        TRY(image_pull(images, &names, &p, &image, e));
     if (!o->is_uncompiled)
         image_compile(image.name, &(struct image_compile_options){.cache_dir = o->cache_dir,
                                                                   .is_quiet = o->is_quiet,

@@ -48,6 +48,13 @@
         .default_text = "missing", .complete = COMPLETE_WORDS, .words = commands_pull_words,       \
         .offset = offsetof(struct struct_, pull)                                                   \
     }
+#define OPTION_POLICY_ROW(struct_)                                                                 \
+    {                                                                                              \
+        .name = "policy", .type = OPTION_STRING, .arg_name = "POLICY",                             \
+        .help = "Ask the registry always, only for an image that is missing here, or never",       \
+        .default_text = "always", .complete = COMPLETE_WORDS, .words = commands_pull_words,        \
+        .offset = offsetof(struct struct_, policy)                                                 \
+    }
 #define OPTION_CACHE_DIR_ROW(struct_)                                                              \
     {                                                                                              \
         .name = "cache-dir", .type = OPTION_STRING, .arg_name = "DIR",                             \

@@ -59,12 +59,22 @@ def open_registry():
         by_digest = f"{registry.address}/test/app@{digest}"
         tap.equal("pull by digest", m.wherry("pull", "-q", by_digest), (0, by_digest + "\n", ""))
         tap.equal("run by digest", m.wherry("run", by_digest), wanted)
+        asked = len(registry.requests())
+        answers = [m.wherry("pull", "-q", "--policy", policy, name) for policy in ("missing", "never")]
+        tap.equal("pull --policy missing or never: what is here, without the registry",
+                  (answers, len(registry.requests())), ([(0, f"{name}@{digest}\n", "")] * 2, asked))
         tap.equal("rmi", m.wherry("rmi", name), (0, f"Untagged: {name}\n", ""))
         status, _, said = m.wherry("rmi", name)
         tap.ok("rmi: what is not there is said", status == 1 and "wherry images" in said, said)
         status, _, said = m.wherry("run", "--pull", "never", name)
         tap.ok("run --pull never: 127 and what to type", status == 127 and
                f"wherry pull {name}" in said, (status, said))
+        status, _, said = m.wherry("pull", "--policy", "never", name)
+        tap.ok("pull --policy never: fails", status == 1 and "--policy is never" in said,
+               (status, said))
+        tap.equal("pull --policy missing: fetches it",
+                  m.wherry("pull", "-q", "--policy", "missing", name)[:2], (0, f"{name}@{digest}\n"))
+        m.wherry("rmi", name)
         status, out, _ = m.wherry("run", name)
         tap.equal("run: fetches what is missing, and its output is the guest's", (status, out),
                   wanted[:2])
