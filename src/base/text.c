@@ -49,6 +49,13 @@ void text_lossy_add(struct text t, struct buf *out)
     buf_add(out, t.data + plain, at - plain);
 }
 
+void text_mute(char *s, size_t len, bool has_lines)
+{
+    for (size_t i = 0; i < len; i++)
+        if (((unsigned char)s[i] < ' ' && !(has_lines && s[i] == '\n')) || s[i] == 0x7f)
+            s[i] = '?';
+}
+
 struct text text_uint_format(uint64_t n, char storage[static TEXT_UINT_SIZE])
 {
     size_t at = TEXT_UINT_SIZE;

@@ -41,6 +41,10 @@ bool text_same_name(struct text a, struct text b);
 /* Appends the text, with U+FFFD in place of each byte that is part of no well-formed UTF-8. */
 void text_lossy_add(struct text t, struct buf *out);
 
+/* Puts '?' in place of control characters, which would speak to a terminal; newlines stay where the
+ * text may have several lines. */
+void text_mute(char *s, size_t len, bool has_lines);
+
 /* A decimal number, in the caller's storage; quicker than printf(). */
 #define TEXT_UINT_SIZE 20
 struct text text_uint_format(uint64_t n, char storage[static TEXT_UINT_SIZE]);

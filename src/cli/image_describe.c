@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "cli/cli.h"
 #include "cli/image.h"
 #include "guest/command.h"
@@ -463,14 +464,6 @@ static void history_out(struct buf *out, struct json_writer *w, const struct sho
 
 /* ---- The command ---- */
 
-/* What an image says of itself must not speak to the terminal. */
-static void text_clean(struct buf *out)
-{
-    for (size_t i = 0; i < out->len; i++)
-        if (((unsigned char)out->data[i] < ' ' && out->data[i] != '\n') || out->data[i] == 0x7f)
-            out->data[i] = '?';
-}
-
 /* Where images are looked for. */
 struct source {
     const struct image_describe_options *o;
@@ -544,7 +537,7 @@ static int describe(const struct image_describe_options *o, const struct strv *o
         json_end_array(&w);
         TRY(json_writer_finish(&w, e));
     } else {
-        text_clean(&out);
+        text_mute(out.data, out.len, true); /* what an image says of itself */
     }
     return cli_print(&out) ? GUEST_EXIT_WHERRY : status;
 }

@@ -17,6 +17,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/fds.h"
+#include "base/text.h"
 #include "base/util.h"
 
 #define REASON_SIZE 48
@@ -205,14 +206,6 @@ static _Noreturn void child_main(const struct confine *c, pid_t parent, int repo
 
 /* ---- The parent ---- */
 
-/* Its words may be a stranger's by now: no line ends, no terminal's codes. */
-static void text_clean(char *s)
-{
-    for (; *s; s++)
-        if ((unsigned char)*s < ' ' || *s == 0x7f)
-            *s = '?';
-}
-
 static int memory_limit(const struct confine *c, struct err *e)
 {
     return err_set(e, -ENOMEM, "MemoryLimit", "%s: reading it takes more than %llu MiB of memory",
@@ -238,7 +231,7 @@ static int answered(const struct confine *c, struct answer *a, struct err *e)
         return memory_limit(c, e);
     a->reason[sizeof(a->reason) - 1] = 0;
     a->msg[sizeof(a->msg) - 1] = 0;
-    text_clean(a->msg);
+    text_mute(a->msg, strlen(a->msg), false); /* it may be a stranger's by now */
     reason = str_eq(a->reason, "ConfineFailed") ? "ConfineFailed" : reason_find(c, a->reason);
     if (!reason || a->result < -4095)
         return err_set(e, -EIO, "ReaderDied", "%s: its reader failed in an unknown way: %s",
@@ -254,7 +247,7 @@ static void said_read(int said, char ret[static SAID_LIMIT])
 
     ret[n < 0 ? 0 : n] = 0;
     ret[strcspn(ret, "\n")] = 0;
-    text_clean(ret);
+    text_mute(ret, strlen(ret), false);
 }
 
 static int died(const struct confine *c, int status, int said, struct err *e)

@@ -51,6 +51,17 @@ static void test_bad_utf8_is_replaced(void **state)
     }
 }
 
+static void test_mute(void **state)
+{
+    char line[] = "a\x1b[2J\x7f\n\xc3\xa9", lines[] = "a\r\nb";
+
+    (void)state;
+    text_mute(line, strlen(line), false);
+    assert_string_equal(line, "a?[2J??\xc3\xa9");
+    text_mute(lines, strlen(lines), true);
+    assert_string_equal(lines, "a?\nb");
+}
+
 static void test_numbers(void **state)
 {
     autobuf out = BUF_INIT;
@@ -70,6 +81,7 @@ int main(void)
         cmocka_unit_test(test_none_is_not_empty),
         cmocka_unit_test(test_names_ignore_case),
         cmocka_unit_test(test_bad_utf8_is_replaced),
+        cmocka_unit_test(test_mute),
         cmocka_unit_test(test_numbers),
     };
     return cmocka_run_group_tests_name("text", tests, NULL, NULL);
