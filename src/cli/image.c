@@ -320,19 +320,19 @@ int main(int argc, char **argv)
         const char *name;
         int (*run)(int argc, char *const *argv);
     } commands[] = {
-        {"pull",                image_pull_command           },
-        {"push",                image_push_command           },
-        {"images",              image_images_command         },
-        {"image",               image_describe_command       },
-        {"save",                image_save_command           },
-        {"load",                image_load_command           },
-        {IMAGE_ARCHIVE_PROGRAM, image_archive_program_command},
-        {"tag",                 image_tag_command            },
-        {"rmi",                 image_rmi_command            },
-        {"login",               image_login                  },
-        {"logout",              image_logout                 },
-        {"unpack",              image_unpack_command         },
-        {"system",              image_system                 },
+        {"pull",               image_pull_command    },
+        {"push",               image_push_command    },
+        {"images",             image_images_command  },
+        {"image",              image_describe_command},
+        {"save",               image_save_command    },
+        {"load",               image_load_command    },
+        {IMAGE_UNPACK_LAYOUT,  image_unpack_command  },
+        {IMAGE_UNPACK_ARCHIVE, image_unpack_command  },
+        {"tag",                image_tag_command     },
+        {"rmi",                image_rmi_command     },
+        {"login",              image_login           },
+        {"logout",             image_logout          },
+        {"system",             image_system          },
     };
 
     /* Every blob that is added or found is open until the end, as its lease: a large archive has

@@ -28,7 +28,6 @@ int image_system(int argc, char *const *argv);
 int image_push_command(int argc, char *const *argv);
 int image_save_command(int argc, char *const *argv);
 int image_load_command(int argc, char *const *argv);
-int image_archive_program_command(int argc, char *const *argv);
 int image_describe_command(int argc, char *const *argv);
 int image_login(int argc, char *const *argv);
 int image_logout(int argc, char *const *argv);
@@ -48,9 +47,7 @@ struct image_program {
 int image_program_inspect(const char *name, struct image_program *ret, struct err *e);
 void image_program_done(struct image_program *p);
 
-/* `unpack DIR IMAGE`, for launch.c: when the image of the layout is a container's, stores its
- * program and writes a line of JSON (guest/command.h) and the path of that, otherwise nothing. On
- * failure it writes why, and ends as guest_exit_for() has it. */
+/* IMAGE_UNPACK_LAYOUT and IMAGE_UNPACK_ARCHIVE (cli/launch.h). */
 int image_unpack_command(int argc, char *const *argv);
 
 /*

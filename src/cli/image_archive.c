@@ -2,7 +2,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "base/fds.h"
@@ -10,7 +9,6 @@
 #include "base/paths.h"
 #include "cli/cli.h"
 #include "cli/image.h"
-#include "cli/launch.h"
 #include "cli/system.h"
 #include "image/load.h"
 #include "image/save.h"
@@ -247,82 +245,4 @@ int image_load_command(int argc, char *const *argv)
     status = r < 0 ? cli_fail("load", &e, image_exit_for(&e)) : l.has_failed ? 1 : 0;
     options_done(&command_load, &o);
     return status;
-}
-
-/* ---- For `wherry run oci-archive:FILE` and the like (launch.h) ---- */
-
-static int message_send(const char *text, const int *fds, size_t n_fds)
-{
-    union {
-        struct cmsghdr header;
-        char space[CMSG_SPACE(IMAGE_ARCHIVE_FDS * sizeof(int))];
-    } control = {0};
-    struct iovec part = {.iov_base = (char *)(uintptr_t)text, .iov_len = strlen(text)};
-    struct msghdr m = {.msg_iov = &part, .msg_iovlen = 1};
-
-    if (n_fds) {
-        struct cmsghdr *c;
-
-        m.msg_control = control.space;
-        m.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
-        c = CMSG_FIRSTHDR(&m);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
-        memcpy(CMSG_DATA(c), fds, n_fds * sizeof(int));
-    }
-    return sendmsg(STDOUT_FILENO, &m, MSG_NOSIGNAL) < 0 ? -errno : 0;
-}
-
-/* In a file, since it may have more than a socket takes. */
-static int command_write(const struct guest_command *c, int *ret_fd, struct err *e)
-{
-    autobuf text = BUF_INIT;
-    struct json_writer w;
-
-    json_writer_init(&w, &text, false);
-    guest_command_encode(c, &w);
-    TRY(json_writer_finish(&w, e));
-    return memfd_from("command", buf_str(&text), text.len, ret_fd, e);
-}
-
-/* ret_fds[1] stays as it is when the image is no container's. */
-static int archive_program(const char *file, const char *image,
-                           int ret_fds[static IMAGE_ARCHIVE_FDS], char **ret_path, struct err *e)
-{
-    __attribute__((cleanup(guest_command_done))) struct guest_command command = {0};
-    autofree char *dir = NULL;
-    AUTO(images) images = NULL;
-    char hex[DIGEST_HEX_SIZE];
-    autofd fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    struct digest digest;
-    struct stat st;
-
-    if (fd < 0 || fstat(fd, &st) < 0)
-        return err_errno(e, -errno, errno == ENOENT ? "NotFound" : "NotRunnable", "cannot open it");
-    if (!S_ISREG(st.st_mode))
-        return err_set(e, -ENOEXEC, "NotRunnable", "it is not a regular file");
-    TRY(image_store_open(&images, e));
-    TRY(paths_images_dir(&dir, e));
-    TRY(image_archive_program(images, fd, image, &ret_fds[0], &digest, &command, e));
-    digest_hex_format(&digest, hex);
-    if (command.entrypoint.n)
-        TRY(command_write(&command, &ret_fds[1], e));
-    *ret_path = xasprintf("%s/blobs/sha256/%s", dir, hex);
-    return 0;
-}
-
-int image_archive_program_command(int argc, char *const *argv)
-{
-    autofree char *path = NULL;
-    struct err e = ERR_INIT;
-    int fds[IMAGE_ARCHIVE_FDS] = {-EBADF, -EBADF}; /* the process ends with them */
-
-    if (argc != 3)
-        return GUEST_EXIT_WHERRY;
-    if (archive_program(argv[1], argv[2], fds, &path, &e) < 0) {
-        message_send(e.msg, NULL, 0);
-        return guest_exit_for(&e);
-    }
-    return message_send(path, fds, fds[1] < 0 ? 1 : 2) < 0 ? GUEST_EXIT_WHERRY : 0;
 }

@@ -2,7 +2,6 @@
 #include "cli/launch.h"
 
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -11,15 +10,11 @@
 #include "base/fds.h"
 #include "base/paths.h"
 #include "cli/cli.h"
-#include "guest/command.h"
 #include "guest/net_grant.h"
 #include "store/reference.h"
 #include "store/registries.h"
 
 #define RESOLVER_FILE_LIMIT (256u << 10)
-
-#define OCI_PREFIX         "oci:"
-#define OCI_ARCHIVE_PREFIX "oci-archive:"
 
 /* What follows the prefix. */
 static void layout_name_parse(const char *dir, bool is_archive, struct program_name *ret)
@@ -159,38 +154,6 @@ static int image_provide(const struct program_name *p, const struct launch_pull 
                        p->reference, p->typed);
     TRY(image_fetch(p->typed, pull->is_quiet, ret_name, e));
     return 1;
-}
-
-/* ---- Containers' images in layouts ---- */
-
-#define UNPACK_TEXT_LIMIT (GUEST_COMMAND_TEXT_LIMIT + 2 * PATH_MAX)
-
-/* The program of a container's image becomes a file of the image store. */
-static int layout_provide(struct program_name *p, char **ret_command, struct err *e)
-{
-    char *argv[] = {(char *)"unpack", p->path, p->image, NULL};
-    autofree char *path = NULL;
-    autobuf text = BUF_INIT;
-    const char *newline;
-    int r;
-
-    TRY(paths_program_find("wherry-image", &path, e));
-    r = cli_program_output(path, argv, UNPACK_TEXT_LIMIT, &text, e);
-    TRY(r);
-    if (r)
-        return err_set(e, r == GUEST_EXIT_NOT_RUNNABLE ? -ENOEXEC : -ECANCELED, "UnpackFailed",
-                       "'" OCI_PREFIX "%s' (%s): %s", p->path,
-                       *p->image ? p->image : "its only image",
-                       text.len ? text.data : "its layers cannot be read");
-    newline = text.len ? strchr(text.data, '\n') : NULL;
-    if (!newline)
-        return 0;
-    free(p->image);
-    p->image = NULL;
-    free(p->path);
-    p->path = xstrdup(newline + 1);
-    *ret_command = xstrndup(text.data, (size_t)(newline - text.data));
-    return 0;
 }
 
 /* ---- Opening ---- */
@@ -362,15 +325,18 @@ int launch_network_add(const struct strv *grants, const char *ca, struct guest_s
     return fd < 0 ? 0 : launch_inherit(fd, e);
 }
 
-/* From then on it is a program in a file like any other. */
-static int archive_provide(struct program_name *p, int *ret_fd, char **ret_command, struct err *e)
+/* A program in an archive, or in the layers of a container's image, is then in a file like any
+ * other. */
+static int unpacked_provide(struct program_name *p, int *ret_fd, char **ret_command, struct err *e)
 {
     char *path;
+    int r = launch_unpack(p, ret_fd, &path, ret_command, e);
 
-    TRY(launch_archive(p, ret_fd, &path, ret_command, e));
-    program_name_done(p);
-    p->path = path;
-    return 0;
+    if (r > 0) {
+        program_name_done(p);
+        p->path = path;
+    }
+    return r;
 }
 
 int launch_program(const char *text, const struct launch_pull *pull, struct guest_file *ret,
@@ -383,16 +349,14 @@ int launch_program(const char *text, const struct launch_pull *pull, struct gues
     TRY(program_name_parse(text, &p, e));
     if (p.reference)
         TRY(image_provide(&p, pull, &fetched, e));
-    else if (p.image && !p.is_archive)
-        TRY(layout_provide(&p, &command, e));
+    else if (p.image)
+        TRY(unpacked_provide(&p, &fd, &command, e));
     if (fetched) {
         /* Of what a short name may stand for it is this one now. */
         program_name_done(&p);
         TRY(reference_fill(fetched, &p, e));
     }
-    if (p.is_archive)
-        TRY(archive_provide(&p, &fd, &command, e));
-    else
+    if (fd < 0)
         TRY(launch_program_open(&p, &fd, e));
     TRY(launch_inherit(fd, e));
     if (ret_path)

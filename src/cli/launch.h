@@ -19,10 +19,12 @@
  *   "docker://REFERENCE", an image of a registry (store/reference.h), or REFERENCE alone when it
  * has a host, a tag or a digest and no such file is there.
  */
+#define OCI_PREFIX         "oci:"
+#define OCI_ARCHIVE_PREFIX "oci-archive:"
 struct program_name {
     char *path;            /* of the file or of the folder that the image is in; heap */
     char *image;           /* which one (guest/spec.h); heap; NULL: `path` is the program */
-    bool is_archive;       /* `path` is an archive that the image is in, for launch_archive() */
+    bool is_archive;       /* `path` is an archive that the image is in, for launch_unpack() */
     const char *reference; /* in full, in `image`; NULL: it is of no registry */
     char *record;          /* of that: the file in the store that is there with it; heap */
     const char *typed;     /* of that: the name as it was written, in the text that was parsed */
@@ -49,18 +51,21 @@ int launch_program(const char *text, const struct launch_pull *pull, struct gues
                    char **ret_path, struct err *e);
 
 /*
- * Lets wherry-image store what is in the archive and open the program of the image; *ret_path is
- * its file in the image store (heap), close-on-exec, and *ret_command how it is started (heap,
- * guest/spec.h). "NotFound", "NotRunnable", or whatever else it was: "ArchiveFailed".
+ * Lets wherry-image store and open a program that is in an archive, or in the layers of a
+ * container's image: 1 with its descriptor (close-on-exec), its file in the image store (heap) and
+ * how it is started (heap, guest/spec.h); 0 for another program of a layout. "NotFound",
+ * "NotRunnable", or whatever else it was: "UnpackFailed".
  */
-int launch_archive(const struct program_name *p, int *ret_fd, char **ret_path, char **ret_command,
-                   struct err *e);
+int launch_unpack(const struct program_name *p, int *ret_fd, char **ret_path, char **ret_command,
+                  struct err *e);
 
-/* The command of wherry-image for that: FILE and the image as in store/layout.h. It sends the
- * descriptor and the path, or what is wrong, to the socket that is its standard output; a second
- * descriptor is a file with the command of a container's image. */
-#define IMAGE_ARCHIVE_PROGRAM "archive-program"
-#define IMAGE_ARCHIVE_FDS     2
+/* The commands of wherry-image for that: DIR or FILE, and the image as in store/layout.h. They send
+ * the path and the descriptor, which no collection of the store can take away, or what is wrong, to
+ * the socket that is their standard output; a second descriptor is a file with the command of a
+ * container's image. Nothing is sent for 0. */
+#define IMAGE_UNPACK_LAYOUT  "unpack-layout"
+#define IMAGE_UNPACK_ARCHIVE "unpack-archive"
+#define IMAGE_UNPACK_FDS     2
 
 /* Opens the host folder of a --dir (close-on-exec). */
 int launch_dir_open(const struct dir_grant *d, int *ret_fd, struct err *e);

@@ -9,6 +9,7 @@ import io
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tarfile
@@ -402,26 +403,39 @@ def killed():
     helper = os.path.join(os.path.dirname(WHERRY), "libexec/wherry/wherry-image")
 
     def start():
-        return subprocess.Popen(["unpack", layout.dir, "1"], executable=helper, env=m.env,
-                                stdout=subprocess.PIPE)
+        ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with its:
+            return ours, subprocess.Popen(["unpack-layout", layout.dir, "1"], executable=helper,
+                                          env=m.env, stdout=its)
+
+    def unpacked():
+        """What it sends: the path of the program, and the descriptor."""
+        ours, process = start()
+        with ours:
+            text, fds, _, _ = socket.recv_fds(ours, 4096, 2)
+        process.wait()
+        with open(fds[0], "rb") as file:
+            return text.decode(), file.read()
 
     begun = time.monotonic()
-    start().communicate()
+    unpacked()
     whole_s = time.monotonic() - begun
     kills = 100 if IS_FULL else 10
     bad = []
     for i in range(kills):
         shutil.rmtree(os.path.join(m.state, "images"))
-        unpacking = start()
+        ours, unpacking = start()
         time.sleep(whole_s * i / kills)
         unpacking.kill()
-        unpacking.communicate()
+        unpacking.wait()
+        ours.close()
         bad += m.damaged()
         if any(name != digest(big)[7:] for name in m.files("partial")):
             bad.append(m.files("partial"))
-        out, _ = start().communicate()
-        if not out.decode().endswith(digest(big)[7:]) or m.damaged() or m.files("partial"):
-            bad.append((i, out))
+        path, content = unpacked()
+        if not path.endswith(digest(big)[7:]) or content != big or m.damaged() or \
+                m.files("partial"):
+            bad.append((i, path))
     tap.equal(f"{kills} times kill -9: whole or not there, and the next one succeeds", bad, [])
 
 
