@@ -188,12 +188,17 @@ pub struct Limiter {
     gauge: Arc<Gauge>,
     memory: u64,
     first_memory: u64, // when it began
+    last_turn: u64,    // the memory when it last waited for its turn
     growth: u64,       // the last that was allowed
     pub memory_peak: u64,
     table_elements: u64,
     pub memory_refused: bool,
+    has_begun: bool,
     has_ended: bool,
 }
+
+/// To fill as much for the first time takes about a time slice.
+const TURN_BYTES: u64 = 256 << 10;
 
 impl Limiter {
     fn new(limits: CLimits, gauge: Arc<Gauge>) -> Self {
@@ -202,10 +207,12 @@ impl Limiter {
             gauge,
             memory: 0,
             first_memory: 0,
+            last_turn: 0,
             growth: 0,
             memory_peak: 0,
             table_elements: 0,
             memory_refused: false,
+            has_begun: false,
             has_ended: false,
         }
     }
@@ -213,6 +220,17 @@ impl Limiter {
     /// The instance is there, with the memory that it begins with.
     pub fn begin(&mut self) {
         self.first_memory = self.memory;
+        self.last_turn = self.memory;
+        self.has_begun = true;
+    }
+
+    /// Whether it has grown by so much that it has to wait for its turn; asked once each time.
+    pub fn is_turn_due(&mut self) -> bool {
+        let is_due = self.has_begun && self.memory.saturating_sub(self.last_turn) >= TURN_BYTES;
+        if is_due {
+            self.last_turn = self.memory;
+        }
+        is_due
     }
 
     /// By how much memory has grown since it began.

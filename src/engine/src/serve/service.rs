@@ -142,7 +142,7 @@ impl Service {
 
     fn store_of(&self, state: State) -> Store<State> {
         let mut store = Store::new(&self.engine, state);
-        store.limiter(|s| &mut s.limiter);
+        store.limiter_async(|s| s);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(on_epoch);
         store
