@@ -15,11 +15,10 @@ import tarfile
 import tempfile
 import time
 
-from measuring import (BUILD, CACHE, ROOT, WASMTIME_COMPILE, WHERRY, CannotMeasure, build_programs,
+from measuring import (BUILD, ROOT, WASMTIME_COMPILE, WHERRY, CannotMeasure, build_programs,
                        command, guest, header, quartiles, row)
 
 PROGRAM_BYTES = 75532134  # as large as the LLVM module of @yowasp/clang 22
-CLANG = "22.0.0-git20542-10"  # as tests/slow/test_real_input.sh has it
 IMAGES = 10000
 MEASURED = "bench.test/measured/app:v1"
 
@@ -154,12 +153,8 @@ def bench_pull(quick):
 
 def llvm():
     """The LLVM of @yowasp/clang, installed when it is missing."""
-    folder = CACHE / f"yowasp-clang-{CLANG}"
-    if not (folder / "node_modules/@yowasp").is_dir():
-        needs("npm")
-        command("npm", "install", "--silent", "--no-fund", "--no-audit", "--prefix", folder,
-                f"@yowasp/clang@{CLANG}")
-    return folder / "node_modules/@yowasp/clang/gen/llvm.core.wasm"
+    needs("npm")
+    return pathlib.Path(command(ROOT / "tests/yowasp", "clang").strip()) / "llvm.core.wasm"
 
 
 def bench_compile(quick):

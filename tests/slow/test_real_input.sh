@@ -4,21 +4,11 @@
 # synthesises a counter, and each example is built and run.
 . tests/tap.sh
 
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/wherry
-# The versions are part of the path, so that changing one installs anew.
-clang=$cache/yowasp-clang-22.0.0-git20542-10
-yosys=$cache/yowasp-yosys-0.55.944
-
-# install FOLDER PACKAGE: once.
-install() {
-    [ -d "$1/node_modules/@yowasp" ] ||
-        npm install --silent --no-fund --no-audit --prefix "$1" "$2" >"$dir/npm.log" 2>&1
-}
 mkdir "$dir/work"
 
 # --- LLVM: one program for all its tools; the first argument says which ---
-if install "$clang" @yowasp/clang@22.0.0-git20542-10; then
-    llvm=$clang/node_modules/@yowasp/clang/gen/llvm.core.wasm
+if clang=$(tests/yowasp clang 2>"$dir/npm.log"); then
+    llvm=$clang/llvm.core.wasm
     echo 'int add(int a, int b) { return a + b; }' >"$dir/work/add.c"
     run "$WHERRY" run --name llvm --dir "$dir/work::/work" "$llvm" clang -cc1 \
         -triple wasm32-unknown-wasip1 -emit-obj -O2 -o /work/add.o -x c /work/add.c
@@ -50,8 +40,7 @@ else
 fi
 
 # --- Yosys ---
-if install "$yosys" @yowasp/yosys@0.55.944; then
-    gen=$yosys/node_modules/@yowasp/yosys/gen
+if gen=$(tests/yowasp yosys 2>"$dir/npm.log"); then
     cat >"$dir/work/counter.v" <<'V'
 module counter(input clk, input reset, output reg [7:0] value);
     always @(posedge clk) if (reset) value <= 0; else value <= value + 1;
