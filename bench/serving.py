@@ -296,7 +296,10 @@ def bench_js(quick):
     with Servers(contenders(wasm, peer=CLI)) as servers:
         servers.take_turns(1, 4, "--requests", 50)
         reports = servers.take_turns(rounds, 16, "--requests", n, "--duration", "60")
-        cpu_rows(f"Hello from JavaScript, 16 connections, {rounds} rounds", reports, [(TUNED, 0.7)])
+        what = f"Hello from JavaScript, 16 connections, {rounds} rounds"
+        cpu_rows(what, reports, [(TUNED, 0.7)])
+        header(f"{what}: p99", "us")
+        rows(reports, lambda r: r["latency_us"]["p99"])
 
 
 def bench_body(quick):

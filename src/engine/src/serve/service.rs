@@ -191,6 +191,9 @@ fn on_epoch(store: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadlin
     if slice.is_used_up() {
         return Err(Trap::Interrupt.into());
     }
+    if slice.is_first() {
+        return Ok(UpdateDeadline::Continue(1));
+    }
     let lane = slice.lane.clone();
     Ok(UpdateDeadline::YieldCustom(1, Box::pin(lane.turn())))
 }
