@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 
-from measuring import ROOT, WHERRY, CannotMeasure, build_programs
+from measuring import ROOT, WHERRY, CannotMeasure, build_programs, first
 
 os.environ["WHERRY"] = str(WHERRY)
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests/e2e")]
@@ -37,14 +37,6 @@ def header(text):
     print(f"\n{text}")
     print(f"  {'p99 in ms':<41} {'quiet':>7} {'beside':>7} {'other':>7} {'/quiet':>6} {'/other':>8}"
           f"  <= {LIMIT} x quiet")
-
-
-def first(pid):
-    """What measures does not wait for what is measured, where that is allowed."""
-    try:
-        os.sched_setscheduler(pid, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(1))
-    except PermissionError:
-        pass
 
 
 def bench_attacks_run(quick):

@@ -16,7 +16,8 @@ import subprocess
 import time
 
 from measuring import (BUILD, OUT, ROOT, WASMTIME, WHERRY, WORKER, CannotMeasure, build_programs,
-                       command, header, in_ms, pairs, precompiled, quartiles, read_anew, row, shown)
+                       command, first, header, in_ms, pairs, precompiled, quartiles, read_anew, row,
+                       shown)
 from processes import cpu_s, private_kb, switches, wait_until_asleep
 
 PATIENCE_S = 60
@@ -77,9 +78,11 @@ class Server:
     def load(self, connections, *options):
         """The report of a load, with the server's CPU time and what follows from it."""
         before = cpu_s(self.pid)
+        # A client with a pace of its own would be on another machine, and wait for nobody.
+        prepare = (lambda: first(0)) if "--rate" in options else None
         done = subprocess.run([BUILD / "bench/http_load", "--json", "--timeout", "20",
                                "--connections", str(connections), *map(str, options), self.address],
-                              stdout=subprocess.PIPE, text=True)
+                              stdout=subprocess.PIPE, text=True, preexec_fn=prepare)
         used = cpu_s(self.pid) - before
         if done.returncode > 1 or not done.stdout:
             raise CannotMeasure(f"http_load: exit status {done.returncode}")
