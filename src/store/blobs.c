@@ -200,6 +200,27 @@ int blob_writer_commit(struct blob_writer *w_, struct err *e)
     return store_folder_sync(w->dirfd, STORE_BLOBS, e);
 }
 
+int blob_writer_adopt(struct blob_writer *w, int fd, struct err *e)
+{
+    char path[sizeof("/proc/self/fd/") + 11];
+    autofd lease = -EBADF;
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    lease = open(path, O_RDONLY | O_CLOEXEC);
+    if (lease < 0)
+        return 0;
+    /* In the same order as in blob_writer_commit(). */
+    if (fchmod(fd, 0444) < 0 || fdatasync(fd) < 0)
+        return writer_failed(w, -errno, e);
+    TRY(lease_take(w->store, &lease, e));
+    if (linkat(AT_FDCWD, path, w->dirfd, w->complete, AT_SYMLINK_FOLLOW) < 0)
+        /* A file in memory. */
+        return errno == EXDEV || errno == ENOENT ? 0 : writer_failed(w, -errno, e);
+    unlinkat(w->dirfd, w->partial, 0);
+    TRY(store_folder_sync(w->dirfd, STORE_BLOBS, e));
+    return 1;
+}
+
 void blob_writer_free(struct blob_writer *w)
 {
     if (w->fd >= 0)

@@ -135,6 +135,9 @@ int blob_writer_restart(struct blob_writer *w, struct err *e);
 /* Makes the blob appear, leased, if it is what its digest says; otherwise ("DigestMismatch")
  * nothing of it is kept. Frees the writer in any case. */
 int blob_writer_commit(struct blob_writer *w, struct err *e);
+/* Makes a file that has no name yet, and that nobody else can write to, the blob, of which the
+ * caller says that it has the digest: 1. 0 where that cannot be done; then it has to be copied. */
+int blob_writer_adopt(struct blob_writer *w, int fd, struct err *e);
 /* What was written stays, for the next attempt. */
 void blob_writer_free(struct blob_writer *w);
 DEFINE_AUTO(blob_writer);

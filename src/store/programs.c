@@ -77,12 +77,13 @@ int images_file_write(int fd, const void *data, size_t len, struct err *e)
     return r < 0 ? store_failed(e, r, "write a file in", STORE_PARTIAL) : 0;
 }
 
-static int content_add(struct blob_writer *w, int fd, struct err *e)
+static int content_copy(struct blob_writer *w, int fd, struct err *e)
 {
     autofree char *block = xcalloc(STEP_BYTES, 1);
     off_t at = 0;
     ssize_t n;
 
+    TRY(blob_writer_restart(w, e));
     while ((n = pread(fd, block, STEP_BYTES, at)) > 0) {
         TRY(blob_writer_add(w, block, (size_t)n, e));
         at += n;
@@ -95,19 +96,21 @@ int images_file_add(struct images *s, int fd, struct digest *ret, int64_t *ret_s
     AUTO(blob_writer) w = NULL;
     struct digest d;
     struct stat st;
-    int64_t at = 0;
+    int64_t at;
     int r;
 
     if (fstat(fd, &st) < 0)
         return err_errno(e, -errno, "ReadFailed", "cannot examine what was unpacked");
+    /* So that the disk has less to do when it has to be durable. */
+    sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
     TRY(digest_fd(fd, &d, e));
     r = images_blob_begin(s, &d, &w, &at, e);
-    if (r == 0 && at)
-        r = blob_writer_restart(w, e);
     if (r == 0)
-        r = content_add(w, fd, e);
-    if (r == 0)
+        r = blob_writer_adopt(w, fd, e);
+    if (r == 0) {
+        TRY(content_copy(w, fd, e));
         r = blob_writer_commit(take_ptr(w), e);
+    }
     TRY(r);
     *ret = d;
     *ret_size = st.st_size;

@@ -2,6 +2,7 @@
 #include "unit.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include "base/fds.h"
 #include "base/paths.h"
@@ -22,6 +23,7 @@ static void test_known_program(void **state)
     char hex[DIGEST_HEX_SIZE];
     struct err e = ERR_INIT;
     autofd fd = -EBADF;
+    struct stat st;
     int64_t size = 0;
 
     (void)state;
@@ -34,6 +36,9 @@ static void test_known_program(void **state)
     assert_int_equal(size, 9);
     digest_hex_format(&program, hex);
     blob = path_join(blobs, hex);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(st.st_nlink, 1); /* it is the file, and no copy */
+    assert_int_equal(st.st_mode & 07777, 0444);
     assert_int_equal(access(blob, R_OK), 0);
 
     digest_bytes("a manifest", 10, &manifest);
