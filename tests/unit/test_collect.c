@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Collection: what nothing needs goes, what is named, leased, young or being fetched stays. */
-#include "unit.h"
+#include "image_store.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -13,27 +13,6 @@
 #include "base/fds.h"
 #include "base/paths.h"
 #include "store/collect.h"
-
-static char *root; /* of one test */
-static struct images *store;
-
-static int set_up(void **state)
-{
-    struct err e = ERR_INIT;
-
-    (void)state;
-    root = unit_temp_dir();
-    return images_open(root, &store, &e);
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    if (store)
-        images_free(store);
-    unit_remove(root);
-    return 0;
-}
 
 /* Another process's view, with no lease of ours. */
 static void reopen(void)

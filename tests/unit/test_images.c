@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The image store: names, blobs on their way in, and processes that meet there. */
-#include "unit.h"
+#include "image_store.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -10,26 +10,6 @@
 #include "base/fds.h"
 #include "base/paths.h"
 #include "store/images.h"
-
-static char *root; /* of one test */
-static struct images *store;
-
-static int set_up(void **state)
-{
-    struct err e = ERR_INIT;
-
-    (void)state;
-    root = unit_temp_dir();
-    return images_open(root, &store, &e);
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    images_free(store);
-    unit_remove(root);
-    return 0;
-}
 
 static bool is_there(const char *name)
 {
