@@ -51,9 +51,14 @@ void text_lossy_add(struct text t, struct buf *out)
 
 void text_mute(char *s, size_t len, bool has_lines)
 {
-    for (size_t i = 0; i < len; i++)
-        if (((unsigned char)s[i] < ' ' && !(has_lines && s[i] == '\n')) || s[i] == 0x7f)
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)s[i];
+
+        if ((c < ' ' && !(has_lines && c == '\n')) || c == 0x7f)
             s[i] = '?';
+        else if (c == 0xc2 && i + 1 < len && (s[i + 1] & 0xe0) == 0x80) /* U+0080 to U+009F */
+            s[i] = s[i + 1] = '?';
+    }
 }
 
 struct text text_uint_format(uint64_t n, char storage[static TEXT_UINT_SIZE])

@@ -47,7 +47,7 @@ int image_store_open(struct images **ret, struct err *e)
 
 /* ---- pull ---- */
 
-/* By the policy, as Kubernetes has them: 1 when the image that is here will do, 0 when the registry
+/* By the policy, in podman's words: 1 when the image that is here will do, 0 when the registry
  * is to be asked. */
 static int pull_spared(const struct image_pull_options *o, struct images *images,
                        const struct registries *registries, const char *text, struct image *ret,
@@ -62,7 +62,9 @@ static int pull_spared(const struct image_pull_options *o, struct images *images
         return r < 0 ? r : 1;
     if (str_eq(o->policy, "never"))
         return err_set(e, -ENOENT, "NotFound",
-                       "the image '%s' is not on this machine, and --policy is never", text);
+                       "the image '%s' is not on this machine, and --policy is never; to fetch it: "
+                       "wherry pull %s",
+                       text, text);
     *e = ERR_INIT;
     return 0;
 }

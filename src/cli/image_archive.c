@@ -224,8 +224,8 @@ static int load(const struct image_load_options *o, struct loading *l, struct er
     if (image_load(images, fd, &options, e) < 0)
         return err_prefix(e, "%s", o->input ? o->input : "standard input");
     image_progress_free(take_ptr(l->progress));
+    system_retain(images, NULL); /* as long as nothing is as recent as what was loaded */
     compile_all(o, l);
-    system_retain(images, NULL);
     return 0;
 }
 
@@ -242,6 +242,8 @@ int image_load_command(int argc, char *const *argv)
     log_level_set((enum log_level)(LOG_LEVEL_WARN + (unsigned)o.verbosity));
     l.progress = image_progress_new("loading", o.is_quiet);
     r = load(&o, &l, &e);
+    if (l.progress)
+        image_progress_free(take_ptr(l.progress)); /* before an error, its line has to end */
     status = r < 0 ? cli_fail("load", &e, image_exit_for(&e)) : l.has_failed ? 1 : 0;
     options_done(&command_load, &o);
     return status;

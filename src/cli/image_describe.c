@@ -516,9 +516,9 @@ static int describe(const struct image_describe_options *o, const struct strv *o
 
     if (!str_eq(action, "inspect") && !str_eq(action, "history"))
         return err_set(e, -EINVAL, "BadUsage", "'%s' is neither 'inspect' nor 'history'", action);
-    if (!o->is_remote && (o->authfile || o->is_plain_http || o->is_insecure))
+    if (!o->is_remote && (o->authfile || o->is_plain_http || o->is_insecure || o->stall_ms.is_set))
         return err_set(e, -EINVAL, "BadUsage",
-                       "--authfile, --plain-http and --insecure are for --remote");
+                       "--authfile, --plain-http, --insecure and --stall-timeout are for --remote");
     TRY(image_registries_read(&from.registries, e));
     if (!o->is_remote)
         TRY(image_store_open(&from.images, e));

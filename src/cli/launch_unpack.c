@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <limits.h>
 #include <sys/socket.h>
 
 #include "base/fds.h"
@@ -7,7 +8,7 @@
 #include "cli/launch.h"
 #include "guest/command.h"
 
-/* One message: the path, or what is wrong, with or without descriptors. */
+/* One message: the path, or what is wrong, with or without descriptors. -EAGAIN: none was sent. */
 static int message_receive(int socket, char *text, size_t size,
                            int ret_fds[static IMAGE_UNPACK_FDS])
 {
@@ -30,7 +31,9 @@ static int message_receive(int socket, char *text, size_t size,
     if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
         c->cmsg_len <= CMSG_LEN(IMAGE_UNPACK_FDS * sizeof(int)))
         memcpy(ret_fds, CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0));
-    return 0;
+    if (m.msg_flags & MSG_CTRUNC)
+        return -EMFILE;
+    return m.msg_flags & MSG_TRUNC ? -ENAMETOOLONG : 0;
 }
 
 /* The reason for the status that wherry-image ended with. */
@@ -58,7 +61,7 @@ static int received(const struct program_name *p, char *text, size_t size,
                     p->image, NULL};
     autofree char *program = NULL;
     autofd own = -EBADF, its = -EBADF;
-    int sockets[2], status;
+    int sockets[2], status, r;
 
     TRY(paths_program_find("wherry-image", &program, e));
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
@@ -68,7 +71,9 @@ static int received(const struct program_name *p, char *text, size_t size,
     status = cli_program_run(program, argv, its);
     if (status < 0)
         return err_errno(e, status, "ExecFailed", "cannot run '%s'", program);
-    message_receive(own, text, size, ret_fds);
+    r = message_receive(own, text, size, ret_fds);
+    if (r < 0 && r != -EAGAIN)
+        return err_errno(e, r, "UnpackFailed", "cannot receive the program of '%s'", p->path);
     return status;
 }
 
@@ -76,7 +81,7 @@ int launch_unpack(const struct program_name *p, int *ret_fd, char **ret_path, ch
                   struct err *e)
 {
     int fds[IMAGE_UNPACK_FDS] = {-EBADF, -EBADF}, status;
-    char text[sizeof(e->msg)] = "";
+    char text[PATH_MAX] = "";
     autofd fd = -EBADF, command_fd = -EBADF;
     autobuf command = BUF_INIT;
 

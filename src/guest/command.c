@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guest/command.h"
 
+#include "base/text.h"
 #include "guest/spec.h"
 
 static const struct json_field command_fields[] = {
@@ -51,6 +52,7 @@ static void words_describe(struct buf *out, int width, const char *name, const s
 {
     struct json_writer w;
     struct err ignored = ERR_INIT;
+    size_t begin = out->len;
 
     if (!words->n)
         return;
@@ -58,6 +60,7 @@ static void words_describe(struct buf *out, int width, const char *name, const s
     json_writer_init(&w, out, false);
     json_strings(&w, words);
     json_writer_finish(&w, &ignored); /* it was UTF-8 when it was read */
+    text_mute(out->data + begin, out->len - begin, false);
     buf_addc(out, '\n');
 }
 

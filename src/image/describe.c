@@ -121,15 +121,6 @@ void image_description_done(struct image_description *d)
 
 /* ---- Reading ---- */
 
-static int text_read(struct images *s, const struct digest *d, struct buf *ret, struct err *e)
-{
-    autofd fd = -EBADF;
-    int64_t size;
-
-    TRY(images_blob_open_at(images_folder(s), d, &fd, &size, e));
-    return fd_read_all(fd, IMAGE_DOCUMENT_LIMIT, ret, e);
-}
-
 /* An annotation is a string by a name (image-spec, annotations.md). */
 static int annotations_check(const char *json, struct err *e)
 {
@@ -250,7 +241,7 @@ static int config_read(struct images *s, const struct image_part *config, struct
     if (!config->digest || config->size > (int64_t)IMAGE_DOCUMENT_LIMIT)
         return 0;
     TRY(digest_parse(config->digest, &digest, e));
-    return text_read(s, &digest, ret, e);
+    return images_text_read_at(images_folder(s), &digest, ret, e);
 }
 
 int image_describe(struct images *s, const struct image *i, struct image_description *ret,
@@ -258,7 +249,7 @@ int image_describe(struct images *s, const struct image *i, struct image_descrip
 {
     autobuf manifest = BUF_INIT, config = BUF_INIT;
     struct image_description d = {0};
-    int r = text_read(s, &i->manifest, &manifest, e);
+    int r = images_text_read_at(images_folder(s), &i->manifest, &manifest, e);
 
     if (r >= 0)
         r = image_description_decode(&manifest, &d, e);

@@ -129,21 +129,20 @@ static int config_find(const struct conversion *c, struct digest *ret, struct er
 {
     if (docker_archive_digest(c->image->config, ret))
         return 0;
-    return err_set(e, -EINVAL, "BadImage",
-                   "its configuration '%.128s' is not named by its digest, as docker names it",
-                   c->image->config);
+    return err_set(
+        e, -EINVAL, "BadImage",
+        "its configuration '%.128s' is not named by its digest, as docker names it; make an "
+        "OCI archive of it: skopeo copy docker-archive:FILE oci-archive:FILE",
+        c->image->config);
 }
 
 static int config_read(struct conversion *c, struct err *e)
 {
     autobuf text = BUF_INIT;
-    autofd fd = -EBADF;
     struct digest d;
-    int64_t size;
 
     TRY(config_find(c, &d, e));
-    TRY(images_blob_open_at(c->dirfd, &d, &fd, &size, e));
-    TRY(fd_read_all(fd, IMAGE_DOCUMENT_LIMIT, &text, e));
+    TRY(images_text_read_at(c->dirfd, &d, &text, e));
     TRY(container_config_decode(&text, &c->config, e));
     c->has_config = true;
     if (c->config.diff_ids.n == c->image->layers.n)

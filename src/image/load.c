@@ -128,6 +128,8 @@ static int layer_begin(struct load *l, const struct tarball_entry *t, struct err
     TRY(images_file_open(l->images, &l->layer_fd, e));
     l->layer = xstrdup(t->name);
     told_add(l, t->size);
+    if (t->size) /* otherwise it would be told complete, and has no digest yet */
+        progress_tell(l, 0);
     return 1;
 }
 

@@ -21,21 +21,31 @@ struct blob_writer {
 
 /* ---- Leases ---- */
 
-/* Locks a blob that has this name, or is going to have it, until the store is closed. */
-static int lease_take(struct images *s, int *fd, struct err *e)
+static int lease_lock(int fd, struct err *e)
 {
     int r;
 
     /* Somebody who collects has it for the moment in which it is removed. */
     do
-        r = flock(*fd, LOCK_SH);
+        r = flock(fd, LOCK_SH);
     while (r < 0 && errno == EINTR);
-    if (r < 0)
-        return err_errno(e, -errno, "StoreFailed", "cannot lock a blob of the image store");
+    return r < 0 ? err_errno(e, -errno, "StoreFailed", "cannot lock a blob of the image store") : 0;
+}
+
+/* Keeps the lock until the store is closed. */
+static void lease_keep(struct images *s, int *fd)
+{
     pthread_mutex_lock(&s->lock);
     s->leases = xrealloc(s->leases, s->n_leases + 1, sizeof(*s->leases));
     s->leases[s->n_leases++] = take_fd(fd);
     pthread_mutex_unlock(&s->lock);
+}
+
+/* Of a blob that has this name, or is going to have it. */
+static int lease_take(struct images *s, int *fd, struct err *e)
+{
+    TRY(lease_lock(*fd, e));
+    lease_keep(s, fd);
     return 0;
 }
 
@@ -212,10 +222,10 @@ int blob_writer_adopt(struct blob_writer *w, int fd, struct err *e)
     /* In the same order as in blob_writer_commit(). */
     if (fchmod(fd, 0444) < 0 || fdatasync(fd) < 0)
         return writer_failed(w, -errno, e);
-    TRY(lease_take(w->store, &lease, e));
+    TRY(lease_lock(lease, e));
     if (linkat(AT_FDCWD, path, w->dirfd, w->complete, AT_SYMLINK_FOLLOW) < 0)
-        /* A file in memory. */
-        return errno == EXDEV || errno == ENOENT ? 0 : writer_failed(w, -errno, e);
+        return errno_is_disk_full(-errno) ? writer_failed(w, -errno, e) : 0;
+    lease_keep(w->store, &lease);
     unlinkat(w->dirfd, w->partial, 0);
     TRY(store_folder_sync(w->dirfd, STORE_BLOBS, e));
     return 1;

@@ -6,6 +6,7 @@
 
 #define CONFIG_DEPTH 16
 #define TEXT_LIMIT   4096
+#define WORD_LIMIT   (64u << 10) /* of the program's, which GUEST_COMMAND_TEXT_LIMIT counts twice */
 
 #define WORDS(name_, member_)                                                                      \
     {                                                                                              \
@@ -40,6 +41,18 @@ static const struct json_field fields[] = {
     {0        },
 };
 
+static const struct strv *words_of(const struct container_config *c)
+{
+    return c->entrypoint.n ? &c->entrypoint : &c->cmd;
+}
+
+const char *container_program_word(const struct container_config *c)
+{
+    const struct strv *words = words_of(c);
+
+    return words->n ? words->v[0] : "";
+}
+
 static size_t bytes_of(const struct strv *s)
 {
     size_t n = 0;
@@ -53,10 +66,13 @@ static int size_check(const struct container_config *c, struct err *e)
 {
     size_t n = bytes_of(&c->entrypoint) + bytes_of(&c->cmd) + bytes_of(&c->env);
 
-    if (n <= GUEST_COMMAND_BYTES_LIMIT)
-        return 0;
-    return err_set(e, -EINVAL, "BadImage", "Entrypoint, Cmd and Env have %zu bytes, more than %u",
-                   n, GUEST_COMMAND_BYTES_LIMIT);
+    if (n > GUEST_COMMAND_BYTES_LIMIT)
+        return err_set(e, -EINVAL, "BadImage",
+                       "Entrypoint, Cmd and Env have %zu bytes, more than %u", n,
+                       GUEST_COMMAND_BYTES_LIMIT);
+    if (strlen(container_program_word(c)) > WORD_LIMIT)
+        return err_set(e, -EINVAL, "BadImage", "the path of its entry point is too long");
+    return 0;
 }
 
 int container_config_decode(const struct buf *text, struct container_config *ret, struct err *e)
@@ -80,18 +96,6 @@ int container_config_decode(const struct buf *text, struct container_config *ret
 void container_config_done(struct container_config *c)
 {
     json_fields_done(fields, c);
-}
-
-static const struct strv *words_of(const struct container_config *c)
-{
-    return c->entrypoint.n ? &c->entrypoint : &c->cmd;
-}
-
-const char *container_program_word(const struct container_config *c)
-{
-    const struct strv *words = words_of(c);
-
-    return words->n ? words->v[0] : "";
 }
 
 char *container_program_file(const struct container_config *c)

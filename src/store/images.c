@@ -127,8 +127,9 @@ int images_program_find_at(int dirfd, const struct reference *r, int *ret_fd,
         if (opened != -ENOENT)
             return opened;
         if (has_tried && !memcmp(&tried, &image.manifest, sizeof(tried))) {
-            e->code = -EINVAL;
-            return err_prefix(e, "pull the image again");
+            autofree char *cause = xstrdup(e->msg);
+
+            return err_set(e, -EINVAL, "BadImage", "%s; pull the image again", cause);
         }
         tried = image.manifest;
         has_tried = true;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <dirent.h>
 #include <fcntl.h>
-#include <sys/mman.h>
+#include <inttypes.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 
 #include "base/fds.h"
@@ -57,15 +58,31 @@ int images_command_read_at(int dirfd, const struct image *i, struct guest_comman
 
 /* ---- Storing one ---- */
 
+/* For file systems that have no files without a name: one that has lost it. */
+static int file_open_and_unlink(int dirfd)
+{
+    char name[] = STORE_PARTIAL "/unpacked-XXXXXXXXXXXXXXXX";
+    uint64_t random;
+    int fd;
+
+    if (getrandom(&random, sizeof(random), 0) != sizeof(random))
+        return -EIO;
+    snprintf(name + sizeof(STORE_PARTIAL "/unpacked-") - 1, 17, "%016" PRIx64, random);
+    fd = openat(dirfd, name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return -errno;
+    unlinkat(dirfd, name, 0);
+    return fd;
+}
+
 int images_file_open(struct images *s, int *ret_fd, struct err *e)
 {
-    int fd = openat(s->dirfd, "partial", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    int fd = openat(s->dirfd, STORE_PARTIAL, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 
-    /* Not every file system has files without a name. */
-    if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR))
-        fd = memfd_create("unpacked", MFD_CLOEXEC);
     if (fd < 0)
-        return store_failed(e, -errno, "create a file in", "partial");
+        fd = errno == EOPNOTSUPP || errno == EISDIR ? file_open_and_unlink(s->dirfd) : -errno;
+    if (fd < 0)
+        return store_failed(e, fd, "create a file in", STORE_PARTIAL);
     *ret_fd = fd;
     return 0;
 }

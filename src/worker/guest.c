@@ -329,9 +329,11 @@ static int run(struct guest *g, struct engine_outcome *outcome, struct err *e)
     struct program program = {0};
     struct engine *engine;
     struct engine_code *code = NULL;
+    bool is_asked; /* for the function, by who runs it and not by the image */
     int r;
 
     TRY(program_open(g->spec.module_fd, g->spec.image, g->spec.command, false, &program, e));
+    is_asked = g->spec.invoke != NULL;
     if (g->spec.has_image_defaults)
         guest_command_apply(&program.command, &g->spec);
     r = program_check_runnable(&program, g->spec.invoke, e);
@@ -343,6 +345,8 @@ static int run(struct guest *g, struct engine_outcome *outcome, struct err *e)
     if (r >= 0)
         r = run_code(g, engine, code, outcome, e);
     engine_code_close(code);
+    if (r == -ENOENT && !is_asked && g->spec.invoke)
+        return err_prefix(e, "the entry point of the image");
     return r;
 }
 

@@ -76,6 +76,8 @@ def loaded(what, m, config, layers, *argv, name=NAME, **more):
 def good(config, layers):
     archive = docker20.write(path("docker20.tar"), docker20.entries([(config, layers, [NAME])]))
     m = Machine()
+    status, _, said = Machine().wherry("load", "-i", archive)
+    tap.ok("docker 20.10: nothing was here before", status == 0 and "already here" not in said, said)
     loaded("docker 20.10", m, config, layers, "-i", archive)
     shown, = m.json("image", "inspect", NAME)
     tap.equal("docker 20.10: the layers in their order, as files that are not packed",

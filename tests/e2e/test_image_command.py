@@ -169,7 +169,8 @@ def spellings():
         tap.equal(what, m.wherry("run", layout.name("1")), (0, shown(argv, *(env or [[]])), ""))
     layout.tag("1", container(layout, {"Entrypoint": ["/app.wasm#nothing"]}))
     status, _, said = m.wherry("run", layout.name("1"))
-    tap.ok("a function that is not there", status == 126 and "nothing" in said, (status, said))
+    tap.ok("a function that is not there", status == 126 and
+           "the entry point of the image: it exports no function 'nothing'" in said, (status, said))
     bad = {"too many variables": {"Env": ["A=1"] * 1001}, "too many words": {"Cmd": ["x"] * 1001},
            "too much text": {"Env": ["A=" + "x" * (1 << 18)]}, "a NUL": {"Env": ["A=\0"]}}
     for what, config in bad.items():

@@ -118,8 +118,12 @@ static void test_limits(void **state)
 
         assert_ok(decode(most, &c, &e));
         container_config_done(&c);
-        assert_ok(decode(longest, &c, &e));
-        container_config_done(&c);
+        if (str_eq(lists[i], "Env")) {
+            assert_ok(decode(longest, &c, &e));
+            container_config_done(&c);
+        } else {
+            assert_refused(longest, "the path of its entry point is too long");
+        }
         assert_refused(many, lists[i]);
         assert_refused(too_long, "have 262145 bytes, more than 262144");
     }

@@ -136,6 +136,11 @@ impl State {
         }
     }
 
+    /// The guest has ended; nothing of what it held stays open until its memory is cleared.
+    pub fn close(&mut self) {
+        self.wasi = Wasi::Made(WasiCtxBuilder::new().build_p1());
+    }
+
     pub fn p1(&mut self) -> &mut WasiP1Ctx {
         self.wasi.made()
     }

@@ -58,10 +58,11 @@ impl DerefMut for Instance {
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        let Some(parts) = self.parts.take() else { return };
+        let Some(mut parts) = self.parts.take() else { return };
         if parts.store.data().limiter.growth_bytes() > LARGE_BYTES
             && let Ok(runtime) = Handle::try_current()
         {
+            parts.store.data_mut().close();
             runtime.spawn(clear(parts, self.lane.clone()));
         }
     }
