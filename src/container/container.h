@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "guest/message.h"
+#include "guest/spec.h"
+#include "guest/status.h"
+#include "loop/loop.h"
+
+/*
+ * Containers as a supervisor has them: started, adopted, watched, measured and stopped. This header
+ * is about guests, which run in workers, one worker process for each tenant; natives come beside
+ * it. Everything belongs to the loop's thread, and nothing here blocks it.
+ *
+ * A worker outlives its supervisor. It is started with a listening socket in a folder of its own
+ * (docs/internals/worker-protocol.md), in a session of its own, and is found again there:
+ *
+ *   RUN/TENANT/socket, worker.json, ID.exit
+ *
+ * Invariants. An id is started once: a supervisor gives each attempt a new one. Whatever was
+ * accepted ends with exactly one `exited`: told by the worker, found in its records, or, when the
+ * worker died without one, made here with the reason "WorkerLost" (a failed run, whose status
+ * container_exited_lost tells). A worker that died is replaced when the next guest of its tenant is
+ * started; one without guests is shut down after a while.
+ */
+#define CONTAINER_REASON_LOST "WorkerLost"
+/* As of a process that SIGKILL ended. */
+#define CONTAINER_EXIT_LOST 137
+
+struct containers;
+
+struct containers_options {
+    struct loop *loop;
+    const char *run_dir;   /* absolute; made when missing (0700) */
+    const char *worker;    /* the path of wherry-worker */
+    const char *cache_dir; /* of compiled code; NULL: none */
+    uint64_t idle_ms;      /* how long a worker without guests stays; UINT64_MAX: for ever */
+    /* For the log of who decides: a worker was started, adopted, or died. `what` is a sentence. */
+    void (*told)(void *ctx, const char *tenant, const char *what);
+    void *ctx;
+};
+
+/* Starts nothing yet. "RunFolder" */
+int containers_open(const struct containers_options *o, struct containers **ret, struct err *e);
+/* Leaves workers and their guests running. Every container must have been freed (BUG). */
+void containers_close(struct containers *s);
+
+/*
+ * Connects to every worker that the run folder has and asks what it hosts; then, from the loop,
+ * `done`. Until then containers_start() must not be called. A worker that does not answer within
+ * five seconds is killed: it cannot be supervised, and what it ran is lost.
+ */
+void containers_adopt(struct containers *s, void (*done)(void *ctx), void *ctx);
+
+/* After that, and once containers_claim() was called for everything that is wanted: ends and
+ * forgets every guest that nobody claimed. How many there were. */
+size_t containers_end_unclaimed(struct containers *s);
+
+/* Asks every worker to end its guests and itself; `done` when none is left. */
+void containers_shut_down(struct containers *s, void (*done)(void *ctx), void *ctx);
+
+/* ---- One container ---- */
+
+struct container;
+
+struct container_events {
+    /* It will end with `exited`. */
+    void (*started)(void *ctx);
+    /* Instead of `started`: it never was there. */
+    void (*refused)(void *ctx, const struct err *e);
+    /* Once. The status is valid during the call. container_forget() is due when it was noted. */
+    void (*exited)(void *ctx, const struct guest_status *status);
+};
+
+/*
+ * Starts a guest of this tenant, with its worker if there is none. The descriptors that the spec
+ * names (numbers of this process) are taken and closed, also on failure, which `refused` tells from
+ * the loop and never from within this call. `tenant` is of the characters of a guest's id.
+ */
+struct container *container_start(struct containers *s, const char *tenant,
+                                  const struct guest_spec *spec,
+                                  const struct container_events *events, void *ctx);
+
+/*
+ * Takes over what an earlier supervisor started: `started` and in the end `exited` follow from the
+ * loop, or `exited` alone when it has ended. NULL when there is none of that name: it was never
+ * accepted, or its worker is gone without a record; ret_is_lost tells those two apart.
+ */
+struct container *container_claim(struct containers *s, const char *tenant, const char *id,
+                                  const struct container_events *events, void *ctx,
+                                  bool *ret_is_lost);
+
+const char *container_id(const struct container *c);
+/* Ends it by and by; again has no effect. */
+void container_stop(struct container *c);
+/* Asks the worker; `measured` once with figures, or with NULL when it has gone meanwhile. */
+void container_measure(struct container *c,
+                       void (*measured)(void *ctx, const struct message_figures *f), void *ctx);
+/* After `exited` was noted by the caller: the record is dropped. */
+void container_forget(struct container *c);
+/* No event of it is told any more; a guest that runs goes on. */
+void container_free(struct container *c);
+DEFINE_AUTO(container);
+
+/* How many workers run, and their processes: for figures. */
+size_t containers_workers(const struct containers *s);
+void containers_each_worker(const struct containers *s,
+                            void (*each)(void *ctx, const char *tenant, pid_t pid, size_t guests),
+                            void *ctx);

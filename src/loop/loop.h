@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "base/util.h"
+
+/*
+ * The event loop of a supervisor: one thread owns all state and sleeps here. The library behind it
+ * (libuv) does not show, and no other folder knows it.
+ *
+ * Handles. `_new` makes one and `_free` ends it: after `_free` has returned, its callback is not
+ * called any more, also not from the round that runs now; so a callback may free any handle, its
+ * own too. Callbacks run on the loop's thread, one at a time. All functions but loop_post() belong
+ * to that thread.
+ *
+ * An idle loop does not wake up: nothing polls.
+ */
+struct loop;
+
+/* "LoopFailed". */
+int loop_open(struct loop **ret, struct err *e);
+/* Every handle must have been freed, and no work be under way (BUG). */
+void loop_free(struct loop *l);
+DEFINE_AUTO(loop);
+
+/* Runs until loop_stop(), or until no handle is left that could call. */
+void loop_run(struct loop *l);
+void loop_stop(struct loop *l); /* lets loop_run() return after the current callback */
+
+/* ---- Timers ---- */
+
+struct loop_timer;
+struct loop_timer *loop_timer_new(struct loop *l, void (*fire)(void *ctx), void *ctx);
+/* Calls once when clock_monotonic_ns() has reached `due_ns` (rounded up to a millisecond); a moment
+ * that has passed is the next round. Replaces what was set. */
+void loop_timer_set(struct loop_timer *t, uint64_t due_ns);
+void loop_timer_clear(struct loop_timer *t);
+bool loop_timer_is_set(const struct loop_timer *t);
+void loop_timer_free(struct loop_timer *t); /* NULL is fine, as for all of them */
+DEFINE_AUTO(loop_timer);
+
+/* ---- Descriptors ---- */
+
+enum loop_events {
+    LOOP_READABLE = 1 << 0, /* also at the end of input and after an error */
+    LOOP_WRITABLE = 1 << 1,
+};
+
+/* Level-triggered readiness of a socket, pipe, eventfd, pidfd or epoll descriptor, which stays the
+ * caller's and must outlive the watch. Regular files cannot be watched. */
+struct loop_watch;
+int loop_watch_new(struct loop *l, int fd, void (*ready)(void *ctx, unsigned events), void *ctx,
+                   struct loop_watch **ret, struct err *e);
+void loop_watch_set(struct loop_watch *w, unsigned events); /* 0: nothing for now; so it begins */
+void loop_watch_free(struct loop_watch *w);
+DEFINE_AUTO(loop_watch);
+
+/* ---- Signals ---- */
+
+struct loop_signal;
+int loop_signal_new(struct loop *l, int number, void (*caught)(void *ctx), void *ctx,
+                    struct loop_signal **ret, struct err *e);
+void loop_signal_free(struct loop_signal *s); /* the default action is in force again */
+DEFINE_AUTO(loop_signal);
+
+/* ---- Processes ---- */
+
+/* A descriptor of this process under the number that the child sees it by. */
+struct loop_child_fd {
+    int fd, child_fd;
+};
+
+struct loop_child_options {
+    const char *const *argv;         /* argv[0] is the path of the program, or searched in PATH */
+    const char *const *env;          /* NULL: this process's */
+    const char *cwd;                 /* NULL: this process's */
+    const struct loop_child_fd *fds; /* what else than these: 0 to 2 are /dev/null, the rest shut */
+    size_t n_fds;
+    bool is_detached; /* in a session of its own: it outlives this process and its terminal */
+    void (*ended)(void *ctx, int status); /* as of waitpid(2) */
+    void *ctx;
+};
+
+struct loop_child;
+/* "StartFailed", with the path. */
+int loop_child_start(struct loop *l, const struct loop_child_options *o, struct loop_child **ret,
+                     struct err *e);
+pid_t loop_child_pid(const struct loop_child *c);
+void loop_child_kill(struct loop_child *c, int number); /* nothing when it has ended */
+/* Leaves a child that runs to itself; it is still reaped. */
+void loop_child_free(struct loop_child *c);
+DEFINE_AUTO(loop_child);
+
+/* ---- Work and other threads ---- */
+
+/*
+ * Lets `work` run on a thread of the pool (at most 4 at a time, the rest waits in order), then
+ * `done` on the loop's thread. `work` must not touch what the loop owns. It cannot be cancelled:
+ * who goes away before it is done leaves ctx to `done`.
+ */
+void loop_work(struct loop *l, void (*work)(void *ctx), void (*done)(void *ctx), void *ctx);
+
+/* From any thread: calls on the loop's thread, in the order of the posts of each thread. */
+void loop_post(struct loop *l, void (*call)(void *ctx), void *ctx);
+
+/* Calls in the next round, before the loop sleeps again: to leave the caller's stack first. */
+void loop_defer(struct loop *l, void (*call)(void *ctx), void *ctx);
