@@ -105,7 +105,7 @@ impl Connection {
     }
 
     fn begin_turn(&self) {
-        self.turn_us.store(self.thread.server.now_us(), Relaxed);
+        self.turn_us.store(self.thread.give_way(), Relaxed);
     }
 
     pub fn turn_us(&self) -> u64 {

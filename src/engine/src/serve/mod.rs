@@ -5,6 +5,7 @@ mod answer;
 mod callbacks;
 mod cgi;
 mod connection;
+mod crowd;
 mod growth;
 mod instance;
 mod ledger;

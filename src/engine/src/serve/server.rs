@@ -3,6 +3,7 @@
 
 use super::callbacks::{Answers, Callbacks};
 use super::connection::{Connection, serve};
+use super::crowd::Crowd;
 use super::stream::Stream;
 use super::ticker::{Lane, Ticker};
 use crate::err::{Failure, Result};
@@ -42,6 +43,9 @@ pub struct CListener {
     kind: c_int,
     thread: c_int,
 }
+
+/// How long one thread goes on while another one may wait for its processor.
+const GIVE_WAY_US: u64 = 250;
 
 const HTTPS: c_int = 1;
 const METRICS: c_int = 2;
@@ -94,6 +98,7 @@ pub struct Server {
     pub kept: Arc<Semaphore>,
     listeners: Mutex<Vec<(CListener, OwnedFd)>>, // none any more once it drains
     locals: Vec<(Arc<Lane>, Arc<Gauge>, Arc<Wake>)>,
+    crowd: Crowd,
     places: Arc<Semaphore>,
     accepted: AtomicU64,
     tls: RwLock<Option<Arc<ServerConfig>>>,
@@ -122,6 +127,7 @@ pub struct Thread {
     pub gauge: Arc<Gauge>,
     wake: Arc<Wake>,
     connections: Mutex<Slab<Arc<Connection>>>,
+    gave_way_us: AtomicU64,
 }
 
 fn unusable(what: &str, e: &std::io::Error) -> Failure {
@@ -163,6 +169,7 @@ impl Server {
             kept: semaphore(o.limits.requests),
             listeners: Mutex::new(listeners.map_err(|e| unusable("a socket cannot be used", &e))?),
             locals: lanes.into_iter().map(|l| (l, Arc::default(), Arc::default())).collect(),
+            crowd: Crowd::new(threads),
             places: semaphore(o.limits.connections),
             accepted: AtomicU64::new(0),
             tls: RwLock::new(None),
@@ -239,9 +246,13 @@ impl Server {
             gauge,
             wake,
             connections: Mutex::default(),
+            gave_way_us: AtomicU64::new(0),
         });
+        let (wakes, sleeps) = (self.clone(), self.clone());
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
+            .on_thread_unpark(move || wakes.crowd.wakes(index))
+            .on_thread_park(move || sleeps.crowd.sleeps(index))
             .build()
             .map_err(|e| unusable("cannot make an event loop", &e))?;
         let result = runtime.block_on(thread.run());
@@ -303,6 +314,19 @@ fn peer_text(peer: SocketAddr) -> String {
 }
 
 impl Thread {
+    /// The time, in now_us(), after another serving thread went on that has come to the same
+    /// processor: once in a while, while there is one.
+    pub fn give_way(&self) -> u64 {
+        let now_us = self.server.now_us();
+        if now_us.saturating_sub(self.gave_way_us.load(Relaxed)) < GIVE_WAY_US {
+            return now_us;
+        }
+        self.server.crowd.give_way(self.index, now_us);
+        let now_us = self.server.now_us();
+        self.gave_way_us.store(now_us, Relaxed);
+        now_us
+    }
+
     async fn run(self: &Arc<Self>) -> Result<()> {
         let failed = |e| unusable("a socket cannot be used", &e);
         let mut listeners = Vec::new();
