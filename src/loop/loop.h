@@ -53,8 +53,8 @@ enum loop_events {
 };
 
 /* Level-triggered readiness of a socket, pipe, eventfd, pidfd or epoll descriptor, which stays the
- * caller's, must outlive the watch, and is non-blocking from now on. An error or a hang-up is told
- * as LOOP_READABLE also to who waits for LOOP_WRITABLE only. */
+ * caller's, must outlive the watch, and is non-blocking from now on. An error is told as
+ * LOOP_READABLE also to who asks for LOOP_WRITABLE only, a hang-up as what was asked for. */
 struct loop_watch;
 /* "LoopFailed": a regular file (-EPERM), a descriptor that has a watch in this loop (-EEXIST). */
 int loop_watch_new(struct loop *l, int fd, void (*ready)(void *ctx, unsigned events), void *ctx,
@@ -81,8 +81,8 @@ struct loop_child_fd {
 };
 
 struct loop_child_options {
-    const char *const *argv;         /* argv[0] is the path of the program, or searched in PATH;
-                                      * a relative one begins at cwd */
+    const char *const *argv;         /* argv[0] is the path of the program, a relative one from cwd;
+                                      * without a '/' it is searched in this process's PATH */
     const char *const *env;          /* NULL: this process's */
     const char *cwd;                 /* NULL: this process's */
     const struct loop_child_fd *fds; /* what else than these: 0 to 2 are /dev/null, the rest shut */
@@ -108,9 +108,9 @@ DEFINE_AUTO(loop_child);
 /* ---- Work and other threads ---- */
 
 /*
- * Lets `work` run on a thread of the pool (at most 4 at a time, the rest waits in order), then
- * `done` on the loop's thread. `work` must not touch what the loop owns. It cannot be cancelled:
- * who goes away before it is done leaves ctx to `done`.
+ * Lets `work` run on a thread of the pool (4 for all loops of the process, or UV_THREADPOOL_SIZE;
+ * the rest waits in order), then `done` on the loop's thread. `work` must not touch what the loop
+ * owns. It cannot be cancelled: who goes away before it is done leaves ctx to `done`.
  */
 void loop_work(struct loop *l, void (*work)(void *ctx), void (*done)(void *ctx), void *ctx);
 

@@ -101,19 +101,26 @@ struct order {
     char text[32];
 };
 
+static void note(struct order *o, char c)
+{
+    size_t len = strlen(o->text);
+    assert_true(len + 1 < sizeof o->text);
+    o->text[len] = c;
+}
+
 static void note_a(void *ctx)
 {
-    strcat(((struct order *)ctx)->text, "a");
+    note(ctx, 'a');
 }
 
 static void note_b(void *ctx)
 {
-    strcat(((struct order *)ctx)->text, "b");
+    note(ctx, 'b');
 }
 
 static void note_c(void *ctx)
 {
-    strcat(((struct order *)ctx)->text, "c");
+    note(ctx, 'c');
 }
 
 static void timers_fire_in_the_order_of_their_moments(void **state)
@@ -136,7 +143,7 @@ static void timers_fire_in_the_order_of_their_moments(void **state)
 static void free_all(void *ctx)
 {
     struct order *o = ctx;
-    strcat(o->text, "f");
+    note(o, 'f');
     for (int i = 0; i < 4; i++)
         loop_timer_free(take_ptr(o->timers[i]));
 }
@@ -385,6 +392,36 @@ static void a_watch_that_was_freed_in_the_same_round_is_not_called(void **state)
     assert_int_equal(s.calls, 1);
 }
 
+static void stop_by_watch(void *ctx, unsigned events)
+{
+    (void)events;
+    struct seen *s = ctx;
+    s->calls++;
+    loop_stop(s->l);
+}
+
+static void a_watch_that_a_stop_has_cut_off_is_told_by_the_next_run(void **state)
+{
+    (void)state;
+    struct err e = ERR_INIT;
+    AUTO(loop) l = open_loop();
+    struct seen s[2] = {{.l = l}, {.l = l}};
+    autofd a = eventfd(1, EFD_CLOEXEC), b = eventfd(1, EFD_CLOEXEC);
+    assert_ok(loop_watch_new(l, a, stop_by_watch, &s[0], &s[0].watch, &e));
+    assert_ok(loop_watch_new(l, b, stop_by_watch, &s[1], &s[1].watch, &e));
+    loop_watch_set(s[0].watch, LOOP_READABLE);
+    loop_watch_set(s[1].watch, LOOP_READABLE);
+    loop_run(l);
+    assert_int_equal(s[0].calls + s[1].calls, 1);
+    /* The one that was told is dealt with. */
+    loop_watch_free(take_ptr(s[s[0].calls ? 0 : 1].watch));
+    loop_run(l);
+    assert_int_equal(s[0].calls, 1);
+    assert_int_equal(s[1].calls, 1);
+    loop_watch_free(s[0].watch);
+    loop_watch_free(s[1].watch);
+}
+
 static void what_cannot_be_watched_is_refused(void **state)
 {
     (void)state;
@@ -554,9 +591,17 @@ static void *post_later(void *ctx)
 static void a_post_wakes_a_loop_that_sleeps_and_an_idle_loop_does_not_wake_up(void **state)
 {
     (void)state;
+    struct err e = ERR_INIT;
     AUTO(loop) l = open_loop();
     pthread_t thread;
+    struct seen seen = {.l = l};
+    int caught = 0;
+    autofd quiet = eventfd(0, EFD_CLOEXEC);
+    AUTO(loop_signal) sig = NULL;
     AUTO(loop_timer) guard = loop_timer_new(l, stop, l);
+    assert_ok(loop_signal_new(l, SIGUSR1, count, &caught, &sig, &e));
+    assert_ok(loop_watch_new(l, quiet, ready, &seen, &seen.watch, &e));
+    loop_watch_set(seen.watch, LOOP_READABLE);
     loop_timer_set(guard, clock_monotonic_ns() + 60000 * MS);
     for (int i = 0; i < 2; i++) {
         struct rusage before, after;
@@ -569,6 +614,7 @@ static void a_post_wakes_a_loop_that_sleeps_and_an_idle_loop_does_not_wake_up(vo
         assert_in_range(after.ru_nvcsw - before.ru_nvcsw, 1, 2);
     }
     assert_true(loop_timer_is_set(guard));
+    loop_watch_free(seen.watch);
 }
 
 int main(void)
@@ -590,6 +636,7 @@ int main(void)
         cmocka_unit_test(an_error_of_a_descriptor_is_told_as_readable),
         cmocka_unit_test(a_watch_tells_again_until_it_is_dealt_with_also_of_an_error),
         cmocka_unit_test(a_watch_that_was_freed_in_the_same_round_is_not_called),
+        cmocka_unit_test(a_watch_that_a_stop_has_cut_off_is_told_by_the_next_run),
         cmocka_unit_test(what_cannot_be_watched_is_refused),
         cmocka_unit_test(a_signal_is_told_until_it_is_freed),
         cmocka_unit_test(a_signal_that_was_freed_before_its_round_is_not_told),
