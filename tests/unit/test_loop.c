@@ -76,7 +76,7 @@ struct slow {
 static void slow(void *ctx)
 {
     struct slow *s = ctx;
-    usleep(300000);
+    usleep(500000);
     s->due_ns = clock_monotonic_ns() + 10 * MS;
     loop_timer_set(s->timer, s->due_ns);
 }
@@ -92,7 +92,7 @@ static void a_timer_that_a_slow_callback_sets_is_in_time(void **state)
     loop_run(l);
     loop_timer_free(s.timer);
     assert_true(s.fired_ns >= s.due_ns);
-    assert_true(s.fired_ns < s.due_ns + 150 * MS);
+    assert_true(s.fired_ns < s.due_ns + 450 * MS);
 }
 
 struct order {
@@ -610,8 +610,8 @@ static void a_post_wakes_a_loop_that_sleeps_and_an_idle_loop_does_not_wake_up(vo
         loop_run(l);
         getrusage(RUSAGE_THREAD, &after);
         pthread_join(thread, NULL);
-        /* Once asleep, woken once. */
-        assert_in_range(after.ru_nvcsw - before.ru_nvcsw, 1, 2);
+        /* It sleeps once; not at all when the post was there first. */
+        assert_in_range(after.ru_nvcsw - before.ru_nvcsw, 0, 2);
     }
     assert_true(loop_timer_is_set(guard));
     loop_watch_free(seen.watch);
