@@ -581,6 +581,16 @@ static void no_post_of_any_thread_is_lost_and_each_threads_are_in_order(void **s
     assert_int_equal(total, N_POSTERS * N_POSTS);
 }
 
+static void what_was_posted_is_called_also_when_nothing_else_keeps_the_loop_running(void **state)
+{
+    (void)state;
+    AUTO(loop) l = open_loop();
+    int called = 0;
+    loop_post(l, count, &called);
+    loop_run(l);
+    assert_int_equal(called, 1);
+}
+
 static void *post_later(void *ctx)
 {
     usleep(20000);
@@ -643,6 +653,7 @@ int main(void)
         cmocka_unit_test(writing_to_nobody_is_an_error_and_no_signal),
         cmocka_unit_test(work_runs_on_at_most_four_other_threads_and_is_done_on_the_loops),
         cmocka_unit_test(no_post_of_any_thread_is_lost_and_each_threads_are_in_order),
+        cmocka_unit_test(what_was_posted_is_called_also_when_nothing_else_keeps_the_loop_running),
         cmocka_unit_test(a_post_wakes_a_loop_that_sleeps_and_an_idle_loop_does_not_wake_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -386,6 +386,23 @@ static void what_was_sent_before_the_other_side_went_is_read_although_writing_fa
     side_close(&s);
 }
 
+static void an_end_that_is_read_after_a_failed_write_is_no_orderly_one(void **state)
+{
+    (void)state;
+    struct err e = ERR_INIT;
+    struct side s = {0};
+    int fds[2];
+    unix_pair(fds);
+    side_open(&s, fds[0]);
+    close(fds[1]);
+    assert_fails(stream_write(s.stream, "x", 1, &e), -EPIPE, "ConnectionLost");
+    assert_int_equal(s.ends, 0);
+    loop_run(s.l);
+    assert_int_equal(s.ends, 1);
+    assert_int_equal(s.end.code, -EPIPE);
+    side_close(&s);
+}
+
 static void what_waits_is_lost_and_said_so_when_the_other_side_goes_after_its_end(void **state)
 {
     (void)state;
@@ -521,6 +538,7 @@ int main(void)
         cmocka_unit_test(writing_may_go_on_when_the_other_side_has_shut_its_end),
         cmocka_unit_test(a_connection_that_is_reset_is_lost),
         cmocka_unit_test(what_was_sent_before_the_other_side_went_is_read_although_writing_fails),
+        cmocka_unit_test(an_end_that_is_read_after_a_failed_write_is_no_orderly_one),
         cmocka_unit_test(what_waits_is_lost_and_said_so_when_the_other_side_goes_after_its_end),
         cmocka_unit_test(a_side_that_only_writes_notices_the_end),
         cmocka_unit_test(shutting_a_pipe_closes_it_after_what_waits),
