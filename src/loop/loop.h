@@ -17,12 +17,15 @@
  * to that thread.
  *
  * An idle loop does not wake up: nothing polls.
+ *
+ * With the first loop the process ignores SIGPIPE; children do not inherit that.
  */
 struct loop;
 
 /* "LoopFailed". */
 int loop_open(struct loop **ret, struct err *e);
-/* Every handle must have been freed, and no work be under way (BUG). */
+/* Every handle must have been freed, and no work be under way (BUG). What was posted or deferred
+ * and has not been called is called first, so that nothing is lost with it. */
 void loop_free(struct loop *l);
 DEFINE_AUTO(loop);
 
@@ -50,8 +53,10 @@ enum loop_events {
 };
 
 /* Level-triggered readiness of a socket, pipe, eventfd, pidfd or epoll descriptor, which stays the
- * caller's and must outlive the watch. Regular files cannot be watched. */
+ * caller's, must outlive the watch, and is non-blocking from now on. An error is told as
+ * LOOP_READABLE also to who asks for LOOP_WRITABLE only, a hang-up as what was asked for. */
 struct loop_watch;
+/* "LoopFailed": a regular file (-EPERM), a descriptor that has a watch in this loop (-EEXIST). */
 int loop_watch_new(struct loop *l, int fd, void (*ready)(void *ctx, unsigned events), void *ctx,
                    struct loop_watch **ret, struct err *e);
 void loop_watch_set(struct loop_watch *w, unsigned events); /* 0: nothing for now; so it begins */
@@ -60,7 +65,9 @@ DEFINE_AUTO(loop_watch);
 
 /* ---- Signals ---- */
 
+/* Signals that arrive together may be told once. */
 struct loop_signal;
+/* "LoopFailed" */
 int loop_signal_new(struct loop *l, int number, void (*caught)(void *ctx), void *ctx,
                     struct loop_signal **ret, struct err *e);
 void loop_signal_free(struct loop_signal *s); /* the default action is in force again */
@@ -74,7 +81,8 @@ struct loop_child_fd {
 };
 
 struct loop_child_options {
-    const char *const *argv;         /* argv[0] is the path of the program, or searched in PATH */
+    const char *const *argv;         /* argv[0] is the path of the program, a relative one from cwd;
+                                      * without a '/' it is searched in this process's PATH */
     const char *const *env;          /* NULL: this process's */
     const char *cwd;                 /* NULL: this process's */
     const struct loop_child_fd *fds; /* what else than these: 0 to 2 are /dev/null, the rest shut */
@@ -84,26 +92,30 @@ struct loop_child_options {
     void *ctx;
 };
 
+/* With the default action of every signal and none blocked. Needs Linux 5.3 (pidfd_open(2)). Nobody
+ * else in the process may wait for it. */
 struct loop_child;
 /* "StartFailed", with the path. */
 int loop_child_start(struct loop *l, const struct loop_child_options *o, struct loop_child **ret,
                      struct err *e);
 pid_t loop_child_pid(const struct loop_child *c);
 void loop_child_kill(struct loop_child *c, int number); /* nothing when it has ended */
-/* Leaves a child that runs to itself; it is still reaped. */
+/* Leaves a child that runs to itself; it is still reaped while the loop runs, which it does not
+ * keep running. */
 void loop_child_free(struct loop_child *c);
 DEFINE_AUTO(loop_child);
 
 /* ---- Work and other threads ---- */
 
 /*
- * Lets `work` run on a thread of the pool (at most 4 at a time, the rest waits in order), then
- * `done` on the loop's thread. `work` must not touch what the loop owns. It cannot be cancelled:
- * who goes away before it is done leaves ctx to `done`.
+ * Lets `work` run on a thread of the pool (4 for all loops of the process, or UV_THREADPOOL_SIZE;
+ * the rest waits in order), then `done` on the loop's thread. `work` must not touch what the loop
+ * owns. It cannot be cancelled: who goes away before it is done leaves ctx to `done`.
  */
 void loop_work(struct loop *l, void (*work)(void *ctx), void (*done)(void *ctx), void *ctx);
 
-/* From any thread: calls on the loop's thread, in the order of the posts of each thread. */
+/* From any thread: calls on the loop's thread, in the order of the posts. Threads that could post
+ * do not keep the loop running, and it must not be freed before they have returned from here. */
 void loop_post(struct loop *l, void (*call)(void *ctx), void *ctx);
 
 /* Calls in the next round, before the loop sleeps again: to leave the caller's stack first. */
