@@ -241,7 +241,7 @@ static void on_upgraded(void *ctx, struct MHD_Connection *mhd, void *pos, const 
     (void)pos;
     if (own >= 0 && fcntl(own, F_SETFL, O_NONBLOCK) < 0)
         close(own), own = -1;
-    http_connection_forget(x->c);
+    http_connection_release(x->c);
     http_server_hand_over(x->server, x, own < 0 ? -1 : own, rest, len);
     MHD_upgrade_action(handle, MHD_UPGRADE_ACTION_CLOSE);
 }

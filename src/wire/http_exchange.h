@@ -65,8 +65,8 @@ void http_server_hand_over(struct http_server *s, struct http_exchange *x, int f
                            size_t len);
 void http_connection_suspend(struct http_connection *c);
 void http_connection_resume(struct http_connection *c);
-/* No more notice of the client's going. */
-void http_connection_forget(struct http_connection *c);
+/* It is somebody else's: the library gets to shut its descriptor soon. */
+void http_connection_release(struct http_connection *c);
 
 /* ---- http_exchange.c: what the library calls ---- */
 

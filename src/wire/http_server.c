@@ -49,6 +49,7 @@ struct http_server {
     unsigned n_connections;
     struct http_exchange *exchanges;
     struct handed_over *handed_over, **handed_over_end;
+    bool wants_run;  /* MHD_get_timeout() does not know of what was resumed since */
     unsigned depth;  /* of calls that the server is needed in afterwards */
     bool is_closing; /* freed, as far as the caller is concerned */
 };
@@ -123,7 +124,9 @@ static void plan(struct http_server *s)
 {
     MHD_UNSIGNED_LONG_LONG ms;
 
-    if (MHD_get_timeout(s->daemon, &ms) != MHD_YES)
+    if (s->wants_run)
+        loop_timer_set(s->due, 0);
+    else if (MHD_get_timeout(s->daemon, &ms) != MHD_YES)
         loop_timer_clear(s->due);
     else
         loop_timer_set(s->due, ms ? clock_monotonic_ns() + ms * 1000000 : 0);
@@ -147,6 +150,7 @@ static void run(void *ctx)
     struct http_server *s = ctx;
 
     enter(s);
+    s->wants_run = false;
     MHD_run(s->daemon);
     if (!s->is_closing) {
         if (s->n_connections < s->o.connections && !loop_timer_is_set(s->retry))
@@ -166,6 +170,14 @@ static void on_library_ready(void *ctx, unsigned events)
 
 /* ---- Connections ---- */
 
+static void want_run(struct http_server *s)
+{
+    if (s->is_closing || s->wants_run)
+        return;
+    s->wants_run = true;
+    loop_timer_set(s->due, 0);
+}
+
 void http_connection_suspend(struct http_connection *c)
 {
     c->is_suspended = true;
@@ -178,13 +190,18 @@ void http_connection_resume(struct http_connection *c)
         return;
     c->is_suspended = false;
     MHD_resume_connection(c->mhd);
-    if (!c->server->is_closing)
-        loop_timer_set(c->server->due, 0);
+    want_run(c->server);
 }
 
-void http_connection_forget(struct http_connection *c)
+static void connection_forget(struct http_connection *c)
 {
     epoll_ctl(c->server->gone_fd, EPOLL_CTL_DEL, c->fd, NULL);
+}
+
+void http_connection_release(struct http_connection *c)
+{
+    connection_forget(c);
+    want_run(c->server);
 }
 
 /* The end of input says that a TCP client has gone, or has only shut that side: it is taken for
@@ -208,7 +225,7 @@ static void on_connection(void *ctx, struct MHD_Connection *mhd, void **place,
     struct http_connection *c = *place;
 
     if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
-        http_connection_forget(c);
+        connection_forget(c);
         s->n_connections--;
         *place = NULL;
         free(c);

@@ -4,7 +4,7 @@
 #include <netinet/in.h>
 #include <sys/resource.h>
 
-#include "base/paths.h"
+#include "base/fds.h"
 #include "base/strv.h"
 #include "wire/http_server.h"
 
@@ -95,6 +95,9 @@ static void on_request(void *ctx, struct http_exchange *x)
     } else if (str_eq(path, "/stream")) {
         http_exchange_begin(x, 200, "application/json", on_drained, NULL);
         held = x;
+    } else if (str_eq(path, "/answer-held")) {
+        http_exchange_respond(take_ptr(held), 200, NULL, "late;", 5);
+        http_exchange_respond(x, 200, NULL, "now;", 4);
     } else if (str_eq(path, "/pieces")) {
         http_exchange_begin(x, 200, NULL, NULL, NULL);
         for (int i = 0; i < 3; i++)
@@ -178,43 +181,66 @@ static void requests_on_one_connection_are_answered_in_order(void **state)
     assert_int_equal(n_closed, 0);
 }
 
-static void curl_and_several_listening_sockets_are_served(void **state)
+/* Lets the server listen at a path below `dir` too. */
+static struct sockaddr_un listen_unix(const char *dir)
 {
-    autofree char *dir = unit_temp_dir();
-    autofree char *path = path_join(dir, "s");
-    autofree char *command = NULL;
     struct sockaddr_un un = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    autobuf b = BUF_INIT, expected = BUF_INIT;
     struct err e = ERR_INIT;
-    FILE *f;
 
-    (void)state;
-    strcpy(un.sun_path, path);
+    snprintf(un.sun_path, sizeof(un.sun_path), "%s/s", dir);
     assert_int_equal(bind(fd, (struct sockaddr *)&un, sizeof(un)), 0);
     assert_int_equal(listen(fd, 8), 0);
     assert_ok(http_server_listen(server, fd, &e));
+    return un;
+}
+
+static void on_child(void *ctx, int status)
+{
+    (void)ctx;
+    assert_int_equal(status, 0);
+    loop_stop(loop);
+}
+
+/* What the program writes while it is served. */
+static void run_shell(const char *command, struct buf *out)
+{
+    const char *const argv[] = {"sh", "-c", command, NULL};
+    int pipe_fds[2];
+    struct loop_child_fd fd;
+    struct loop_child_options o = {
+        .argv = argv, .fds = &fd, .n_fds = 1, .ended = on_child, .ctx = NULL};
+    struct loop_child *child = NULL;
+    struct err e = ERR_INIT;
+
+    assert_int_equal(pipe2(pipe_fds, O_CLOEXEC), 0);
+    fd = (struct loop_child_fd){pipe_fds[1], 1};
+    assert_ok(loop_child_start(loop, &o, &child, &e));
+    close(pipe_fds[1]);
+    assert_true(run_for(10000));
+    loop_child_free(child);
+    assert_ok(fd_read_all(pipe_fds[0], 65536, out, &e));
+    close(pipe_fds[0]);
+}
+
+static void curl_and_several_listening_sockets_are_served(void **state)
+{
+    char *dir = unit_temp_dir();
+    struct sockaddr_un un = listen_unix(dir);
+    autofree char *command = NULL;
+    autobuf b = BUF_INIT, expected = BUF_INIT;
+
+    (void)state;
     command = xasprintf("curl -s --unix-socket %s http://x/peer http://x/pieces & "
                         "curl -s -d 12345 'http://127.0.0.1:%u/echo?one=%%C3%%A4'; "
-                        "curl -s -0 http://127.0.0.1:%u/pieces; wait; echo end",
-                        path, ntohs(address.sin_port), ntohs(address.sin_port));
-    f = popen(command, "re");
-    assert_non_null(f);
-    while (!strstr(buf_str(&b), "end\n")) {
-        ssize_t n;
-
-        assert_true(wait_for(fileno(f), LOOP_READABLE, 10000));
-        n = read(fileno(f), buf_reserve(&b, 4096), 4096);
-        assert_true(n > 0);
-        b.len += (size_t)n;
-        buf_terminate(&b);
-    }
-    pclose(f);
+                        "curl -s -0 http://127.0.0.1:%u/pieces; wait",
+                        un.sun_path, ntohs(address.sin_port), ntohs(address.sin_port));
+    run_shell(command, &b);
     buf_addf(&expected, "uid %u pid ", getuid());
     assert_contains(b.data, expected.data);
     assert_contains(b.data, "POST /echo one=\xc3\xa4  body=5:12345;");
     assert_contains(b.data, "piecepiecepiece");
-    unit_remove(take_ptr(dir));
+    unit_remove(dir);
 }
 
 static void an_answer_may_come_later(void **state)
@@ -229,6 +255,18 @@ static void an_answer_may_come_later(void **state)
     say(fd, GET("/echo"));
     expect(fd, &b, "GET /echo");
     assert_int_equal(n_closed, 0);
+}
+
+static void a_handler_may_answer_another_request(void **state)
+{
+    autobuf b = BUF_INIT, other = BUF_INIT;
+    autofd fd = ask(GET("/later")), second = -EBADF;
+
+    (void)state;
+    run_until(held);
+    second = ask(GET("/answer-held"));
+    expect(fd, &b, "late;");
+    expect(second, &other, "now;");
 }
 
 static void a_stream_arrives_piece_by_piece(void **state)
@@ -405,6 +443,18 @@ static void the_connection_can_be_taken_over(void **state)
     assert_int_equal(n_closed, 0);
 }
 
+static void who_took_a_connection_over_can_shut_it(void **state)
+{
+    autobuf b = BUF_INIT;
+    autofd fd = ask("GET /up HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: test\r\n\r\n");
+
+    (void)state;
+    run_until(n_taken == 1);
+    close(taken_fd);
+    expect_end(fd, &b);
+    assert_contains(b.data, " 101 ");
+}
+
 static void a_takeover_that_is_not_possible_hands_out_nothing(void **state)
 {
     autofd fd = ask("GET /up HTTP/1.0\r\nHost: x\r\n\r\n");
@@ -508,19 +558,12 @@ static void whoever_is_served_when_the_server_is_freed_is_told(void **state)
 
 static void a_client_of_a_unix_socket_may_shut_its_side_and_wait(void **state)
 {
-    autofree char *dir = unit_temp_dir();
-    autofree char *path = path_join(dir, "s");
-    struct sockaddr_un un = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    autobuf b = BUF_INIT;
-    struct err e = ERR_INIT;
+    char *dir = unit_temp_dir();
+    struct sockaddr_un un = listen_unix(dir);
     autofd client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    autobuf b = BUF_INIT;
 
     (void)state;
-    strcpy(un.sun_path, path);
-    assert_int_equal(bind(fd, (struct sockaddr *)&un, sizeof(un)), 0);
-    assert_int_equal(listen(fd, 8), 0);
-    assert_ok(http_server_listen(server, fd, &e));
     assert_int_equal(connect(client, (struct sockaddr *)&un, sizeof(un)), 0);
     say(client, GET("/later"));
     shutdown(client, SHUT_WR);
@@ -529,7 +572,7 @@ static void a_client_of_a_unix_socket_may_shut_its_side_and_wait(void **state)
     assert_int_equal(n_closed, 0);
     http_exchange_respond(take_ptr(held), 200, NULL, "late;", 5);
     expect(client, &b, "late;");
-    unit_remove(take_ptr(dir));
+    unit_remove(dir);
 }
 
 #define promise(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -540,6 +583,7 @@ int main(void)
         promise(requests_on_one_connection_are_answered_in_order),
         promise(curl_and_several_listening_sockets_are_served),
         promise(an_answer_may_come_later),
+        promise(a_handler_may_answer_another_request),
         promise(a_stream_arrives_piece_by_piece),
         promise(a_client_that_does_not_read_fills_the_queue_and_nothing_else),
         promise(who_waits_learns_that_the_client_has_gone),
@@ -547,6 +591,7 @@ int main(void)
         promise(head_gets_no_body_and_its_stream_goes_nowhere),
         promise(what_is_too_large_or_malformed_is_refused),
         promise(the_connection_can_be_taken_over),
+        promise(who_took_a_connection_over_can_shut_it),
         promise(a_takeover_that_is_not_possible_hands_out_nothing),
         promise(more_connections_than_allowed_wait),
         promise(an_idle_connection_is_shut_in_time),
