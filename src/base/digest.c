@@ -23,6 +23,15 @@ void digest_bytes(const void *data, size_t len, struct digest *ret)
     SHA256_Final(ret->bytes, &ctx);
 }
 
+void sha1_bytes(const void *data, size_t len, uint8_t ret[static 20])
+{
+    SHA_CTX ctx;
+
+    SHA1_Init(&ctx);
+    SHA1_Update(&ctx, data, len);
+    SHA1_Final(ret, &ctx);
+}
+
 _Static_assert(sizeof(SHA256_CTX) <= sizeof(struct digest_stream), "the library's state fits");
 
 void digest_begin(struct digest_stream *s)

@@ -36,5 +36,8 @@ void digest_hex_format(const struct digest *d, char ret[static DIGEST_HEX_SIZE])
 /* For qsort() and bsearch(): of digests, or of what begins with one. */
 int digest_compare(const void *a, const void *b);
 
+/* SHA-1 is broken for trust: only for protocols that demand it, as WebSocket's handshake does. */
+void sha1_bytes(const void *data, size_t len, uint8_t ret[static 20]);
+
 /* Reads "sha256:<hex>"; "BadDigest", -EINVAL. */
 int digest_parse(const char *text, struct digest *ret, struct err *e);

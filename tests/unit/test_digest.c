@@ -66,12 +66,25 @@ static void test_refused(void **state)
     assert_true(digest_fd(-1, &d, &e) < 0);
 }
 
+/* FIPS 180-4's example. */
+static void test_sha1(void **state)
+{
+    static const uint8_t expected[] = {0xa9, 0x99, 0x3e, 0x36, 0x47, 0x06, 0x81, 0x6a, 0xba, 0x3e,
+                                       0x25, 0x71, 0x78, 0x50, 0xc2, 0x6c, 0x9c, 0xd0, 0xd8, 0x9d};
+    uint8_t hash[20];
+
+    (void)state;
+    sha1_bytes("abc", 3, hash);
+    assert_memory_equal(hash, expected, sizeof(hash));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_known_value),
         cmocka_unit_test(test_descriptors),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_sha1),
     };
     return cmocka_run_group_tests_name("digest", tests, NULL, NULL);
 }
