@@ -14,15 +14,18 @@
  * A worker outlives its supervisor. It is started with a listening socket in a folder of its own
  * (docs/internals/worker-protocol.md), in a session of its own, and is found again there:
  *
- *   RUN/TENANT/socket, worker.json, ID.exit
+ *   RUN/TENANT/socket, worker.json, worker.log, ID.exit; RUN/.TENANT.process
  *
  * Invariants. An id is started once: a supervisor gives each attempt a new one. Whatever was
  * accepted ends with exactly one `exited`: told by the worker, found in its records, or, when the
- * worker died without one, made here with the reason "WorkerLost" (a failed run, whose status
- * container_exited_lost tells). A worker that died is replaced when the next guest of its tenant is
- * started; one without guests is shut down after a while.
+ * worker died without one, made here with the reason "WorkerLost" (a failed run). A worker that
+ * died is replaced when the next guest of its tenant is started; one without guests is shut down
+ * after a while. Why that holds: docs/internals/containers.md.
+ *
+ * Tenants and ids are 1 to 200 characters of A-Za-z0-9._- and begin with no dot.
  */
-#define CONTAINER_REASON_LOST "WorkerLost"
+#define CONTAINER_REASON_LOST   "WorkerLost"
+#define CONTAINER_REASON_WORKER "WorkerFailed" /* a refusal: the worker did not come up */
 /* As of a process that SIGKILL ended. */
 #define CONTAINER_EXIT_LOST 137
 
@@ -39,15 +42,18 @@ struct containers_options {
     void *ctx;
 };
 
-/* Starts nothing yet. "RunFolder" */
+/* Starts nothing yet, and keeps the run folder for itself until it is closed or the process ends.
+ * "RunFolder", also when another supervisor has it. */
 int containers_open(const struct containers_options *o, struct containers **ret, struct err *e);
-/* Leaves workers and their guests running. Every container must have been freed (BUG). */
+/* Leaves workers and their guests running. Every container must have been freed (BUG). Not from
+ * within a callback of this header. */
 void containers_close(struct containers *s);
 
 /*
  * Connects to every worker that the run folder has and asks what it hosts; then, from the loop,
- * `done`. Until then containers_start() must not be called. A worker that does not answer within
- * five seconds is killed: it cannot be supervised, and what it ran is lost.
+ * `done`. Until then container_start() and container_claim() must not be called (BUG). A worker
+ * that does not answer within five seconds is killed: it cannot be supervised, and what it ran is
+ * lost.
  */
 void containers_adopt(struct containers *s, void (*done)(void *ctx), void *ctx);
 
@@ -55,7 +61,9 @@ void containers_adopt(struct containers *s, void (*done)(void *ctx), void *ctx);
  * forgets every guest that nobody claimed. How many there were. */
 size_t containers_end_unclaimed(struct containers *s);
 
-/* Asks every worker to end its guests and itself; `done` when none is left. */
+/* Asks every worker to end its guests and itself, and kills those that take longer than ten
+ * seconds; `done` when none is left and all ends were told. From then on starts are refused
+ * ("ShuttingDown"). Once. */
 void containers_shut_down(struct containers *s, void (*done)(void *ctx), void *ctx);
 
 /* ---- One container ---- */
@@ -65,9 +73,12 @@ struct container;
 struct container_events {
     /* It will end with `exited`. */
     void (*started)(void *ctx);
-    /* Instead of `started`: it never was there. */
+    /* Instead of `started`: it never was there. The worker's reasons ("TooManyGuests",
+     * "AlreadyExists", ...), "WorkerFailed", "Stopped", "ShuttingDown", "ConnectionLost",
+     * "BadSpec". */
     void (*refused)(void *ctx, const struct err *e);
-    /* Once. The status is valid during the call. container_forget() is due when it was noted. */
+    /* Once; without `started` before it when the worker died and had not answered. The status is
+     * valid during the call. container_forget() is due when it was noted. */
     void (*exited)(void *ctx, const struct guest_status *status);
 };
 
@@ -83,21 +94,24 @@ struct container *container_start(struct containers *s, const char *tenant,
 /*
  * Takes over what an earlier supervisor started: `started` and in the end `exited` follow from the
  * loop, or `exited` alone when it has ended. NULL when there is none of that name: it was never
- * accepted, or its worker is gone without a record; ret_is_lost tells those two apart.
+ * accepted, or its worker is gone without a record; ret_is_lost tells those two apart. Without a
+ * worker that lives nobody knows whether it was accepted, and then it is lost. A loss is written
+ * down: who claims it again after a restart gets a container that has `exited` as lost.
  */
 struct container *container_claim(struct containers *s, const char *tenant, const char *id,
                                   const struct container_events *events, void *ctx,
                                   bool *ret_is_lost);
 
 const char *container_id(const struct container *c);
-/* Ends it by and by; again has no effect. */
+/* Ends it by and by; again has no effect. What still waits for the worker is refused: "Stopped". */
 void container_stop(struct container *c);
 /* Asks the worker; `measured` once with figures, or with NULL when it has gone meanwhile. */
 void container_measure(struct container *c,
                        void (*measured)(void *ctx, const struct message_figures *f), void *ctx);
 /* After `exited` was noted by the caller: the record is dropped. */
 void container_forget(struct container *c);
-/* No event of it is told any more; a guest that runs goes on. */
+/* No event of it is told any more. A guest that runs goes on, and an end that was not forgotten
+ * stays: both can be claimed again. One that has not been sent to the worker is never started. */
 void container_free(struct container *c);
 DEFINE_AUTO(container);
 

@@ -299,16 +299,22 @@ int channel_next(struct channel *c, struct message *ret, int *ret_fds, size_t *r
     return 1;
 }
 
+static void body_add(struct buf *out, const struct buf *body, size_t n_fds)
+{
+    char header[HEADER_BYTES];
+
+    le32_put(header, (uint32_t)body->len);
+    le32_put(header + 4, (uint32_t)n_fds);
+    buf_add(out, header, sizeof(header));
+    buf_add(out, body->data, body->len);
+}
+
 static void frame_add(struct buf *out, const struct message *m, size_t n_fds)
 {
     autobuf body = BUF_INIT;
-    char header[HEADER_BYTES];
 
     message_encode(m, &body);
-    le32_put(header, (uint32_t)body.len);
-    le32_put(header + 4, (uint32_t)n_fds);
-    buf_add(out, header, sizeof(header));
-    buf_add(out, body.data, body.len);
+    body_add(out, &body, n_fds);
 }
 
 void channel_queue(struct channel *c, const struct message *m)
@@ -332,49 +338,89 @@ int channel_flush(struct channel *c, struct err *e)
     return 0;
 }
 
-/* Flushes, waiting for room when the socket does not block. */
+/* Waits for room in a socket that does not block. */
+static int room_wait(const struct channel *c, struct err *e)
+{
+    struct pollfd p = {.fd = c->fd, .events = POLLOUT};
+
+    if (poll(&p, 1, -1) < 0 && errno != EINTR)
+        return err_errno(e, -errno, "ConnectionLost", "cannot wait for the worker connection");
+    return 0;
+}
+
 static int flush_wait(struct channel *c, struct err *e)
 {
-    for (;;) {
-        int r = channel_flush(c, e);
-        struct pollfd p = {.fd = c->fd, .events = POLLOUT};
+    int r;
 
-        if (r <= 0)
-            return r;
-        if (poll(&p, 1, -1) < 0 && errno != EINTR)
-            return err_errno(e, -errno, "ConnectionLost", "cannot wait for the worker connection");
-    }
+    while ((r = channel_flush(c, e)) > 0)
+        TRY(room_wait(c, e));
+    return r;
+}
+
+/* Sends the first of the queued bytes with descriptors; the rest follows as plain bytes. 1 when
+ * there is no room, and nothing was sent. */
+static int first_byte_send(struct channel *c, const int *fds, size_t n_fds, struct err *e)
+{
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(MESSAGE_FD_LIMIT * sizeof(int))] = {0};
+    struct iovec iov = {.iov_base = c->out.data, .iov_len = 1};
+    struct msghdr h = {.msg_iov = &iov,
+                       .msg_iovlen = 1,
+                       .msg_control = control,
+                       .msg_controllen = CMSG_SPACE(n_fds * sizeof(int))};
+    struct cmsghdr *cm = CMSG_FIRSTHDR(&h);
+    ssize_t n;
+
+    cm->cmsg_level = SOL_SOCKET;
+    cm->cmsg_type = SCM_RIGHTS;
+    cm->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
+    memcpy(CMSG_DATA(cm), fds, n_fds * sizeof(int));
+    do
+        n = sendmsg(c->fd, &h, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+        return 1;
+    if (n < 0 && errno == ETOOMANYREFS)
+        return err_errno(e, -errno, "TooManyInFlight",
+                         "the worker has not taken the descriptors sent before");
+    if (n < 0)
+        return err_errno(e, -errno, "ConnectionLost", "cannot send to the worker");
+    buf_consume(&c->out, 1);
+    return 0;
 }
 
 int channel_send(struct channel *c, const struct message *m, const int *fds, size_t n_fds,
                  struct err *e)
 {
-    _Alignas(struct cmsghdr) char control[CMSG_SPACE(MESSAGE_FD_LIMIT * sizeof(int))] = {0};
-    struct iovec iov;
-    struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1};
-    ssize_t n;
+    int r;
 
     BUG_ON(n_fds > MESSAGE_FD_LIMIT);
     TRY(flush_wait(c, e));
     frame_add(&c->out, m, n_fds);
     if (n_fds) {
-        struct cmsghdr *cm;
-
-        h.msg_control = control;
-        h.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
-        cm = CMSG_FIRSTHDR(&h);
-        cm->cmsg_level = SOL_SOCKET;
-        cm->cmsg_type = SCM_RIGHTS;
-        cm->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
-        memcpy(CMSG_DATA(cm), fds, n_fds * sizeof(int));
-        /* The first byte carries them; the rest follows as plain bytes. */
-        iov = (struct iovec){.iov_base = c->out.data, .iov_len = 1};
-        do
-            n = sendmsg(c->fd, &h, MSG_NOSIGNAL);
-        while (n < 0 && (errno == EINTR || errno == EAGAIN));
-        if (n < 0)
-            return err_errno(e, -errno, "ConnectionLost", "cannot send to the worker");
-        buf_consume(&c->out, 1);
+        while ((r = first_byte_send(c, fds, n_fds, e)) > 0)
+            TRY(room_wait(c, e));
+        TRY(r);
     }
     return flush_wait(c, e);
+}
+
+int channel_try_send(struct channel *c, const struct buf *body, const int *fds, size_t n_fds,
+                     struct err *e)
+{
+    int r;
+
+    BUG_ON(n_fds > MESSAGE_FD_LIMIT || body->len > MESSAGE_LIMIT_BYTES);
+    r = channel_flush(c, e);
+    if (r)
+        return r;
+    body_add(&c->out, body, n_fds);
+    if (n_fds) {
+        r = first_byte_send(c, fds, n_fds, e);
+        if (r) {
+            buf_clear(&c->out);
+            return r;
+        }
+    }
+    r = channel_flush(c, e);
+    return r < 0 ? r : 0;
 }

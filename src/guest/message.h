@@ -106,3 +106,14 @@ int channel_flush(struct channel *c, struct err *e);
  * descriptors stay the caller's; a START's spec is sent with places in `fds`. */
 int channel_send(struct channel *c, const struct message *m, const int *fds, size_t n_fds,
                  struct err *e);
+
+/*
+ * The same for who must not wait. `body` is what message_encode() wrote, within MESSAGE_LIMIT_BYTES
+ * (BUG). 0: the descriptors are with the kernel, so the caller may close its own, and what did not
+ * fit is queued for channel_flush(). 1: earlier bytes are still queued or the socket is full, and
+ * nothing of this message was sent. "TooManyInFlight" (-ETOOMANYREFS): nothing of it was sent,
+ * since this user has too many descriptors under way that nobody received; the connection is sound.
+ * "ConnectionLost".
+ */
+int channel_try_send(struct channel *c, const struct buf *body, const int *fds, size_t n_fds,
+                     struct err *e);

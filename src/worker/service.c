@@ -475,6 +475,24 @@ static void accept_one(struct service *s)
     tell_hello(&s->connections[s->n_connections++]);
 }
 
+/*
+ * Serves what earlier connections have sent, before a new one is there: a supervisor that died has
+ * left its last requests in the socket, and its successor's `list` must not be answered without
+ * what they start.
+ */
+static void connections_drain(struct service *s)
+{
+    for (size_t i = s->n_connections; i-- > 0;) {
+        struct pollfd p = {.fd = s->connections[i].fd, .events = POLLIN};
+        bool is_kept = true;
+
+        while (is_kept && poll(&p, 1, 0) > 0)
+            is_kept = serve(s, &s->connections[i]);
+        if (!is_kept)
+            drop(s, i);
+    }
+}
+
 /* ---- The loop ---- */
 
 enum { POLL_EVENTS, POLL_SIGNALS, POLL_LISTEN, POLL_FIXED };
@@ -532,8 +550,10 @@ static void loop(struct service *s)
             BUG_ON(errno != EAGAIN);
         guests_check(s);
         connections_serve(s, p + POLL_FIXED, n);
-        if (p[POLL_LISTEN].revents)
+        if (p[POLL_LISTEN].revents) {
+            connections_drain(s);
             accept_one(s);
+        }
     }
 }
 

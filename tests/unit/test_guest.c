@@ -253,6 +253,56 @@ static void test_channel(void **state)
     channel_done(&b);
 }
 
+/* Who must not wait is told that there is no room, and nothing is sent twice or in part. */
+static void test_channel_does_not_wait(void **state)
+{
+    struct channel a, b;
+    struct message start, got;
+    autobuf body = BUF_INIT;
+    int pair[2], fds[MESSAGE_FD_LIMIT], passed[3], sent = 0, seen = 0, r;
+    size_t n_fds = 0;
+    struct err e = ERR_INIT;
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
+    channel_init(&a, pair[0]);
+    channel_init(&b, pair[1]);
+    for (int i = 0; i < 3; i++)
+        passed[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    message_init(&start, MESSAGE_START, NULL);
+    spec_fill(&start.spec);
+    start.has_spec = true;
+    for (int i = 0; i < 1000; i++)
+        strv_add(&start.spec.args, "an argument that makes the message larger than one write");
+    message_encode(&start, &body);
+    while ((r = channel_try_send(&a, &body, passed, 3, &e)) == 0)
+        sent++;
+    assert_int_equal(r, 1);
+    assert_in_range(sent, 2, 100);
+    assert_int_equal(channel_try_send(&a, &body, passed, 3, &e), 1);
+    for (int i = 0; i < 3; i++)
+        close(passed[i]);
+    while (seen < sent) {
+        assert_ok(channel_flush(&a, &e));
+        assert_ok(channel_read(&b, &e));
+        assert_ok(r = channel_next(&b, &got, fds, &n_fds, &e));
+        if (!r)
+            continue;
+        assert_int_equal(n_fds, 3);
+        assert_int_equal(got.spec.module_fd, fds[0]);
+        for (size_t i = 0; i < n_fds; i++)
+            assert_int_equal(close(fds[i]), 0);
+        message_done(&got);
+        seen++;
+    }
+    assert_int_equal(channel_flush(&a, &e), 0);
+    assert_int_equal(b.in.len, 0);
+    channel_done(&b);
+    assert_fails(channel_try_send(&a, &body, NULL, 0, &e), -EPIPE, "ConnectionLost");
+    message_done(&start);
+    channel_done(&a);
+}
+
 static void test_channel_refuses(void **state)
 {
     static const struct {
@@ -295,6 +345,7 @@ int main(void)
         cmocka_unit_test(test_status_round_trip),
         cmocka_unit_test(test_messages_need_their_fields),
         cmocka_unit_test(test_channel),
+        cmocka_unit_test(test_channel_does_not_wait),
         cmocka_unit_test(test_channel_refuses),
     };
     return cmocka_run_group_tests_name("guest", tests, NULL, NULL);

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* All workers of a supervisor, and telling it what happened. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "base/clock.h"
+#include "base/fds.h"
+#include "base/paths.h"
+#include "container/folder.h"
+#include "container/worker.h"
+
+/* ---- Telling ---- */
+
+void containers_check(struct containers *s)
+{
+    loop_timer_set(s->due_timer, clock_monotonic_ns());
+}
+
+void containers_due(struct container *c)
+{
+    if (!container_is_due(c))
+        return;
+    link_append(&c->set->due, &c->in_due);
+    containers_check(c->set);
+}
+
+/* Those that are due now; what they cause is due in the next round, so that others get theirs. */
+static void due_tell(struct containers *s)
+{
+    struct link batch;
+    struct container *c;
+
+    link_init(&batch);
+    while ((c = LINK_FIRST(&s->due, struct container, in_due)))
+        link_append(&batch, &c->in_due);
+    while ((c = LINK_FIRST(&batch, struct container, in_due))) {
+        link_remove(&c->in_due);
+        /* Its callback may free it, so what else is due is seen to before that. */
+        if (c->is_start_due + c->is_measure_due + c->is_end_due > 1)
+            containers_due(c);
+        container_tell(c);
+    }
+}
+
+/* Workers that are gone and have nothing left that somebody could ask for. */
+static void workers_sweep(struct containers *s)
+{
+    struct worker *w;
+
+    LINK_EACH(w, &s->workers, struct worker, in_set)
+    {
+        if (w->state != WORKER_NONE || !link_is_empty(&w->containers))
+            continue;
+        folder_remove(s->run_fd, w->tenant, w->dir_fd);
+        worker_free(w);
+    }
+}
+
+static bool is_adopting(const struct containers *s)
+{
+    struct worker *w;
+
+    LINK_EACH(w, &s->workers, struct worker, in_set)
+    if (w->is_adopting)
+        return true;
+    return false;
+}
+
+size_t containers_workers(const struct containers *s)
+{
+    struct worker *w;
+    size_t n = 0;
+
+    LINK_EACH(w, &s->workers, struct worker, in_set)
+    n += w->state != WORKER_NONE;
+    return n;
+}
+
+void containers_each_worker(const struct containers *s,
+                            void (*each)(void *ctx, const char *tenant, pid_t pid, size_t guests),
+                            void *ctx)
+{
+    struct worker *w;
+
+    LINK_EACH(w, &s->workers, struct worker, in_set)
+    if (w->state != WORKER_NONE)
+        each(ctx, w->tenant, w->pid, w->n_active);
+}
+
+static void due_fired(void *ctx)
+{
+    struct containers *s = ctx;
+    void (*done)(void *ctx);
+
+    due_tell(s);
+    if (!link_is_empty(&s->due)) {
+        containers_check(s);
+        return;
+    }
+    workers_sweep(s);
+    if (s->adopted && !is_adopting(s)) {
+        done = take_ptr(s->adopted);
+        s->is_adopted = true;
+        done(s->adopted_ctx);
+    }
+    if (s->shut && !containers_workers(s)) {
+        done = take_ptr(s->shut);
+        done(s->shut_ctx);
+    }
+}
+
+/* ---- The set ---- */
+
+/* Two supervisors over one folder would each take the other's guests for nobody's. */
+static int run_lock(const char *run_dir, int run_fd, int *ret_fd, struct err *e)
+{
+    autofd made = openat(run_fd, ".lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int fd = made < 0 ? -errno : file_try_lock_at(run_fd, ".lock");
+
+    if (fd == -EAGAIN)
+        return err_set(e, fd, "RunFolder", "another supervisor has the run folder '%s'", run_dir);
+    if (fd < 0)
+        return err_errno(e, fd, "RunFolder", "cannot lock the run folder '%s'", run_dir);
+    *ret_fd = fd;
+    return 0;
+}
+
+int containers_open(const struct containers_options *o, struct containers **ret, struct err *e)
+{
+    autofd run_fd = -EBADF, lock_fd = -EBADF;
+    struct containers *s;
+
+    if (o->run_dir[0] != '/')
+        return err_set(e, -EINVAL, "RunFolder", "the run folder '%s' is no absolute path",
+                       o->run_dir);
+    if (path_open_private(o->run_dir, &run_fd, e) < 0) {
+        e->reason = "RunFolder";
+        return e->code;
+    }
+    TRY(run_lock(o->run_dir, run_fd, &lock_fd, e));
+    s = xcalloc(1, sizeof(*s));
+    s->o = *o;
+    s->o.run_dir = xstrdup(o->run_dir);
+    s->o.worker = xstrdup(o->worker);
+    s->o.cache_dir = o->cache_dir ? xstrdup(o->cache_dir) : NULL;
+    s->run_fd = take_fd(&run_fd);
+    s->lock_fd = take_fd(&lock_fd);
+    s->due_timer = loop_timer_new(o->loop, due_fired, s);
+    link_init(&s->workers);
+    link_init(&s->due);
+    *ret = s;
+    return 0;
+}
+
+static void string_free(const char *s)
+{
+    free((char *)(uintptr_t)s);
+}
+
+void containers_close(struct containers *s)
+{
+    struct worker *w;
+
+    BUG_ON(s->n_claimed);
+    while ((w = LINK_FIRST(&s->workers, struct worker, in_set)))
+        worker_free(w);
+    loop_timer_free(s->due_timer);
+    close(s->run_fd);
+    close(s->lock_fd);
+    string_free(s->o.run_dir);
+    string_free(s->o.worker);
+    string_free(s->o.cache_dir);
+    free(s);
+}
+
+static void folder_adopt(struct containers *s, const char *tenant)
+{
+    struct worker *w;
+    struct err e = ERR_INIT;
+
+    if (worker_new(s, tenant, &w, &e) == 0)
+        worker_adopt(w);
+    else if (s->o.told)
+        s->o.told(s->o.ctx, tenant, e.msg);
+}
+
+void containers_adopt(struct containers *s, void (*done)(void *ctx), void *ctx)
+{
+    int fd = openat(s->run_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *entry;
+
+    BUG_ON(s->is_adopted || s->adopted);
+    s->adopted = done;
+    s->adopted_ctx = ctx;
+    while (dir && (entry = readdir(dir))) {
+        struct stat st;
+
+        if (folder_name_is_valid(entry->d_name) &&
+            fstatat(s->run_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode))
+            folder_adopt(s, entry->d_name);
+    }
+    if (dir)
+        closedir(dir);
+    containers_check(s);
+}
+
+size_t containers_end_unclaimed(struct containers *s)
+{
+    struct worker *w;
+    struct container *c;
+    size_t n = 0;
+
+    LINK_EACH(w, &s->workers, struct worker, in_set)
+    {
+        LINK_EACH(c, &w->containers, struct container, in_worker)
+        {
+            n += !c->is_claimed && !c->is_orphan;
+            container_disown(c);
+        }
+        worker_kick(w);
+    }
+    return n;
+}
+
+void containers_shut_down(struct containers *s, void (*done)(void *ctx), void *ctx)
+{
+    struct worker *w;
+    struct container *c;
+    struct err e = ERR_INIT;
+
+    BUG_ON(s->shut);
+    s->is_shutting_down = true;
+    s->shut = done;
+    s->shut_ctx = ctx;
+    err_set(&e, -ESHUTDOWN, "ShuttingDown", "the workers are being shut down");
+    LINK_EACH(w, &s->workers, struct worker, in_set)
+    {
+        while ((c = LINK_FIRST(&w->starts, struct container, in_starts)))
+            container_set_refused(c, &e);
+        worker_leave(w);
+    }
+    containers_check(s);
+}

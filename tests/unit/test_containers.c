@@ -1,0 +1,510 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a supervisor makes of a worker that errs. The worker is this program once more, a fake one
+ * that does what the ids of guests say; over real ones see tests/integ/test_containers.py.
+ */
+#include "unit.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "base/fds.h"
+#include "base/paths.h"
+#include "container/container.h"
+#include "container/folder.h"
+
+/* ---- The fake worker ---- */
+
+static void fake_say(struct channel *c, enum message_type type, const char *id, const char *reason)
+{
+    struct message m;
+    struct err e = ERR_INIT;
+
+    message_init(&m, type, id);
+    if (type == MESSAGE_HELLO) {
+        m.protocol = MESSAGE_PROTOCOL;
+        m.pid = getpid();
+        m.version = xstrdup("fake");
+    } else if (type == MESSAGE_EXITED) {
+        m.status = (struct guest_status){.id = xstrdup(id), .reason = xstrdup("Completed")};
+        m.has_status = true;
+    } else if (reason) {
+        m.reason = xstrdup(reason);
+        m.text = xstrdup("as the test wants it");
+    }
+    assert_ok(channel_send(c, &m, NULL, 0, &e));
+    message_done(&m);
+}
+
+/* false: the connection is to be closed. */
+static bool fake_start(struct channel *c, const char *id)
+{
+    if (str_eq(id, "refuse"))
+        fake_say(c, MESSAGE_REFUSED, id, "TooManyGuests");
+    else if (str_eq(id, "refuse-oddly"))
+        fake_say(c, MESSAGE_REFUSED, id, "NobodyKnowsThis");
+    else if (str_eq(id, "die"))
+        _exit(9);
+    else if (str_eq(id, "nonsense"))
+        (void)!write(c->fd, "0123456789abcdef", 16);
+    else if (str_eq(id, "close"))
+        return false;
+    else if (!str_eq(id, "silent")) {
+        fake_say(c, MESSAGE_STARTED, id, NULL);
+        if (str_starts(id, "ends")) {
+            fake_say(c, MESSAGE_EXITED, id, NULL);
+            fake_say(c, MESSAGE_EXITED, id, NULL);
+        }
+    }
+    return true;
+}
+
+static bool fake_obey(struct channel *c, const struct message *m)
+{
+    if (m->type == MESSAGE_START)
+        return fake_start(c, m->spec.id);
+    if (m->type == MESSAGE_STOP)
+        fake_say(c, MESSAGE_EXITED, m->id, NULL);
+    else if (m->type == MESSAGE_SHUTDOWN)
+        _exit(0);
+    else if (m->type == MESSAGE_LIST)
+        fake_say(c, MESSAGE_LISTED, NULL, NULL);
+    return true;
+}
+
+static int fake_main(void)
+{
+    struct message m;
+    struct err e = ERR_INIT;
+    int fds[MESSAGE_FD_LIMIT], fd, r;
+    size_t n_fds;
+
+    while ((fd = accept(3, NULL, NULL)) >= 0) {
+        struct channel c;
+        bool is_kept = true;
+
+        channel_init(&c, fd);
+        fake_say(&c, MESSAGE_HELLO, NULL, NULL);
+        while (is_kept && channel_read(&c, &e) == 0)
+            while (is_kept && (r = channel_next(&c, &m, fds, &n_fds, &e)) > 0) {
+                is_kept = fake_obey(&c, &m);
+                for (size_t i = 0; i < n_fds; i++)
+                    close(fds[i]);
+                message_done(&m);
+            }
+        channel_done(&c);
+    }
+    return 0;
+}
+
+/* ---- The supervisor ---- */
+
+struct place {
+    char *dir, *run, *program;
+    struct loop *loop;
+    struct containers *set;
+};
+
+struct seen {
+    struct place *place;
+    struct container *container;
+    char *said; /* what was told, a word each */
+    struct err refusal;
+    const char *freed_at; /* the word at which the container is freed; NULL: by the test */
+};
+
+static void seen_add(struct seen *s, const char *word)
+{
+    char *said = xasprintf("%s%s%s", s->said ? s->said : "", s->said ? " " : "", word);
+
+    free(s->said);
+    s->said = said;
+    if (s->freed_at && str_eq(s->freed_at, word))
+        container_free(take_ptr(s->container));
+}
+
+static void started(void *ctx)
+{
+    seen_add(ctx, "started");
+}
+
+static void refused(void *ctx, const struct err *e)
+{
+    struct seen *s = ctx;
+
+    s->refusal = *e;
+    seen_add(s, "refused");
+    loop_stop(s->place->loop);
+}
+
+static void exited(void *ctx, const struct guest_status *status)
+{
+    struct seen *s = ctx;
+    struct loop *l = s->place->loop;
+
+    seen_add(s, status->reason);
+    /* Also of a container that was freed in this call. */
+    assert_non_null(status->id);
+    loop_stop(l);
+}
+
+static const struct container_events events = {
+    .started = started, .refused = refused, .exited = exited};
+
+static void measured(void *ctx, const struct message_figures *f)
+{
+    seen_add(ctx, f ? "figures" : "none");
+}
+
+static void stop_loop(void *ctx)
+{
+    loop_stop(((struct place *)ctx)->loop);
+}
+
+static void place_open(struct place *p)
+{
+    struct err e = ERR_INIT;
+    struct containers_options o = {.idle_ms = UINT64_MAX};
+
+    assert_ok(loop_open(&p->loop, &e));
+    o.loop = p->loop;
+    o.run_dir = p->run;
+    o.worker = p->program;
+    assert_ok(containers_open(&o, &p->set, &e));
+    containers_adopt(p->set, stop_loop, p);
+    loop_run(p->loop);
+}
+
+static int place_new(void **state)
+{
+    struct place *p = xcalloc(1, sizeof(*p));
+    char path[4096];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof(path));
+
+    assert_in_range(n, 1, sizeof(path) - 1);
+    p->dir = unit_temp_dir();
+    p->run = path_join(p->dir, "run");
+    p->program = xstrndup(path, (size_t)n);
+    place_open(p);
+    *state = p;
+    return 0;
+}
+
+static int place_free(void **state)
+{
+    struct place *p = *state;
+
+    containers_shut_down(p->set, stop_loop, p);
+    loop_run(p->loop);
+    assert_int_equal(containers_workers(p->set), 0);
+    containers_close(p->set);
+    loop_free(p->loop);
+    nftw(p->dir, unit_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    free(p->dir);
+    free(p->run);
+    free(p->program);
+    free(p);
+    return 0;
+}
+
+static void start(struct place *p, const char *id, struct seen *s)
+{
+    struct guest_spec spec;
+
+    guest_spec_init(&spec);
+    spec.id = xstrdup(id);
+    spec.module_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    guest_spec_dir_add(&spec, open("/", O_PATH | O_CLOEXEC), "/", true);
+    s->place = p;
+    s->container = container_start(p->set, "t", &spec, &events, s);
+    guest_spec_done(&spec);
+    assert_null(s->said); /* never from within the call */
+}
+
+static void seen_done(struct seen *s)
+{
+    container_free(s->container);
+    free(s->said);
+}
+
+static size_t fds_open(void)
+{
+    size_t n = 0;
+
+    for (int fd = 0; fd < 1024; fd++)
+        n += fcntl(fd, F_GETFD) >= 0;
+    return n;
+}
+
+/* Starts a guest of this id and waits for its end; what was told of it is left in *s. */
+static void run(struct place *p, const char *id, struct seen *s)
+{
+    start(p, id, s);
+    loop_run(p->loop);
+}
+
+static void an_end_is_told_once(void **state)
+{
+    struct seen a = {0}, b = {0};
+
+    run(*state, "ends-a", &a);
+    run(*state, "ends-b", &b);
+    assert_string_equal(a.said, "started Completed");
+    assert_string_equal(b.said, "started Completed");
+    seen_done(&a);
+    seen_done(&b);
+}
+
+static void a_container_can_be_freed_by_what_it_is_told(void **state)
+{
+    static const struct {
+        const char *id, *freed_at, *said;
+    } rows[] = {
+        {"ends",   "Completed",  "started Completed"},
+        {"refuse", "refused",    "refused"          },
+        {"die",    "WorkerLost", "WorkerLost"       },
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct seen s = {.freed_at = rows[i].freed_at};
+        struct seen after = {0};
+
+        run(*state, rows[i].id, &s);
+        run(*state, "ends-after", &after);
+        assert_null(s.container);
+        assert_string_equal(s.said, rows[i].said);
+        container_forget(after.container);
+        seen_done(&after);
+        free(s.said);
+    }
+}
+
+static void a_refusal_keeps_its_reason(void **state)
+{
+    struct seen a = {0}, b = {0};
+
+    run(*state, "refuse", &a);
+    assert_string_equal(a.refusal.reason, "TooManyGuests");
+    assert_contains(a.refusal.msg, "as the test wants it");
+    run(*state, "refuse-oddly", &b);
+    assert_string_equal(b.refusal.reason, "StartFailed");
+    assert_string_equal(b.said, "refused");
+    seen_done(&a);
+    seen_done(&b);
+}
+
+static void a_death_during_a_start_is_a_loss(void **state)
+{
+    struct place *p = *state;
+    struct seen s = {0}, after = {0};
+    struct stat st;
+    autofree char *record = path_join(p->run, "t/die.exit");
+
+    run(p, "die", &s);
+    assert_string_equal(s.said, "WorkerLost");
+    assert_int_equal(stat(record, &st), 0);
+    container_forget(s.container);
+    assert_int_equal(stat(record, &st), -1);
+    run(p, "ends", &after);
+    assert_string_equal(after.said, "started Completed");
+    seen_done(&s);
+    seen_done(&after);
+}
+
+static void a_start_that_a_closed_connection_swallowed_is_refused(void **state)
+{
+    struct seen s = {0}, after = {0};
+
+    run(*state, "close", &s);
+    assert_string_equal(s.said, "refused");
+    assert_string_equal(s.refusal.reason, "ConnectionLost");
+    assert_int_equal(containers_workers(((struct place *)*state)->set), 1);
+    run(*state, "ends", &after);
+    assert_string_equal(after.said, "started Completed");
+    seen_done(&s);
+    seen_done(&after);
+}
+
+static void a_worker_that_sends_nonsense_is_killed(void **state)
+{
+    struct seen s = {0};
+
+    run(*state, "nonsense", &s);
+    assert_string_equal(s.said, "WorkerLost");
+    seen_done(&s);
+}
+
+static void a_stop_before_the_start_was_sent_refuses(void **state)
+{
+    struct place *p = *state;
+    struct seen s = {0};
+
+    start(p, "ends", &s); /* the worker only comes up */
+    container_stop(s.container);
+    loop_run(p->loop);
+    assert_string_equal(s.said, "refused");
+    assert_string_equal(s.refusal.reason, "Stopped");
+    seen_done(&s);
+}
+
+static void figures_are_answered_also_when_there_are_none(void **state)
+{
+    struct seen s = {0};
+
+    run(*state, "die", &s);
+    container_measure(s.container, measured, &s);
+    container_measure(s.container, measured, &s);
+    loop_post(((struct place *)*state)->loop, stop_loop, *state);
+    loop_run(((struct place *)*state)->loop);
+    while (!strstr(s.said, "none none")) {
+        loop_post(((struct place *)*state)->loop, stop_loop, *state);
+        loop_run(((struct place *)*state)->loop);
+    }
+    assert_string_equal(s.said, "WorkerLost none none");
+    seen_done(&s);
+}
+
+static void descriptors_are_closed_however_it_ends(void **state)
+{
+    static const char *const ids[] = {"ends", "refuse", ".bad", "die", "close", "nonsense"};
+    struct place *p = *state;
+    struct seen first = {0};
+    size_t before;
+
+    run(p, "ends-first", &first);
+    before = fds_open();
+    for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
+        struct seen s = {0};
+
+        run(p, ids[i], &s);
+        seen_done(&s);
+        /* The connection and the worker's pidfd come and go with the worker. */
+        assert_in_range(fds_open(), before - 6, before);
+    }
+    seen_done(&first);
+}
+
+static void a_descriptor_named_twice_is_closed_once(void **state)
+{
+    struct place *p = *state;
+    struct seen s = {.place = p};
+    struct guest_spec spec;
+    size_t before = fds_open();
+
+    guest_spec_init(&spec);
+    spec.id = xstrdup("twice");
+    spec.module_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    spec.stdout_fd = spec.module_fd;
+    s.container = container_start(p->set, "t", &spec, &events, &s);
+    loop_run(p->loop);
+    assert_string_equal(s.refusal.reason, "BadSpec");
+    assert_int_equal(fds_open(), before);
+    guest_spec_done(&spec);
+    seen_done(&s);
+}
+
+static void a_guest_that_was_let_go_can_be_claimed(void **state)
+{
+    struct place *p = *state;
+    struct seen first = {.freed_at = "started"}, s = {.place = p};
+    bool is_lost = true;
+
+    start(p, "runs", &first);
+    while (!first.said) {
+        loop_post(p->loop, stop_loop, p);
+        loop_run(p->loop);
+    }
+    s.container = container_claim(p->set, "t", "runs", &events, &s, &is_lost);
+    assert_non_null(s.container);
+    assert_false(is_lost);
+    container_stop(s.container);
+    loop_run(p->loop);
+    assert_string_equal(s.said, "started Completed");
+    seen_done(&s);
+    free(first.said);
+}
+
+/* ---- The folder ---- */
+
+static void a_note_finds_only_the_process_it_was_made_for(void **state)
+{
+    struct place *p = *state;
+    autofd run_fd = open(p->run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    autofd fd = -EBADF;
+    struct err e = ERR_INIT;
+    pid_t pid;
+
+    assert_ok(process_note(run_fd, "n", getpid(), &e));
+    fd = process_find(run_fd, "n", run_fd, &pid);
+    assert_true(fd >= 0);
+    assert_int_equal(pid, getpid());
+    assert_false(process_has_ended(fd));
+    /* The same number, but it started at another time. */
+    assert_ok(file_write_at(run_fd, ".n.process", "1 1\n", 4, 0600, 0, &e));
+    assert_true(process_find(run_fd, "n", run_fd, &pid) < 0);
+    assert_ok(file_write_at(run_fd, ".n.process", "nonsense", 8, 0600, 0, &e));
+    assert_true(process_find(run_fd, "n", run_fd, &pid) < 0);
+    process_note_remove(run_fd, "n");
+    assert_true(process_find(run_fd, "n", run_fd, &pid) < 0);
+}
+
+static void a_record_that_cannot_be_read_is_an_end(void **state)
+{
+    struct place *p = *state;
+    autofd dir_fd = open(p->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct guest_status s = {0};
+    struct err e = ERR_INIT;
+
+    assert_fails(record_read(dir_fd, "x", &s, &e), -ENOENT, "NotFound");
+    assert_ok(file_write_at(dir_fd, "x.exit", "{", 1, 0600, 0, &e));
+    assert_ok(record_read(dir_fd, "x", &s, &e));
+    assert_string_equal(s.reason, CONTAINER_REASON_LOST);
+    guest_status_done(&s);
+}
+
+static void a_log_is_cut_to_its_last_part(void **state)
+{
+    struct place *p = *state;
+    autofd dir_fd = open(p->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    autofd fd = -EBADF;
+    struct err e = ERR_INIT;
+    char tail[15];
+    struct stat st;
+
+    assert_ok(folder_log_open(dir_fd, &fd, &e));
+    for (int i = 0; i < 200000; i++)
+        dprintf(fd, "%06d\n", i);
+    folder_log_cut(fd);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_in_range(st.st_size, 1024, FOLDER_LOG_LIMIT_BYTES);
+    folder_log_tail(dir_fd, 0, tail, sizeof(tail));
+    assert_string_equal(tail, "199998;199999");
+}
+
+int main(int argc, char **argv)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, place_new, place_free)
+    const struct CMUnitTest tests[] = {
+        TEST(an_end_is_told_once),
+        TEST(a_container_can_be_freed_by_what_it_is_told),
+        TEST(a_refusal_keeps_its_reason),
+        TEST(a_death_during_a_start_is_a_loss),
+        TEST(a_start_that_a_closed_connection_swallowed_is_refused),
+        TEST(a_worker_that_sends_nonsense_is_killed),
+        TEST(a_stop_before_the_start_was_sent_refuses),
+        TEST(figures_are_answered_also_when_there_are_none),
+        TEST(descriptors_are_closed_however_it_ends),
+        TEST(a_descriptor_named_twice_is_closed_once),
+        TEST(a_guest_that_was_let_go_can_be_claimed),
+        TEST(a_note_finds_only_the_process_it_was_made_for),
+        TEST(a_record_that_cannot_be_read_is_an_end),
+        TEST(a_log_is_cut_to_its_last_part),
+    };
+
+    if (argc > 1 && str_eq(argv[1], "--listen-fd"))
+        return fake_main();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
