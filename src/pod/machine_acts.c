@@ -187,14 +187,19 @@ static void run(const struct act *a)
 static void adopt(const struct act *a)
 {
     a->c->is_unclaimed = false;
-    if (a->from == POD_STATE_PRE_STOPPING)
-        order(a, POD_ORDER_PRE_STOP); /* at least once, like the other hook */
+    /* Hooks run at least once. */
+    if (a->from == POD_STATE_PRE_STOPPING && a->spec->pre_stop)
+        order(a, POD_ORDER_PRE_STOP);
+    else if (a->from == POD_STATE_PRE_STOPPING)
+        pod_step(a->t, a->i, POD_EVENT_PRE_STOP_DONE, NULL);
     else if (a->from == POD_STATE_TOLD)
         order(a, POD_ORDER_TELL);
     else if (a->from == POD_STATE_INTERRUPTED)
         order(a, POD_ORDER_INTERRUPT);
-    else if (!a->c->is_hooked)
+    else if (!a->c->is_hooked && a->spec->post_start)
         order(a, POD_ORDER_POST_START);
+    else if (!a->c->is_hooked)
+        hooked(a);
     else if (has_probe(a))
         order(a, POD_ORDER_PROBE);
 }

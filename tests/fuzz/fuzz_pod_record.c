@@ -78,6 +78,12 @@ static void run(struct pod_machine *m, size_t size)
             pod_machine_feed(m, now, &in, &orders);
         }
     }
+    for (size_t i = 0; i < orders.n; i++) {
+        const struct pod_order *o = &orders.v[i];
+
+        BUG_ON(o->kind == POD_ORDER_POST_START);
+        BUG_ON(o->kind == POD_ORDER_PRE_STOP && o->container != 2);
+    }
     BUG_ON(!pod_machine_is_over(m) || orders.v[orders.n - 1].kind != POD_ORDER_GONE);
     show(m);
     pod_orders_done(&orders);
