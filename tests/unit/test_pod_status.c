@@ -1,0 +1,496 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "pod_machines.h"
+
+#include "pod/status.h"
+
+#define CONDITION(type, status, seconds, more)                                                     \
+    "{\"type\":\"" type "\",\"status\":\"" status                                                  \
+    "\",\"lastProbeTime\":null,\"lastTransitionTime\":\"2026-11-27T00:00:" seconds "Z\"" more "}"
+
+static const char *encoded(const struct rig *r, struct buf *out)
+{
+    struct pod_addresses addresses = {"192.0.2.1", "10.1.2.3"};
+    AUTO(pod_status) s = pod_status_new(r->m, addresses);
+    struct err e = ERR_INIT;
+    struct json_writer w;
+
+    buf_clear(out);
+    json_writer_init(&w, out, false);
+    pod_status_encode(s, &w);
+    assert_ok(json_writer_finish(&w, &e));
+    return buf_str(out);
+}
+
+static void a_pod_that_initializes_is_shown_as_a_kubelet_does(void **state)
+{
+    struct pod_spec *s = rig_spec(POD_RESTART_ALWAYS);
+    autobuf out = BUF_INIT;
+    struct rig r;
+
+    (void)state;
+    rig_add(s, POD_ROLE_INIT, "seed");
+    rig_add(s, POD_ROLE_MAIN, "app");
+    rig_open(&r, s);
+    rig_pass(&r, 2 * SECOND);
+    rig_set_up(&r);
+    rig_pass(&r, 1 * SECOND);
+    rig_run(&r, 0);
+    assert_string_equal(
+        encoded(&r, &out),
+        "{\"phase\":\"Pending\",\"conditions\":[" CONDITION("PodScheduled", "True", "00", "") "," CONDITION(
+            "PodReadyToStartContainers", "True", "02",
+            "") "," CONDITION("Initialized", "False", "00",
+                              ",\"reason\":\"ContainersNotInitialized\","
+                              "\"message\":\"containers with incomplete status: "
+                              "[seed]\"") "," CONDITION("ContainersReady", "False", "00",
+                                                        ",\"reason\":"
+                                                        "\"ContainersNotReady\","
+                                                        "\"message\":\"containers "
+                                                        "with unready status: "
+                                                        "[app]\"") "," CONDITION("Rea"
+                                                                                 "dy",
+                                                                                 "Fal"
+                                                                                 "se",
+                                                                                 "00",
+                                                                                 ",\""
+                                                                                 "rea"
+                                                                                 "son"
+                                                                                 "\":"
+                                                                                 "\"C"
+                                                                                 "ont"
+                                                                                 "ain"
+                                                                                 "ers"
+                                                                                 "Not"
+                                                                                 "Rea"
+                                                                                 "dy"
+                                                                                 "\","
+                                                                                 "\"m"
+                                                                                 "ess"
+                                                                                 "age"
+                                                                                 "\":"
+                                                                                 "\"c"
+                                                                                 "ont"
+                                                                                 "ain"
+                                                                                 "ers"
+                                                                                 " wi"
+                                                                                 "th "
+                                                                                 "unr"
+                                                                                 "ead"
+                                                                                 "y "
+                                                                                 "sta"
+                                                                                 "tus"
+                                                                                 ": "
+                                                                                 "[ap"
+                                                                                 "p]"
+                                                                                 "\"") "],"
+                                                                                       "\"hostIP\":"
+                                                                                       "\"192.0.2."
+                                                                                       "1\","
+                                                                                       "\"hostIPs\""
+                                                                                       ":[{\"ip\":"
+                                                                                       "\"192.0.2."
+                                                                                       "1\"}],"
+                                                                                       "\"podIP\":"
+                                                                                       "\"10.1.2."
+                                                                                       "3\","
+                                                                                       "\"podIPs\":"
+                                                                                       "[{\"ip\":"
+                                                                                       "\"10.1.2."
+                                                                                       "3\"}],"
+                                                                                       "\"startTime"
+                                                                                       "\":\"2026-"
+                                                                                       "11-27T00:"
+                                                                                       "00:00Z\","
+                                                                                       "\"initConta"
+                                                                                       "inerStatuse"
+                                                                                       "s\":[{"
+                                                                                       "\"name\":"
+                                                                                       "\"seed\","
+                                                                                       "\"state\":{"
+                                                                                       "\"running\""
+                                                                                       ":{"
+                                                                                       "\"startedAt"
+                                                                                       "\":\"2026-"
+                                                                                       "11-27T00:"
+                                                                                       "00:03Z\"}},"
+                                                                                       "\"lastState"
+                                                                                       "\":{},"
+                                                                                       "\"ready\":"
+                                                                                       "false,"
+                                                                                       "\"restartCo"
+                                                                                       "unt\":0,"
+                                                                                       "\"image\":"
+                                                                                       "\"registry."
+                                                                                       "test/"
+                                                                                       "seed:1\","
+                                                                                       "\"imageID\""
+                                                                                       ":\"\","
+                                                                                       "\"container"
+                                                                                       "ID\":"
+                                                                                       "\"wherry://"
+                                                                                       "u-1-seed-"
+                                                                                       "1\","
+                                                                                       "\"started\""
+                                                                                       ":true}],"
+                                                                                       "\"container"
+                                                                                       "Statuses\":"
+                                                                                       "[{\"name\":"
+                                                                                       "\"app\","
+                                                                                       "\"state\":{"
+                                                                                       "\"waiting\""
+                                                                                       ":{"
+                                                                                       "\"reason\":"
+                                                                                       "\"PodInitia"
+                                                                                       "lizing\"}},"
+                                                                                       "\"lastState"
+                                                                                       "\":{},"
+                                                                                       "\"ready\":"
+                                                                                       "false,"
+                                                                                       "\"restartCo"
+                                                                                       "unt\":0,"
+                                                                                       "\"image\":"
+                                                                                       "\"registry."
+                                                                                       "test/"
+                                                                                       "app:1\","
+                                                                                       "\"imageID\""
+                                                                                       ":\"\","
+                                                                                       "\"started\""
+                                                                                       ":false}],"
+                                                                                       "\"qosClass"
+                                                                                       "\":"
+                                                                                       "\"BestEffor"
+                                                                                       "t\"}");
+    rig_done(&r);
+}
+
+static void a_restarted_container_shows_its_last_end(void **state)
+{
+    struct guest_status status = {.reason = (char *)"OOMKilled",
+                                  .exit_code = 137,
+                                  .message = (char *)"memory limit",
+                                  .started_at = (char *)"2026-11-27T00:00:01.123456789Z",
+                                  .finished_at = (char *)"2026-11-27T00:00:04.000000001Z"};
+    struct pod_spec *s = rig_spec(POD_RESTART_ALWAYS);
+    autobuf out = BUF_INIT;
+    struct rig r;
+
+    (void)state;
+    rig_add(s, POD_ROLE_MAIN, "app");
+    rig_open(&r, s);
+    rig_set_up(&r);
+    rig_run(&r, 0);
+    rig_pass(&r, 9 * SECOND);
+    rig_feed(&r, &(struct pod_input){.event = POD_EVENT_EXITED, .attempt = 1, .status = &status});
+    rig_feed(&r, &(struct pod_input){.event = POD_EVENT_IMAGE_OK, .image_id = "sha256:abc"});
+    rig_event(&r, 0, POD_EVENT_CONFIG_OK);
+    rig_event(&r, 0, POD_EVENT_STARTED);
+    assert_string_equal(
+        encoded(&r, &out),
+        "{\"phase\":\"Running\",\"conditions\":[" CONDITION(
+            "PodScheduled", "True", "00",
+            "") "," CONDITION("PodReadyToStartContainers", "True", "00",
+                              "") "," CONDITION("Initialized", "True", "00",
+                                                "") "," CONDITION("ContainersReady", "True", "09",
+                                                                  "") "," CONDITION("Ready", "True",
+                                                                                    "09",
+                                                                                    "") "],"
+                                                                                        "\"hostIP\""
+                                                                                        ":\"192.0."
+                                                                                        "2.1\","
+                                                                                        "\"hostIPs"
+                                                                                        "\":[{"
+                                                                                        "\"ip\":"
+                                                                                        "\"192.0.2."
+                                                                                        "1\"}],"
+                                                                                        "\"podIP\":"
+                                                                                        "\"10.1.2."
+                                                                                        "3\","
+                                                                                        "\"podIPs\""
+                                                                                        ":[{\"ip\":"
+                                                                                        "\"10.1.2."
+                                                                                        "3\"}],"
+                                                                                        "\"startTim"
+                                                                                        "e\":"
+                                                                                        "\"2026-11-"
+                                                                                        "27T00:00:"
+                                                                                        "00Z\","
+                                                                                        "\"containe"
+                                                                                        "rStatuses"
+                                                                                        "\":[{"
+                                                                                        "\"name\":"
+                                                                                        "\"app\","
+                                                                                        "\"state\":"
+                                                                                        "{\"running"
+                                                                                        "\":{"
+                                                                                        "\"startedA"
+                                                                                        "t\":"
+                                                                                        "\"2026-11-"
+                                                                                        "27T00:00:"
+                                                                                        "09Z\"}},"
+                                                                                        "\"lastStat"
+                                                                                        "e\":{"
+                                                                                        "\"terminat"
+                                                                                        "ed\":{"
+                                                                                        "\"exitCode"
+                                                                                        "\":137,"
+                                                                                        "\"reason\""
+                                                                                        ":\"OOMKill"
+                                                                                        "ed\","
+                                                                                        "\"message"
+                                                                                        "\":"
+                                                                                        "\"memory "
+                                                                                        "limit\","
+                                                                                        "\"startedA"
+                                                                                        "t\":"
+                                                                                        "\"2026-11-"
+                                                                                        "27T00:00:"
+                                                                                        "01Z\","
+                                                                                        "\"finished"
+                                                                                        "At\":"
+                                                                                        "\"2026-11-"
+                                                                                        "27T00:00:"
+                                                                                        "04Z\","
+                                                                                        "\"containe"
+                                                                                        "rID\":"
+                                                                                        "\"wherry:/"
+                                                                                        "/u-1-app-"
+                                                                                        "1\"}},"
+                                                                                        "\"ready\":"
+                                                                                        "true,"
+                                                                                        "\"restartC"
+                                                                                        "ount\":1,"
+                                                                                        "\"image\":"
+                                                                                        "\"registry"
+                                                                                        ".test/"
+                                                                                        "app:1\","
+                                                                                        "\"imageID"
+                                                                                        "\":"
+                                                                                        "\"sha256:"
+                                                                                        "abc\","
+                                                                                        "\"containe"
+                                                                                        "rID\":"
+                                                                                        "\"wherry:/"
+                                                                                        "/u-1-app-"
+                                                                                        "2\","
+                                                                                        "\"started"
+                                                                                        "\":true}],"
+                                                                                        "\"qosClass"
+                                                                                        "\":"
+                                                                                        "\"BestEffo"
+                                                                                        "rt\"}");
+    rig_done(&r);
+}
+
+static void a_pod_that_is_done_shows_its_ends_and_is_not_ready(void **state)
+{
+    for (int code = 0; code < 2; code++) {
+        struct pod_spec *s = rig_spec(POD_RESTART_NEVER);
+        autobuf out = BUF_INIT;
+        struct rig r;
+
+        (void)state;
+        rig_add(s, POD_ROLE_MAIN, "job");
+        rig_open(&r, s);
+        rig_set_up(&r);
+        rig_run(&r, 0);
+        rig_pass(&r, 5 * SECOND);
+        rig_exit(&r, 0, code);
+        encoded(&r, &out);
+        assert_contains(out.data, code ? "\"phase\":\"Failed\"" : "\"phase\":\"Succeeded\"");
+        if (code)
+            assert_contains(out.data, CONDITION("Initialized", "True", "00", ""));
+        else
+            assert_contains(out.data,
+                            CONDITION("Initialized", "True", "00", ",\"reason\":\"PodCompleted\""));
+        assert_contains(out.data,
+                        code ? CONDITION("Ready", "False", "05", ",\"reason\":\"PodFailed\"")
+                             : CONDITION("Ready", "False", "05", ",\"reason\":\"PodCompleted\""));
+        assert_contains(out.data, code ? "\"state\":{\"terminated\":{\"exitCode\":1,\"reason\":"
+                                         "\"Error\",\"startedAt\":\"2026-11-27T00:00:00Z\","
+                                         "\"finishedAt\":\"2026-11-27T00:00:05Z\","
+                                         "\"containerID\":\"wherry://u-1-job-1\"}},\"lastState\":{}"
+                                       : "\"terminated\":{\"exitCode\":0,\"reason\":\"Completed\"");
+        rig_done(&r);
+    }
+}
+
+/* ---- Why it waits ---- */
+
+static void refuse(struct rig *r, enum pod_event event, const char *reason)
+{
+    struct err e = {-EIO, reason, "no luck"};
+
+    rig_feed(r, &(struct pod_input){.event = event, .error = &e});
+}
+
+static void assert_waits_for(const struct rig *r, const char *reason, const char *message)
+{
+    AUTO(pod_status) s = pod_status_new(r->m, (struct pod_addresses){0});
+    const struct pod_container_status *c = &s->containers[s->n_first];
+
+    assert_int_equal(c->state.kind, POD_SHOWN_WAITING);
+    assert_string_equal(c->state.reason, reason);
+    if (message)
+        assert_string_equal(c->state.message, message);
+    else
+        assert_null(c->state.message);
+}
+
+static void the_reason_of_a_wait_is_what_a_kubelet_says(void **state)
+{
+    struct pod_spec *s = rig_spec(POD_RESTART_ALWAYS);
+    struct rig r;
+
+    (void)state;
+    rig_add(s, POD_ROLE_MAIN, "app");
+    rig_open(&r, s);
+    assert_waits_for(&r, "ContainerCreating", NULL);
+    rig_set_up(&r);
+    assert_waits_for(&r, "ContainerCreating", NULL);
+    refuse(&r, POD_EVENT_IMAGE_FAILED, "Unreachable");
+    assert_waits_for(&r, "ErrImagePull", "no luck");
+    rig_timer(&r, 10 * SECOND);
+    refuse(&r, POD_EVENT_IMAGE_FAILED, "Unreachable");
+    assert_waits_for(&r, "ImagePullBackOff",
+                     "Back-off pulling image \"registry.test/app:1\": ErrImagePull: no luck");
+    rig_timer(&r, 20 * SECOND);
+    refuse(&r, POD_EVENT_IMAGE_FAILED, "ErrImageNeverPull");
+    assert_waits_for(&r, "ErrImageNeverPull", "no luck");
+    rig_timer(&r, 40 * SECOND);
+    rig_event(&r, 0, POD_EVENT_IMAGE_OK);
+    refuse(&r, POD_EVENT_CONFIG_FAILED, "NotFound");
+    assert_waits_for(&r, "CreateContainerConfigError", "no luck");
+    rig_timer(&r, 10 * SECOND);
+    rig_event(&r, 0, POD_EVENT_IMAGE_OK);
+    rig_event(&r, 0, POD_EVENT_CONFIG_OK);
+    refuse(&r, POD_EVENT_REFUSED, "NotRunnable");
+    assert_waits_for(&r, "RunContainerError", "no luck");
+    for (int i = 0; i < 5; i++) {
+        rig_timer(&r, 160 * SECOND);
+        rig_run(&r, 0);
+        rig_exit(&r, 0, 1);
+    }
+    assert_waits_for(&r, "CrashLoopBackOff",
+                     "back-off 2m40s restarting failed container=app pod=web_shop(u-1)");
+    rig_done(&r);
+}
+
+static void a_refused_start_is_an_end_with_the_status_that_a_shell_would_give(void **state)
+{
+    struct pod_spec *s = rig_spec(POD_RESTART_NEVER);
+    struct rig r;
+
+    (void)state;
+    rig_add(s, POD_ROLE_MAIN, "app");
+    rig_open(&r, s);
+    rig_set_up(&r);
+    rig_event(&r, 0, POD_EVENT_IMAGE_OK);
+    rig_event(&r, 0, POD_EVENT_CONFIG_OK);
+    refuse(&r, POD_EVENT_REFUSED, "NotRunnable");
+    {
+        AUTO(pod_status) shown = pod_status_new(r.m, (struct pod_addresses){0});
+
+        assert_int_equal(shown->containers[0].state.kind, POD_SHOWN_TERMINATED);
+        assert_string_equal(shown->containers[0].state.reason, "StartError");
+        assert_string_equal(shown->containers[0].state.message, "no luck");
+        assert_int_equal(shown->containers[0].state.exit_code, GUEST_EXIT_NOT_RUNNABLE);
+        assert_int_equal(shown->containers[0].restart_count, 0);
+    }
+    rig_done(&r);
+}
+
+static void a_lost_worker_and_a_deadline_are_named(void **state)
+{
+    struct pod_spec *s = rig_spec(POD_RESTART_ALWAYS);
+    struct rig r;
+
+    (void)state;
+    s->active_deadline_ms = 1000;
+    rig_add(s, POD_ROLE_MAIN, "app");
+    rig_open(&r, s);
+    rig_set_up(&r);
+    rig_run(&r, 0);
+    rig_timer(&r, SECOND);
+    {
+        AUTO(pod_status) shown = pod_status_new(r.m, (struct pod_addresses){0});
+
+        /* Said at once, but it has not failed while something runs. */
+        assert_int_equal(shown->phase, POD_IS_RUNNING);
+        assert_string_equal(shown->reason, "DeadlineExceeded");
+    }
+    rig_event(&r, 0, POD_EVENT_LOST);
+    {
+        AUTO(pod_status) shown = pod_status_new(r.m, (struct pod_addresses){0});
+
+        assert_int_equal(shown->phase, POD_FAILED);
+        assert_string_equal(shown->reason, "DeadlineExceeded");
+        assert_string_equal(shown->containers[0].state.reason, "WorkerLost");
+        assert_int_equal(shown->containers[0].state.exit_code, 137);
+    }
+    rig_done(&r);
+}
+
+static void a_status_is_the_same_after_a_restart_of_the_supervisor(void **state)
+{
+    struct pod_spec *s = rig_spec(POD_RESTART_ALWAYS);
+    autobuf before = BUF_INIT, after = BUF_INIT;
+    struct rig r;
+
+    (void)state;
+    rig_add(s, POD_ROLE_SIDECAR, "side");
+    rig_add(s, POD_ROLE_MAIN, "app")->readiness = rig_probe(s, -1);
+    rig_open(&r, s);
+    rig_set_up(&r);
+    rig_run(&r, 0);
+    rig_run(&r, 1);
+    rig_exit(&r, 1, 3);
+    rig_run(&r, 1);
+    rig_pass(&r, 3 * SECOND);
+    rig_event(&r, 1, POD_EVENT_READY);
+    encoded(&r, &before);
+    rig_pass(&r, 30 * SECOND);
+    rig_restore(&r);
+    assert_string_equal(encoded(&r, &after), buf_str(&before));
+    rig_done(&r);
+}
+
+static void the_quality_follows_requests_and_limits(void **state)
+{
+    static const struct {
+        struct pod_resources one, other;
+        enum pod_quality quality;
+    } cases[] = {
+        {{0},                         {0},                POD_BEST_EFFORT},
+        {{.memory_request_bytes = 1}, {0},                POD_BURSTABLE  },
+        {{.cpu_limit_milli = 1},      {0},                POD_BURSTABLE  },
+        {{64, 0, 100, 0},             {64, 64, 100, 100}, POD_GUARANTEED },
+        {{64, 32, 100, 0},            {64, 64, 100, 100}, POD_BURSTABLE  },
+        {{64, 0, 100, 0},             {0},                POD_BURSTABLE  },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct pod_spec *s = rig_spec(POD_RESTART_ALWAYS);
+
+        rig_add(s, POD_ROLE_INIT, "one")->resources = cases[i].one;
+        rig_add(s, POD_ROLE_MAIN, "other")->resources = cases[i].other;
+        assert_int_equal(pod_quality_of(s), cases[i].quality);
+        pod_spec_unref(s);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_pod_that_initializes_is_shown_as_a_kubelet_does),
+        cmocka_unit_test(a_restarted_container_shows_its_last_end),
+        cmocka_unit_test(a_pod_that_is_done_shows_its_ends_and_is_not_ready),
+        cmocka_unit_test(the_reason_of_a_wait_is_what_a_kubelet_says),
+        cmocka_unit_test(a_refused_start_is_an_end_with_the_status_that_a_shell_would_give),
+        cmocka_unit_test(a_lost_worker_and_a_deadline_are_named),
+        cmocka_unit_test(a_status_is_the_same_after_a_restart_of_the_supervisor),
+        cmocka_unit_test(the_quality_follows_requests_and_limits),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
