@@ -156,6 +156,13 @@ static inline mode_t mode_of(int fd)
     return st.st_mode & 07777;
 }
 
+static inline bool is_on_tmpfs(int fd)
+{
+    struct statfs st;
+
+    return !fstatfs(fd, &st) && st.f_type == 0x01021994;
+}
+
 static inline int volume_fd(const char *name)
 {
     autofree char *path = xasprintf("%s/pods/11-22/volumes/%s", state_dir, name);

@@ -178,13 +178,6 @@ static void projections_are_read_only_and_updated_in_place(void **state)
 
 /* ---- Memory ---- */
 
-static bool is_on_tmpfs(int fd)
-{
-    struct statfs st;
-
-    return !fstatfs(fd, &st) && st.f_type == 0x01021994;
-}
-
 static void use_mounted_memory(void)
 {
     automounts m = {0}, again = {0};
