@@ -180,6 +180,7 @@ struct pod_resources {
     /* 0: not said. A limit without a request is a request too. */
     int64_t memory_limit_bytes, memory_request_bytes;
     int64_t cpu_limit_milli, cpu_request_milli;
+    int64_t ephemeral_limit_bytes, ephemeral_request_bytes; /* of the disk: emptyDir and logs */
 };
 
 enum pod_termination_message { POD_MESSAGE_FILE, POD_MESSAGE_FILE_OR_LOG };
