@@ -55,25 +55,28 @@ static int datum_compare(const void *a, const void *b)
     return strcmp(((const struct object_datum *)a)->key, ((const struct object_datum *)b)->key);
 }
 
-static int plain_take(struct decode *d, const char *map, const struct json_pair *raw,
-                      struct object *o)
+static int plain_take(struct decode *d, const char *map, const struct json_pairs *raw,
+                      struct arena *a, struct object_datum *to)
 {
-    size_t len = strlen(raw->value);
+    for (size_t i = 0; i < raw->n; i++) {
+        size_t len = strlen(raw->v[i].value);
 
-    TRY(key_check(d, map, raw->name));
-    o->data.v[o->data.n++] = (struct object_datum){arena_strdup(o->arena, raw->name),
-                                                   arena_strndup(o->arena, raw->value, len), len};
+        TRY(key_check(d, map, raw->v[i].name));
+        to[i] = (struct object_datum){arena_strdup(a, raw->v[i].name),
+                                      arena_strndup(a, raw->v[i].value, len), len};
+    }
+    if (raw->n)
+        qsort(to, raw->n, sizeof(*to), datum_compare);
     return 0;
 }
 
-static int encoded_take(struct decode *d, const char *map, const struct json_pair *raw,
-                        struct object *o)
+static int datum_decode(struct decode *d, const char *map, const struct json_pair *raw,
+                        struct arena *a, struct object_datum *to)
 {
     autosecretbuf bytes = BUF_INIT;
     autosecretbuf text = BUF_INIT;
     struct err inner = ERR_INIT;
 
-    TRY(key_check(d, map, raw->name));
     /* Line breaks are no part of it: a block of YAML (|) has one at its end, and Go skips them. */
     buf_reserve(&text, strlen(raw->value));
     for (const char *p = raw->value; *p; p++)
@@ -82,9 +85,20 @@ static int encoded_take(struct decode *d, const char *map, const struct json_pai
     if (base64_decode(buf_str(&text), text.len, &bytes, &inner) < 0)
         return decode_bad(d, -EINVAL, decode_path(d, "$.%s.%s", map, raw->name), "%s%s", inner.msg,
                           str_eq(map, "data") ? "; write plain text into stringData" : "");
-    o->data.v[o->data.n++] =
-        (struct object_datum){arena_strdup(o->arena, raw->name),
-                              arena_strndup(o->arena, buf_str(&bytes), bytes.len), bytes.len};
+    *to = (struct object_datum){arena_strdup(a, raw->name),
+                                arena_strndup(a, buf_str(&bytes), bytes.len), bytes.len};
+    return 0;
+}
+
+static int encoded_take(struct decode *d, const char *map, const struct json_pairs *raw,
+                        struct arena *a, struct object_datum *to)
+{
+    for (size_t i = 0; i < raw->n; i++) {
+        TRY(key_check(d, map, raw->v[i].name));
+        TRY(datum_decode(d, map, &raw->v[i], a, &to[i]));
+    }
+    if (raw->n)
+        qsort(to, raw->n, sizeof(*to), datum_compare);
     return 0;
 }
 
@@ -92,35 +106,27 @@ static int encoded_take(struct decode *d, const char *map, const struct json_pai
 static int data_unite(struct decode *d, const struct raw_data *raw, const char *plain,
                       const char *encoded, bool is_plain_winning, struct object *o)
 {
+    struct object_datum *a = arena_array(d->scratch, raw->plain.n + 1, sizeof(*a));
+    struct object_datum *b = arena_array(d->scratch, raw->encoded.n + 1, sizeof(*b));
     struct object_data *data = &o->data;
-    size_t bytes = 0, kept = 0;
+    size_t bytes = 0;
 
+    TRY(plain_take(d, plain, &raw->plain, o->arena, a));
+    TRY(encoded_take(d, encoded, &raw->encoded, o->arena, b));
     data->v = arena_array(o->arena, raw->plain.n + raw->encoded.n, sizeof(*data->v));
-    for (size_t i = 0; i < raw->plain.n; i++)
-        TRY(plain_take(d, plain, &raw->plain.v[i], o));
-    for (size_t i = 0; i < raw->encoded.n; i++)
-        TRY(encoded_take(d, encoded, &raw->encoded.v[i], o));
-    qsort(data->v, data->n, sizeof(*data->v), datum_compare);
-    for (size_t i = 0; i < data->n; i++) {
-        struct object_datum *one = &data->v[i];
+    /* Each of the two ends with an entry without a key. */
+    while (a->key || b->key) {
+        int order = !a->key ? 1 : !b->key ? -1 : strcmp(a->key, b->key);
 
-        if (kept && str_eq(data->v[kept - 1].key, one->key)) {
-            if (!is_plain_winning)
-                return decode_bad(d, -EINVAL, decode_path(d, "$.%s.%s", encoded, one->key),
-                                  "the same key is in %s too", plain);
-            /* Sorting does not keep the order of equals. */
-            for (size_t j = 0; j < raw->plain.n; j++)
-                if (str_eq(raw->plain.v[j].name, one->key))
-                    data->v[kept - 1] = (struct object_datum){
-                        one->key, arena_strdup(o->arena, raw->plain.v[j].value),
-                        strlen(raw->plain.v[j].value)};
-            continue;
-        }
-        data->v[kept++] = *one;
+        if (!order && !is_plain_winning)
+            return decode_bad(d, -EINVAL, decode_path(d, "$.%s.%s", encoded, b->key),
+                              "the same key is in %s too", plain);
+        data->v[data->n] = order <= 0 ? *a : *b;
+        bytes += strlen(data->v[data->n].key) + data->v[data->n].len;
+        data->n++;
+        a += order <= 0;
+        b += order >= 0;
     }
-    data->n = kept;
-    for (size_t i = 0; i < data->n; i++)
-        bytes += strlen(data->v[i].key) + data->v[i].len;
     if (bytes > DATA_LIMIT_BYTES)
         return decode_bad(d, -EFBIG, "$", "its data are larger than %u MiB",
                           DATA_LIMIT_BYTES >> 20);

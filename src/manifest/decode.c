@@ -3,6 +3,7 @@
 
 #include "base/options.h"
 #include "base/secret.h"
+#include "base/text.h"
 #include "manifest/names.h"
 
 /* An annotation of Kubernetes: all of an object's together. */
@@ -33,8 +34,10 @@ int decode_bad(struct decode *d, int code, const char *at, const char *fmt, ...)
     buf_vaddf(&text, fmt, ap);
     va_end(ap);
     document_locate(d->root, at, &line, &column);
-    return err_set(d->e, code == -ENOENT ? -EINVAL : code, reason_of(code),
-                   "%.120s:%u: %.150s: %.210s", d->options->file, line, at, buf_str(&text));
+    err_set(d->e, code == -ENOENT ? -EINVAL : code, reason_of(code), "%.120s:%u: %.150s: %.210s",
+            d->options->file, line, at, buf_str(&text));
+    text_mute(d->e->msg, strlen(d->e->msg), false);
+    return d->e->code;
 }
 
 int decode_bad_at(struct decode *d, const char *at, const struct err *inner)
@@ -81,8 +84,10 @@ int decode_fields(struct decode *d, const struct json_field *fields, void *targe
     if (json_decode(json.data, json.len, limits, fields, JSON_REFUSE_UNKNOWN, target, &inner) == 0)
         return 0;
     document_locate(d->root, inner.msg, &line, &column);
-    return err_set(d->e, inner.code, reason_of(inner.code), "%.120s:%u: %.330s%s", d->options->file,
-                   line, inner.msg, is_quoting_missed(inner.msg) ? "; write it in quotes" : "");
+    err_set(d->e, inner.code, reason_of(inner.code), "%.120s:%u: %.330s%s", d->options->file, line,
+            inner.msg, is_quoting_missed(inner.msg) ? "; write it in quotes" : "");
+    text_mute(d->e->msg, strlen(d->e->msg), false);
+    return d->e->code;
 }
 
 int decode_name(struct decode *d, const char *at, const char *name, bool (*is_name)(const char *),
@@ -203,7 +208,7 @@ int object_head_decode(struct decode *d, const struct raw_head *head, struct obj
     const char *space = d->options->space ? d->options->space : "default";
 
     TRY(decode_name(d, "$.metadata.name", m->name, name_is_subdomain, NAME_SUBDOMAIN_RULE));
-    if (m->space)
+    if (m->space && *m->space)
         TRY(decode_name(d, "$.metadata.namespace", m->space, name_is_label, NAME_LABEL_RULE));
     TRY(labels_check(d, &m->labels));
     TRY(annotations_check(d, &m->annotations));

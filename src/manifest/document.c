@@ -44,6 +44,7 @@ static int bad(const struct document_reader *r, int code, yaml_mark_t at, struct
     va_start(ap, fmt);
     buf_vaddf(&text, fmt, ap);
     va_end(ap);
+    text_mute(text.data, text.len, false);
     return err_set(e, code, code == -EFBIG ? "TooLarge" : "BadYaml", "%.150s:%zu:%zu: %.300s",
                    r->name, at.line + 1, at.column + 1, buf_str(&text));
 }
@@ -206,13 +207,13 @@ static int alias_find(struct document_reader *r, const yaml_event_t *ev,
         if (!str_eq(r->anchors[i].name, name))
             continue;
         if (!r->anchors[i].node)
-            return bad(r, -EINVAL, ev->start_mark, e, "'*%.60s' is inside of what it stands for",
-                       name);
+            return bad(r, -EINVAL, ev->start_mark, e, "an alias inside of what it stands for");
         *ret = r->anchors[i].node;
         return 0;
     }
-    return bad(r, -EINVAL, ev->start_mark, e, "'*%.60s' has no anchor '&%.60s' before it", name,
-               name);
+    /* Neither here nor for tags is the text quoted: it may be a password without its quotes. */
+    return bad(r, -EINVAL, ev->start_mark, e,
+               "an alias without an anchor before it; write text that begins with '*' in quotes");
 }
 
 /* ---- Scalars ---- */
@@ -220,6 +221,11 @@ static int alias_find(struct document_reader *r, const yaml_event_t *ev,
 static bool is_tag(const char *tag, const char *name)
 {
     return str_starts(tag, TAG) && str_eq(tag + strlen(TAG), name);
+}
+
+static int tag_bad(const struct document_reader *r, yaml_mark_t at, struct err *e)
+{
+    return bad(r, -EINVAL, at, e, "an unknown tag; write text that begins with '!' in quotes");
 }
 
 /* A tag may say what a word has to be; it never turns it into something else, but for a string. */
@@ -236,7 +242,7 @@ static int tag_check(struct document_reader *r, const char *tag, const struct do
         return 0;
     if (is_tag(tag, "null") || is_tag(tag, "bool") || is_tag(tag, "float") || is_tag(tag, "int"))
         return bad(r, -EINVAL, at, e, "the value is no !!%s", tag + strlen(TAG));
-    return bad(r, -EINVAL, at, e, "the tag '%.80s' is not known here; leave it out", tag);
+    return tag_bad(r, at, e);
 }
 
 static int scalar_read(struct document_reader *r, const yaml_event_t *ev,
@@ -289,8 +295,7 @@ static int collection_begin(struct document_reader *r, const yaml_event_t *ev, i
         return bad(r, -EFBIG, ev->start_mark, e, "nested deeper than %d levels",
                    DOCUMENT_LIMIT_DEPTH);
     if (tag && !str_eq((const char *)tag, "!") && !is_tag((const char *)tag, kind))
-        return bad(r, -EINVAL, ev->start_mark, e, "the tag '%.80s' is not known here; leave it out",
-                   (const char *)tag);
+        return tag_bad(r, ev->start_mark, e);
     return anchor_add(r, anchor, ev->start_mark, ret, e);
 }
 

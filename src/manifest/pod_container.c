@@ -109,9 +109,7 @@ static int mount_check(struct decode *d, const char *at, const struct raw_mount 
     if (!pod_volume_find(s, raw->volume))
         return decode_bad(d, -EINVAL, decode_path(d, "%s.name", at),
                           "the pod has no volume '%.63s'; name one in its volumes", raw->volume);
-    if (*raw->path != '/')
-        return decode_bad(d, -EINVAL, decode_path(d, "%s.mountPath", at),
-                          "'%.80s' is no absolute path; begin it with '/'", raw->path);
+    TRY(pod_absolute_check(d, decode_path(d, "%s.mountPath", at), raw->path));
     for (size_t i = 0; i < c->n_mounts; i++)
         if (str_eq(c->mounts[i].path, raw->path))
             return decode_bad(d, -EINVAL, decode_path(d, "%s.mountPath", at),
@@ -241,9 +239,7 @@ static int message_decode(struct decode *d, const char *at, const struct raw_con
         raw->message_path && *raw->message_path ? raw->message_path : "/dev/termination-log";
     int policy;
 
-    if (*path != '/')
-        return decode_bad(d, -EINVAL, decode_path(d, "%s.terminationMessagePath", at),
-                          "'%.80s' is no absolute path; begin it with '/'", path);
+    TRY(pod_absolute_check(d, decode_path(d, "%s.terminationMessagePath", at), path));
     TRY(decode_word(d, decode_path(d, "%s.terminationMessagePolicy", at), raw->message_policy,
                     policies, 0, &policy));
     c->message_path = arena_strdup(s->arena, path);

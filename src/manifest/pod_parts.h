@@ -38,3 +38,6 @@ int pod_quantity_decode(struct decode *d, const char *at, const char *json, int6
 
 /* Relative, and leads nowhere up. */
 bool pod_path_is_inside(const char *path);
+
+/* A path that begins with '/' and has no ".." in it. */
+int pod_absolute_check(struct decode *d, const char *at, const char *path);

@@ -19,12 +19,13 @@ bool pod_path_is_inside(const char *path)
     return true;
 }
 
-static int absolute_check(struct decode *d, const char *at, const char *path)
+int pod_absolute_check(struct decode *d, const char *at, const char *path)
 {
     if (*path != '/')
         return decode_bad(d, -EINVAL, at, "'%.80s' is no absolute path; begin it with '/'", path);
-    if (!pod_path_is_inside(path + strspn(path, "/")) && path[strspn(path, "/")])
-        return decode_bad(d, -EINVAL, at, "'%.80s' has '..' in it; write the path in full", path);
+    path += strspn(path, "/");
+    if (*path && !pod_path_is_inside(path))
+        return decode_bad(d, -EINVAL, at, "'/%.80s' has '..' in it; write the path in full", path);
     return 0;
 }
 
@@ -135,7 +136,7 @@ static int host_path_decode(struct decode *d, const char *at, const struct raw_h
         "CharDevice", "BlockDevice",       NULL};
     int type;
 
-    TRY(absolute_check(d, decode_path(d, "%s.path", at), raw->path));
+    TRY(pod_absolute_check(d, decode_path(d, "%s.path", at), raw->path));
     TRY(decode_word(d, decode_path(d, "%s.type", at), raw->type, types, 0, &type));
     v->path = arena_strdup(s->arena, raw->path);
     v->host_path_type = (enum pod_host_path_type)type;
