@@ -251,7 +251,7 @@ static int scalar_read(struct document_reader *r, const yaml_event_t *ev,
     const char *tag = (const char *)ev->data.scalar.tag;
     const char *value = (const char *)ev->data.scalar.value;
     struct document_node *n = node_new(r, ev->start_mark);
-    struct anchor *anchor;
+    struct anchor *anchor = NULL;
     bool is_plain = ev->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
 
     TRY(anchor_add(r, ev->data.scalar.anchor, ev->start_mark, &anchor, e));
@@ -311,7 +311,7 @@ static int list_read_into(struct document_reader *r, int depth, struct document_
                           struct entries *s, struct err *e)
 {
     for (;;) {
-        const struct document_node *value;
+        const struct document_node *value = NULL;
         autoevent ev = {0};
 
         TRY(event_next(r, &ev, e));
@@ -330,7 +330,7 @@ static int list_read(struct document_reader *r, const yaml_event_t *ev, int dept
 {
     struct document_node *n = node_new(r, ev->start_mark);
     struct entries s = {0};
-    struct anchor *anchor;
+    struct anchor *anchor = NULL;
     int result;
 
     TRY(collection_begin(r, ev, depth, ev->data.sequence_start.anchor, ev->data.sequence_start.tag,
@@ -375,7 +375,7 @@ static int merge_add(struct document_reader *r, const struct document_node *valu
 static int key_read(struct document_reader *r, const yaml_event_t *ev, const char **ret,
                     struct err *e)
 {
-    const struct document_node *key;
+    const struct document_node *key = NULL;
 
     if (ev->type == YAML_SCALAR_EVENT)
         TRY(scalar_read(r, ev, &key, e));
@@ -383,6 +383,7 @@ static int key_read(struct document_reader *r, const yaml_event_t *ev, const cha
         TRY(alias_find(r, ev, &key, e));
     else
         return bad(r, -EINVAL, ev->start_mark, e, "a key has to be a string, not a list or map");
+    BUG_ON(!key);
     if (key->type == DOCUMENT_LIST || key->type == DOCUMENT_MAP || key->type == DOCUMENT_NULL)
         return bad(r, -EINVAL, ev->start_mark, e, "a key has to be a string");
     *ret = key->text;
@@ -470,7 +471,7 @@ static int map_read(struct document_reader *r, const yaml_event_t *ev, int depth
 {
     struct document_node *n = node_new(r, ev->start_mark);
     struct entries own = {0}, merged = {0};
-    struct anchor *anchor;
+    struct anchor *anchor = NULL;
     int result;
 
     TRY(collection_begin(r, ev, depth, ev->data.mapping_start.anchor, ev->data.mapping_start.tag,
@@ -520,7 +521,7 @@ static int document_read(struct document_reader *r, const yaml_event_t *start,
     TRY(event_next(r, &first, e));
     TRY(node_read(r, &first, 1, ret, e));
     TRY(event_next(r, &end, e));
-    BUG_ON(end.type != YAML_DOCUMENT_END_EVENT);
+    BUG_ON(!*ret || end.type != YAML_DOCUMENT_END_EVENT);
     r->nodes += (*ret)->nodes;
     r->bytes += (*ret)->bytes;
     return 0;
@@ -530,7 +531,7 @@ int document_next(struct document_reader *r, struct document **ret, struct err *
 {
     *ret = NULL;
     while (!r->is_done) {
-        const struct document_node *root;
+        const struct document_node *root = NULL;
         autoevent ev = {0};
 
         /* Until the document is whole: an error ends the reading. */
@@ -546,6 +547,7 @@ int document_next(struct document_reader *r, struct document **ret, struct err *
             r->arena = arena_new();
         anchors_clear(r);
         TRY(document_read(r, &ev, &root, e));
+        BUG_ON(!root);
         r->is_done = false;
         if (root->type == DOCUMENT_NULL)
             continue;

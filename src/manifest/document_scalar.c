@@ -99,7 +99,7 @@ static const char *double_format(struct arena *a, double value)
 /* What begins with a digit, a sign or a dot. Underscores may stand in whole numbers. */
 static bool number_parse(struct arena *a, const char *word, const char **ret)
 {
-    char plain[NUMBER_LIMIT + 1];
+    char plain[NUMBER_LIMIT + 1] = {0};
     size_t len = 0;
     int64_t whole;
     double value;
@@ -111,7 +111,6 @@ static bool number_parse(struct arena *a, const char *word, const char **ret)
             return false;
         plain[len++] = *c;
     }
-    plain[len] = 0;
     if (*word != '.' && int_parse(plain, &whole)) {
         *ret = arena_printf(a, "%" PRId64, whole);
         return true;
