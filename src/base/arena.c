@@ -38,6 +38,12 @@ void arena_free(struct arena *a)
     free(a);
 }
 
+void arena_wipe(struct arena *a)
+{
+    for (struct block *b = a->blocks; b; b = b->next)
+        explicit_bzero(b->data, b->used);
+}
+
 static struct block *block_new(size_t size)
 {
     struct block *b = xcalloc(1, sizeof(*b) + size);

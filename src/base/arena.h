@@ -17,6 +17,9 @@ struct arena *arena_new(void);
 void arena_free(struct arena *a); /* NULL is fine */
 DEFINE_AUTO(arena);
 
+/* Overwrites all pieces, which held secrets; only arena_free() may follow. */
+void arena_wipe(struct arena *a);
+
 void *arena_alloc(struct arena *a, size_t size);
 /* `n` zeroed elements of `size` bytes each; NULL for none. */
 void *arena_array(struct arena *a, size_t n, size_t size);

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdio.h>
 
+#include "base/options.h"
 #include "base/secret.h"
 
 /*
@@ -127,6 +128,34 @@ static int objects_decode(json_t *value, const struct json_field *f, int flags, 
     return 0;
 }
 
+static int pairs_decode(json_t *value, const struct json_field *f, struct json_pairs *field,
+                        const struct place *at, struct err *e)
+{
+    const char *key;
+    json_t *item;
+
+    if (!json_is_object(value))
+        return bad(at, e, -EINVAL, "expected an object of strings");
+    if (f->limit && json_object_size(value) > f->limit)
+        return bad(at, e, -EFBIG, "more than %zu entries", f->limit);
+    field->v = xcalloc(json_object_size(value) + 1, sizeof(*field->v));
+    json_object_foreach(value, key, item)
+    {
+        struct place here = {at, key, 0};
+        char *text = NULL;
+
+        if (json_is_string(item))
+            text = xstrdup(json_string_value(item));
+        else if (f->takes_numbers && json_is_number(item))
+            text = json_dumps(item, JSON_ENCODE_ANY);
+        if (!text)
+            return bad(&here, e, -EINVAL,
+                       f->takes_numbers ? "expected a string or a number" : "expected a string");
+        field->v[field->n++] = (struct json_pair){xstrdup(key), text};
+    }
+    return 0;
+}
+
 static int field_decode(json_t *value, const struct json_field *f, int flags, char *target,
                         const struct place *at, struct err *e)
 {
@@ -159,8 +188,27 @@ static int field_decode(json_t *value, const struct json_field *f, int flags, ch
         if (f->parse(json_string_value(value), field, &inner) < 0)
             return bad(at, e, inner.code, "%s", inner.msg);
         return 0;
+    case FIELD_PAIRS:
+        return pairs_decode(value, f, field, at, e);
+    case FIELD_IGNORED:
+        return 0;
+    case FIELD_REFUSED:
+        return bad(at, e, -ENOTSUP, "not supported: %s", f->why);
     }
     return 0;
+}
+
+/* A table has at most as many rows as are looked at here; more would only go without suggestion. */
+static const char *name_suggest(const struct json_field *fields, const char *key)
+{
+    const char *names[128];
+    size_t n = 0;
+
+    for (const struct json_field *f = fields; f->name && n + 1 < ARRAY_SIZE(names); f++)
+        if (f->type != FIELD_REFUSED)
+            names[n++] = f->name;
+    names[n] = NULL;
+    return options_suggest(key, names);
 }
 
 static int unknown_check(json_t *object, const struct json_field *fields, const struct place *at,
@@ -176,8 +224,12 @@ static int unknown_check(json_t *object, const struct json_field *fields, const 
 
         while (f->name && !str_eq(f->name, key))
             f++;
-        if (!f->name)
-            return bad(&here, e, -EINVAL, "unknown field");
+        if (!f->name) {
+            const char *near = name_suggest(fields, key);
+
+            return bad(&here, e, -EINVAL, "unknown field%s%s%s", near ? "; did you mean '" : "",
+                       near ? near : "", near ? "'?" : "");
+        }
     }
     return 0;
 }
@@ -371,6 +423,16 @@ void json_members_done(struct json_members *m)
     *m = (struct json_members){0};
 }
 
+static void pairs_done(struct json_pairs *p)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        secret_free(p->v[i].name);
+        secret_free(p->v[i].value);
+    }
+    free(p->v);
+    *p = (struct json_pairs){0};
+}
+
 static void objects_done(const struct json_field *f, char *target)
 {
     void **array = (void **)(target + f->offset);
@@ -403,6 +465,11 @@ void json_fields_done(const struct json_field *fields, void *target)
         case FIELD_OBJECTS:
             objects_done(f, target);
             break;
+        case FIELD_PAIRS:
+            pairs_done(field);
+            break;
+        case FIELD_IGNORED:
+        case FIELD_REFUSED:
         case FIELD_BOOL:
         case FIELD_INT64:
         case FIELD_CUSTOM:

@@ -26,6 +26,19 @@ enum field_type {
                     */
     FIELD_RAW,     /* char *, heap: the value's JSON text, whatever it is, for a second decoder */
     FIELD_CUSTOM,  /* a string that `parse` turns into the field at `offset` */
+    FIELD_PAIRS,   /* struct json_pairs: an object whose keys are not known before, of strings */
+    FIELD_IGNORED, /* whatever it is; nothing is stored */
+    FIELD_REFUSED, /* known, but an error (-ENOTSUP) that says `why` */
+};
+
+/* The members of an object, in the order of the text. Heap. */
+struct json_pair {
+    char *name, *value;
+};
+
+struct json_pairs {
+    struct json_pair *v;
+    size_t n;
 };
 
 struct json_field {
@@ -39,8 +52,10 @@ struct json_field {
     bool has_flag;
     size_t has_offset;
 
-    int64_t min, max;                /* FIELD_INT64; both 0: any */
-    size_t limit;                    /* bytes of a string or entries of a list; 0: any */
+    int64_t min, max;   /* FIELD_INT64; both 0: any */
+    size_t limit;       /* bytes of a string, entries of a list or of pairs; 0: any */
+    bool takes_numbers; /* FIELD_PAIRS: a number as a value is taken as its text */
+    const char *why;    /* FIELD_REFUSED: what to do instead; FIELD_IGNORED: why it is harmless */
     const struct json_field *fields; /* of the object or of each element; ends with a NULL name */
     size_t elem_size;                /* FIELD_OBJECTS */
     size_t count_offset;             /* FIELD_OBJECTS */
@@ -71,14 +86,16 @@ struct json_limits {
 };
 
 enum json_decode_flags {
-    JSON_REFUSE_UNKNOWN = 1 << 0, /* a field that is not in the table is an error */
+    /* A field that is not in the table is an error, which suggests a name of the table that is
+     * spelt nearly the same. */
+    JSON_REFUSE_UNKNOWN = 1 << 0,
 };
 
 /*
  * Decodes one JSON object of `len` bytes into *target, which the caller zeroed (or filled with
- * defaults for bools and integers). Errors are -EINVAL ("BadJson"), -EFBIG ("TooLarge") or -ERANGE
- * and name the place: "$.dirs[1].guest: expected a string", and line and column for bad syntax.
- * Duplicate keys, invalid UTF-8 and NUL characters are errors. On failure whatever had been
+ * defaults for bools and integers). Errors are -EINVAL ("BadJson"), -EFBIG ("TooLarge"), -ENOTSUP
+ * or -ERANGE and name the place: "$.dirs[1].guest: expected a string", and line and column for bad
+ * syntax. Duplicate keys, invalid UTF-8 and NUL characters are errors. On failure whatever had been
  * allocated is released again as by json_fields_done().
  */
 int json_decode(const char *text, size_t len, struct json_limits limits,

@@ -39,6 +39,18 @@ static void small_pieces_share_a_block_beside_large_ones(void **state)
     assert_int_equal(arena_used(a), 100032);
 }
 
+static void wiped_pieces_hold_nothing(void **state)
+{
+    AUTO(arena) a = arena_new();
+    char *small = arena_strdup(a, "secret"), *large = arena_alloc(a, 100000);
+
+    (void)state;
+    memset(large, 1, 100000);
+    arena_wipe(a);
+    assert_int_equal(small[0], 0);
+    assert_int_equal(large[99999], 0);
+}
+
 static void texts_are_copies(void **state)
 {
     AUTO(arena) a = arena_new();
@@ -59,6 +71,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pieces_are_zeroed_aligned_and_apart),
         cmocka_unit_test(small_pieces_share_a_block_beside_large_ones),
+        cmocka_unit_test(wiped_pieces_hold_nothing),
         cmocka_unit_test(texts_are_copies),
     };
 

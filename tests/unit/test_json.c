@@ -167,9 +167,73 @@ static void test_limits_and_unknown(void **state)
     (void)state;
     assert_int_equal(decode("{\"name\":\"n\",\"extra\":1}", JSON_REFUSE_UNKNOWN, &s, &e), -EINVAL);
     assert_string_equal(e.msg, "$.extra: unknown field");
+    assert_int_equal(decode("{\"nmae\":\"n\"}", JSON_REFUSE_UNKNOWN, &s, &e), -EINVAL);
+    assert_string_equal(e.msg, "$.nmae: unknown field; did you mean 'name'?");
     memset(text, ' ', sizeof(text));
     assert_fails(json_decode(text, sizeof(text), limits, spec_fields, 0, &s, &e), -EFBIG,
                  "TooLarge");
+}
+
+struct loose {
+    struct json_pairs texts, amounts;
+};
+
+static const struct json_field loose_fields[] = {
+    JSON_FIELD("texts", FIELD_PAIRS, struct loose, texts),
+    {.name = "amounts",
+                                                 .type = FIELD_PAIRS,
+                                                 .offset = offsetof(struct loose, amounts),
+                                                 .limit = 2,
+                                                 .takes_numbers = true},
+    {.name = "anything", .type = FIELD_IGNORED, .why = "nobody needs it"},
+    {.name = "ltexts",                      .type = FIELD_REFUSED, .why = "write texts"},
+    {0                              },
+};
+
+static int loose_decode(const char *text, struct loose *ret, struct err *e)
+{
+    memset(ret, 0, sizeof(*ret));
+    return json_decode(text, strlen(text), limits, loose_fields, JSON_REFUSE_UNKNOWN, ret, e);
+}
+
+static void pairs_keep_their_order_and_may_have_numbers(void **state)
+{
+    struct err e = ERR_INIT;
+    struct loose l;
+
+    (void)state;
+    assert_ok(
+        loose_decode("{\"texts\":{\"b\":\"1\",\"a\":\"\"},\"amounts\":{\"x\":1.5,\"y\":\"2m\"},"
+                     "\"anything\":[{}]}",
+                     &l, &e));
+    assert_int_equal(l.texts.n, 2);
+    assert_string_equal(l.texts.v[0].name, "b");
+    assert_string_equal(l.texts.v[1].value, "");
+    assert_string_equal(l.amounts.v[0].value, "1.5");
+    assert_string_equal(l.amounts.v[1].value, "2m");
+    json_fields_done(loose_fields, &l);
+    assert_null(l.texts.v);
+
+    assert_int_equal(loose_decode("{\"texts\":{\"b\":\"x\",\"a\":1}}", &l, &e), -EINVAL);
+    assert_string_equal(e.msg, "$.texts.a: expected a string");
+    assert_null(l.texts.v);
+    assert_int_equal(loose_decode("{\"texts\":[]}", &l, &e), -EINVAL);
+    assert_string_equal(e.msg, "$.texts: expected an object of strings");
+    assert_int_equal(loose_decode("{\"amounts\":{\"a\":true}}", &l, &e), -EINVAL);
+    assert_string_equal(e.msg, "$.amounts.a: expected a string or a number");
+    assert_int_equal(loose_decode("{\"amounts\":{\"a\":1,\"b\":1,\"c\":1}}", &l, &e), -EFBIG);
+}
+
+static void a_refused_field_says_why_and_is_never_suggested(void **state)
+{
+    struct err e = ERR_INIT;
+    struct loose l;
+
+    (void)state;
+    assert_int_equal(loose_decode("{\"ltexts\":1}", &l, &e), -ENOTSUP);
+    assert_string_equal(e.msg, "$.ltexts: not supported: write texts");
+    assert_int_equal(loose_decode("{\"ltextss\":1}", &l, &e), -EINVAL);
+    assert_string_equal(e.msg, "$.ltextss: unknown field; did you mean 'texts'?");
 }
 
 static int members(const char *text, struct json_members *m, struct err *e)
@@ -360,6 +424,8 @@ int main(void)
         cmocka_unit_test(test_absent_and_null),
         cmocka_unit_test(test_errors_name_the_place),
         cmocka_unit_test(test_limits_and_unknown),
+        cmocka_unit_test(pairs_keep_their_order_and_may_have_numbers),
+        cmocka_unit_test(a_refused_field_says_why_and_is_never_suggested),
         cmocka_unit_test(test_members_are_the_bytes_of_the_text),
         cmocka_unit_test(test_members_keep_the_order_of_many),
         cmocka_unit_test(test_members_errors_quote_nothing),
