@@ -39,6 +39,13 @@ static void add_record(struct buf *text, const char *key, const char *value)
     buf_addf(text, "%zu %s=%s\n", len, key, value);
 }
 
+/* Up to 100 bytes, without a NUL when it has as many. */
+static void put_text(char *field, const char *text)
+{
+    for (int i = 0; i < 100 && text[i]; i++)
+        field[i] = text[i];
+}
+
 static void write_header(struct tar *t, const char *name, const char *target, char type,
                          const struct stat *st, unsigned long long size)
 {
@@ -48,14 +55,14 @@ static void write_header(struct tar *t, const char *name, const char *target, ch
     /* WASI tells no permissions. */
     if (!mode)
         mode = type == '5' ? 0755 : 0644;
-    memcpy(block, name, strnlen(name, 100));
+    put_text(block, name);
     put_octal(block + 100, 8, mode);
     put_octal(block + 108, 8, 0);
     put_octal(block + 116, 8, 0);
     put_octal(block + 124, 12, size & 077777777777ULL);
     put_octal(block + 136, 12, st->st_mtim.tv_sec > 0 ? (unsigned long long)st->st_mtim.tv_sec : 0);
     block[156] = type;
-    memcpy(block + 157, target, strnlen(target, 100));
+    put_text(block + 157, target);
     memcpy(block + 257, "ustar\00000", 8);
     put_sum(block);
     stream_write(t->stream, block, sizeof(block));

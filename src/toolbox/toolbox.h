@@ -80,14 +80,12 @@ void names_sort(char **names, size_t n);
  * the output. */
 bool unescape(const char *text, bool is_echo, struct buf *out);
 
+/* clang-format off */
 #define TOOLS(X)                                                                                   \
-    X(basename)                                                                                    \
-    X(cat)                                                                                         \
-    X(cp)                                                                                          \
-    X(cut)                                                                                         \
-    X(date)                                                                                        \
-    X(dirname) X(env) X(grep) X(head) X(ln) X(ls) X(mkdir) X(mv) X(ps) X(readlink) X(rm) X(rmdir)  \
-        X(seq) X(sh) X(sleep) X(sort) X(tail) X(tar) X(tee) X(touch) X(tr) X(uniq) X(wc)
+    X(basename) X(cat) X(cp) X(cut) X(date) X(dirname) X(env) X(grep) X(head) X(ln) X(ls) X(mkdir) \
+    X(mv) X(ps) X(readlink) X(rm) X(rmdir) X(seq) X(sh) X(sleep) X(sort) X(tail) X(tar) X(tee)     \
+    X(touch) X(tr) X(uniq) X(wc)
+/* clang-format on */
 /* Tools that the shell has as well, and that work without one. */
 #define SHARED_TOOLS(X) X(echo) X(printf) X(pwd) X(test) X(true) X(false)
 
