@@ -23,6 +23,8 @@ static void spec_fill(struct guest_spec *s)
     strv_add(&s->args, "");
     strv_add(&s->env, "A=1");
     guest_spec_dir_add(s, 2, "/work", true);
+    guest_spec_listener_add(s, 3, "http://127.0.0.1:8080");
+    s->requests = 7;
     s->timeout_ms = 1500;
 }
 
@@ -206,7 +208,7 @@ static void test_channel(void **state)
 {
     struct channel a, b;
     struct message start, stop, got;
-    int pair[2], fds[MESSAGE_FD_LIMIT], passed[3];
+    int pair[2], fds[MESSAGE_FD_LIMIT], passed[4];
     size_t n_fds = 0;
     struct err e = ERR_INIT;
     int r = 0, seen = 0;
@@ -233,7 +235,7 @@ static void test_channel(void **state)
             continue;
         }
         assert_int_equal(got.type, seen == 1 ? MESSAGE_START : MESSAGE_STOP);
-        assert_int_equal(n_fds, seen == 1 ? 3 : 0);
+        assert_int_equal(n_fds, seen == 1 ? 4 : 0);
         if (seen == 1) {
             assert_int_equal(got.spec.module_fd, fds[0]);
             assert_int_equal(got.spec.dirs[0].fd, fds[2]);
