@@ -121,8 +121,9 @@ class Connection:
             return False
 
     def start(self, id, module, *args, stdin=None, stdout=None, stderr=None, log_dir=None, dirs=(),
-              **fields):
-        """Asks for a guest: `module` is a path, streams are descriptors, dirs (fd, path, ro)."""
+              listeners=(), **fields):
+        """Asks for a guest: `module` is a path, streams are descriptors, dirs (fd, path, ro) and
+        listeners (fd, url)."""
         fds = []
 
         def place(fd):
@@ -137,6 +138,7 @@ class Connection:
             if fd is not None:
                 spec[key] = place(fd)
         spec["dirs"] = [{"fd": place(fd), "path": path, "read_only": ro} for fd, path, ro in dirs]
+        spec["listeners"] = [{"fd": place(fd), "url": url} for fd, url in listeners]
         spec.update(fields)
         if "invoke" in fields:
             spec["args"] = list(args)

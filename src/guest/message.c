@@ -45,6 +45,11 @@ static const struct json_field fields[] = {
                                                   .offset = offsetof(struct decoded, m.id),
                                                   .limit = GUEST_ID_LIMIT},
     JSON_FIELD("reason", FIELD_STRING, struct decoded, m.reason),
+    {.name = "grace_ms",
+                                                  .type = FIELD_INT64,
+                                                  .offset = offsetof(struct decoded, m.grace_ms),
+                                                  .min = 0,
+                                                  .max = INT64_MAX},
     JSON_FIELD("text", FIELD_STRING, struct decoded, m.text),
     JSON_FIELD("protocol", FIELD_INT64, struct decoded, m.protocol),
     JSON_FIELD("pid", FIELD_INT64, struct decoded, m.pid),
@@ -55,7 +60,7 @@ static const struct json_field fields[] = {
                                                   .fields = figure_fields},
     JSON_FIELD("spec", FIELD_RAW, struct decoded, spec),
     JSON_FIELD("status", FIELD_RAW, struct decoded, status),
-    {0          },
+    {0               },
 };
 
 const char *message_type_name(enum message_type t)
@@ -95,6 +100,8 @@ void message_encode(const struct message *m, struct buf *ret)
         json_key_str(&w, "reason", m->reason);
     if (m->text)
         json_key_str(&w, "text", m->text);
+    if (m->grace_ms)
+        json_key_int(&w, "grace_ms", m->grace_ms);
     if (m->version) {
         json_key_int(&w, "protocol", m->protocol);
         json_key_int(&w, "pid", m->pid);

@@ -30,7 +30,7 @@ enum message_type {
     MESSAGE_LISTED,  /* every guest was told by STARTED or EXITED */
     /* supervisor to worker */
     MESSAGE_START,    /* spec with descriptors: a new guest */
-    MESSAGE_STOP,     /* id: end the guest */
+    MESSAGE_STOP,     /* id, grace_ms: end the guest */
     MESSAGE_MEASURE,  /* id: answer FIGURES */
     MESSAGE_LIST,     /* tell all guests */
     MESSAGE_FORGET,   /* id: the exit was noted; drop the record */
@@ -49,6 +49,7 @@ struct message {
     enum message_type type;
     char *id;
     char *reason, *text;
+    int64_t grace_ms; /* for the requests that a guest is answering; others end at once */
     int64_t protocol, pid;
     char *version;
     struct message_figures figures;

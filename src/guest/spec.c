@@ -18,6 +18,20 @@ static const struct json_field dir_fields[] = {
     {0},
 };
 
+static const struct json_field listener_fields[] = {
+    {.name = "fd",
+     .type = FIELD_INT64,
+     .offset = offsetof(struct guest_listener, fd),
+     .is_required = true,
+     .max = INT_MAX},
+    {.name = "url",
+     .type = FIELD_STRING,
+     .offset = offsetof(struct guest_listener, url),
+     .is_required = true,
+     .limit = TEXT_LIMIT},
+    {0                     },
+};
+
 #define FD(name_, member_)                                                                         \
     {                                                                                              \
         .name = (name_), .type = FIELD_INT64, .offset = offsetof(struct guest_spec, member_),      \
@@ -58,6 +72,18 @@ static const struct json_field spec_fields[] = {
      .fields = dir_fields,
      .limit = GUEST_DIR_LIMIT},
     TEXT("invoke", invoke),
+    {.name = "listeners",
+     .type = FIELD_OBJECTS,
+     .offset = offsetof(struct guest_spec, listeners),
+     .count_offset = offsetof(struct guest_spec, n_listeners),
+     .elem_size = sizeof(struct guest_listener),
+     .fields = listener_fields,
+     .limit = GUEST_LISTENER_LIMIT},
+    {.name = "requests",
+     .type = FIELD_INT64,
+     .offset = offsetof(struct guest_spec, requests),
+     .min = 1,
+     .max = INT_MAX},
     JSON_FIELD("allow_net", FIELD_STRINGS, struct guest_spec, allow_net),
     TEXT("resolv_conf", resolv_conf),
     TEXT("hosts", hosts),
@@ -79,7 +105,7 @@ static const struct json_field spec_fields[] = {
     COUNT("memories", memories),
     COUNT("instances", instances),
     COUNT("descriptors", descriptors),
-    {0                },
+    {0                                   },
 };
 
 void guest_spec_init(struct guest_spec *s)
@@ -91,6 +117,7 @@ void guest_spec_init(struct guest_spec *s)
         .stdout_fd = -1,
         .stderr_fd = -1,
         .log_dir_fd = -1,
+        .requests = 128,
         .log_limit_bytes = 10 << 20, /* as the kubelet's containerLogMaxSize */
         .log_files = 5,              /* as its containerLogMaxFiles */
         .memory_bytes = INT64_C(4) << 30,
@@ -112,6 +139,12 @@ void guest_spec_dir_add(struct guest_spec *s, int fd, const char *path, bool is_
     s->dirs = xrealloc(s->dirs, s->n_dirs + 1, sizeof(*s->dirs));
     s->dirs[s->n_dirs++] =
         (struct guest_dir){.fd = fd, .path = xstrdup(path), .is_read_only = is_read_only};
+}
+
+void guest_spec_listener_add(struct guest_spec *s, int fd, const char *url)
+{
+    s->listeners = xrealloc(s->listeners, s->n_listeners + 1, sizeof(*s->listeners));
+    s->listeners[s->n_listeners++] = (struct guest_listener){.fd = fd, .url = xstrdup(url)};
 }
 
 void guest_spec_encode(const struct guest_spec *s, struct json_writer *w)
@@ -136,6 +169,16 @@ void guest_spec_encode(const struct guest_spec *s, struct json_writer *w)
     }
     json_end_array(w);
     json_key_str(w, "invoke", s->invoke);
+    json_key(w, "listeners");
+    json_begin_array(w);
+    for (size_t i = 0; i < s->n_listeners; i++) {
+        json_begin_object(w);
+        json_key_int(w, "fd", s->listeners[i].fd);
+        json_key_str(w, "url", s->listeners[i].url);
+        json_end_object(w);
+    }
+    json_end_array(w);
+    json_key_int(w, "requests", s->requests);
     json_key_strings(w, "allow_net", &s->allow_net);
     json_key_str(w, "resolv_conf", s->resolv_conf);
     json_key_str(w, "hosts", s->hosts);
@@ -195,6 +238,8 @@ void guest_spec_fds(struct guest_spec *s, void (*each)(void *ctx, int64_t *fd), 
             each(ctx, single[i]);
     for (size_t i = 0; i < s->n_dirs; i++)
         each(ctx, &s->dirs[i].fd);
+    for (size_t i = 0; i < s->n_listeners; i++)
+        each(ctx, &s->listeners[i].fd);
 }
 
 struct attachment {

@@ -16,6 +16,7 @@
 
 #define GUEST_SPEC_LIMIT_BYTES (4u << 20)
 #define GUEST_DIR_LIMIT        128
+#define GUEST_LISTENER_LIMIT   16
 #define GUEST_ID_LIMIT         253
 #define GUEST_IMAGE_STORED     "docker://"
 #define GUEST_IMAGE_LIMIT      640
@@ -26,6 +27,12 @@ struct guest_dir {
     int64_t fd;
     char *path; /* its name in the guest */
     bool is_read_only;
+};
+
+/* A listening TCP or unix socket, and its URL for people: "http://127.0.0.1:8080". */
+struct guest_listener {
+    int64_t fd;
+    char *url;
 };
 
 struct guest_spec {
@@ -42,7 +49,14 @@ struct guest_spec {
     struct strv env;         /* NAME=VALUE */
     struct guest_dir *dirs;
     size_t n_dirs;
-    char *invoke;          /* the export to call; NULL: the command's entry point */
+    char *invoke; /* the export to call; NULL: the command's entry point */
+
+    /* Not none: the guest answers HTTP requests there until it is stopped, each with an instance of
+     * its own (docs/internals/serving.md); `memory_bytes` and what follows it are for one. */
+    struct guest_listener *listeners;
+    size_t n_listeners;
+    int64_t requests; /* answered at a time; as many again wait, more are refused */
+
     struct strv allow_net; /* net_grant.h */
     char *resolv_conf;     /* text; NULL: names are looked up in `hosts` only */
     char *hosts;           /* text; NULL: none */
@@ -74,6 +88,7 @@ void guest_spec_init(struct guest_spec *s);
 void guest_spec_done(struct guest_spec *s); /* frees memory; closes nothing */
 
 void guest_spec_dir_add(struct guest_spec *s, int fd, const char *path, bool is_read_only);
+void guest_spec_listener_add(struct guest_spec *s, int fd, const char *url);
 
 /* Writes the object into a document. */
 void guest_spec_encode(const struct guest_spec *s, struct json_writer *w);

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "worker/code.h"
 #include "worker/grants.h"
+#include "worker/http/served.h"
 #include "worker/log_file.h"
 #include "worker/streams.h"
 #include "worker/turns.h"
@@ -34,7 +35,9 @@ struct guest {
 
     /* Guards what follows, which the thread makes and others use. */
     pthread_mutex_t lock;
-    struct engine_guest *engine_guest; /* only while it runs */
+    struct engine_guest *engine_guest; /* only while it runs, as the next */
+    struct served *served;
+    bool is_draining;
     bool has_thread_clock;
     clockid_t thread_clock;
     struct engine_figures figures; /* last known */
@@ -118,6 +121,18 @@ static uint64_t thread_cpu_ns(const struct guest *g)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+/* Called with the lock held, while it answers requests. */
+static void figures_served(struct guest *g)
+{
+    struct served_figures f;
+
+    served_figures(g->served, &f);
+    g->figures.calls = f.requests;
+    g->figures.memory_bytes = f.memory_bytes;
+    if (f.memory_bytes > g->figures.memory_peak_bytes)
+        g->figures.memory_peak_bytes = f.memory_bytes;
+}
+
 /* All but how it ended. Called with the lock held. */
 static void status_begin(struct guest *g, struct guest_status *s)
 {
@@ -198,6 +213,8 @@ void guest_status_now(struct guest *g, enum guest_stop cause, struct guest_statu
     pthread_mutex_lock(&g->lock);
     if (g->engine_guest)
         engine_guest_figures(g->engine_guest, &g->figures);
+    if (g->served)
+        figures_served(g);
     status_begin(g, ret);
     status_stopped(g, cause, ret);
     pthread_mutex_unlock(&g->lock);
@@ -350,6 +367,50 @@ static int run(struct guest *g, struct engine_outcome *outcome, struct err *e)
     return r;
 }
 
+/* ---- Requests ---- */
+
+static void served_set(struct guest *g, struct served *s)
+{
+    pthread_mutex_lock(&g->lock);
+    g->served = s;
+    g->started_ns = clock_realtime_ns();
+    if (g->is_draining)
+        served_drain(s);
+    pthread_mutex_unlock(&g->lock);
+    announce(g, GUEST_RUNNING);
+    if (atomic_load(&g->stop) != GUEST_STOP_NONE)
+        served_stop(s);
+}
+
+/* Answers requests until it is stopped, which is its normal end unless some of them were dropped.
+ */
+static int run_served(struct guest *g, struct engine_outcome *outcome, struct err *e)
+{
+    struct engine_guest_options streams = {0};
+    AUTO(served) s = NULL;
+    bool is_cut = false;
+    int r;
+
+    if (!g->host->http_engines)
+        return err_set(e, -EINVAL, "BadSpec", "this process runs commands only");
+    TRY(streams_open(g, &streams, e));
+    TRY(served_new(&(struct served_options){.spec = &g->spec,
+                                            .cache = g->host->cache,
+                                            .engines = g->host->http_engines,
+                                            .stop_fd = g->stop_fd,
+                                            .output = &streams.streams[1],
+                                            .errors = &streams.streams[2]},
+                   &s, e));
+    served_set(g, s);
+    r = served_run(s, &is_cut, e);
+    pthread_mutex_lock(&g->lock);
+    figures_served(g);
+    g->served = NULL;
+    pthread_mutex_unlock(&g->lock);
+    outcome->end = is_cut ? ENGINE_STOPPED : ENGINE_EXITED;
+    return r;
+}
+
 /* What the guest's own status does not show, but who operates it should know. */
 static void warn_of_losses(const struct guest *g, const struct engine_outcome *o)
 {
@@ -369,7 +430,7 @@ void guest_run(struct guest *g)
     pthread_mutex_lock(&g->lock);
     g->has_thread_clock = pthread_getcpuclockid(pthread_self(), &g->thread_clock) == 0;
     pthread_mutex_unlock(&g->lock);
-    r = run(g, outcome, &e);
+    r = g->spec.n_listeners ? run_served(g, outcome, &e) : run(g, outcome, &e);
     warn_of_losses(g, outcome);
     log_file_close(take_ptr(g->log));
     pthread_mutex_lock(&g->lock);
@@ -451,7 +512,21 @@ void guest_stop(struct guest *g, enum guest_stop cause)
     pthread_mutex_lock(&g->lock);
     if (g->engine_guest)
         engine_guest_stop(g->engine_guest);
+    if (g->served)
+        served_stop(g->served);
     pthread_mutex_unlock(&g->lock);
+}
+
+bool guest_drain(struct guest *g)
+{
+    if (!g->spec.n_listeners)
+        return false;
+    pthread_mutex_lock(&g->lock);
+    g->is_draining = true;
+    if (g->served)
+        served_drain(g->served);
+    pthread_mutex_unlock(&g->lock);
+    return true;
 }
 
 void guest_figures(struct guest *g, struct message_figures *ret)
@@ -459,6 +534,8 @@ void guest_figures(struct guest *g, struct message_figures *ret)
     pthread_mutex_lock(&g->lock);
     if (g->engine_guest)
         engine_guest_figures(g->engine_guest, &g->figures);
+    if (g->served)
+        figures_served(g);
     *ret = (struct message_figures){
         .cpu_ns = guest_state(g) == GUEST_ENDED ? g->status.cpu_ns : (int64_t)thread_cpu_ns(g),
         .memory_bytes = guest_state(g) == GUEST_ENDED ? 0 : (int64_t)g->figures.memory_bytes,

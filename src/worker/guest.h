@@ -15,7 +15,8 @@
 
 /* What all guests of the process share. */
 struct guest_host {
-    struct cache *cache; /* NULL: nothing is kept */
+    struct cache *cache;               /* NULL: nothing is kept */
+    struct http_engines *http_engines; /* NULL: guests cannot answer requests */
     bool is_interruptible;
     bool has_progress;
     int event_fd;    /* eventfd, counted up when a guest changed its state; -1: nobody is told */
@@ -59,6 +60,10 @@ uint64_t guest_deadline_ns(const struct guest *g);
 
 /* The first cause counts. Returns at once; the guest ends by and by. */
 void guest_stop(struct guest *g, enum guest_stop cause);
+
+/* A guest that answers requests takes no more of them, and ends once it has answered those that it
+ * has; for others nothing. Whether it was told. From any thread. */
+bool guest_drain(struct guest *g);
 
 void guest_figures(struct guest *g, struct message_figures *ret);
 

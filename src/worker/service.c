@@ -15,10 +15,15 @@
 #include "base/version.h"
 #include "worker/code.h"
 #include "worker/guest.h"
+#include "worker/http/apps.h"
 #include "worker/turns.h"
 
 #define CONNECTION_LIMIT 16
-#define GUEST_LIMIT      4096
+/* Instances that answer requests at a time, and the most memory of one: as reservations of address
+ * space, of which each takes what it uses. */
+#define HTTP_SLOTS        1000
+#define HTTP_MEMORY_BYTES (UINT64_C(4) << 30)
+#define GUEST_LIMIT       4096
 /* Room for this many is made at the start; more is made when needed. */
 #define DESCRIPTORS_EXPECTED 16384
 /* A supervisor that reads nothing is dropped before its queue grows beyond this. */
@@ -34,6 +39,7 @@ struct member {
     bool is_ended;
     enum guest_stop cause;
     uint64_t abandon_ns; /* when, in clock_monotonic_ns(); 0: it was not told to stop */
+    uint64_t drained_ns; /* when it is told to, as it answers requests until then; 0: not */
 };
 
 struct service {
@@ -215,6 +221,20 @@ static void member_stop(struct member *m, enum guest_stop cause)
     guest_stop(m->guest, cause);
 }
 
+/* A later request may only shorten the time. */
+static void member_end_by(struct member *m, int64_t grace_ms)
+{
+    uint64_t now = clock_monotonic_ns(), by;
+
+    if (!grace_ms || !guest_drain(m->guest)) {
+        member_stop(m, GUEST_STOP_REQUEST);
+        return;
+    }
+    by = grace_ms > INT64_MAX / 2000000 ? UINT64_MAX : now + (uint64_t)grace_ms * 1000000u;
+    if (!m->drained_ns || by < m->drained_ns)
+        m->drained_ns = by;
+}
+
 static void member_abandon(struct service *s, struct member *m)
 {
     guest_status_now(m->guest, m->cause, &m->status);
@@ -263,6 +283,8 @@ static void guests_check(struct service *s)
             member_abandon(s, m);
         else if (deadline && now >= deadline)
             member_stop(m, GUEST_STOP_DEADLINE);
+        else if (m->drained_ns && now >= m->drained_ns)
+            member_stop(m, GUEST_STOP_REQUEST);
     }
     abandoned_reap(s);
 }
@@ -272,7 +294,9 @@ static uint64_t member_due_ns(const struct member *m)
 {
     if (m->is_ended)
         return 0;
-    return m->abandon_ns ? m->abandon_ns : guest_deadline_ns(m->guest);
+    return m->abandon_ns   ? m->abandon_ns
+           : m->drained_ns ? m->drained_ns
+                           : guest_deadline_ns(m->guest);
 }
 
 /* Milliseconds until something is due for some guest; -1 for never. */
@@ -384,7 +408,7 @@ static void member_request(struct service *s, struct channel *c, const struct me
         tell_refused(c, m->id, &e);
     } else if (m->type == MESSAGE_STOP) {
         if (!member->is_ended)
-            member_stop(member, GUEST_STOP_REQUEST);
+            member_end_by(member, m->grace_ms);
     } else if (m->type == MESSAGE_FORGET && !member->is_ended) {
         err_set(&e, -EBUSY, "StillRunning", "the guest '%s' has not ended", m->id);
         tell_refused(c, m->id, &e);
@@ -576,6 +600,7 @@ int service_main(const struct service_options *o)
     fd_cloexec_set(s.listen_fd, true);
     if (s.dir_fd >= 0)
         fd_cloexec_set(s.dir_fd, true);
+    s.host.http_engines = http_engines_new(HTTP_SLOTS, HTTP_MEMORY_BYTES);
     if (o->cache_dir && cache_open(o->cache_dir, &s.host.cache, &e) < 0)
         code_warn_cache(&e);
     worker_record_write(&s);
@@ -593,6 +618,7 @@ int service_main(const struct service_options *o)
         _exit(0);
     free(s.abandoned);
     guest_engine_close();
+    http_engines_free(s.host.http_engines);
     if (s.host.cache)
         cache_free(s.host.cache);
     return 0;

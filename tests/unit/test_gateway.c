@@ -19,6 +19,7 @@ struct world {
     struct gateway *gateway;
     struct engine_server_options options;
     struct cache *cache;
+    struct http_engines *engines;
     char *folder;
 };
 
@@ -42,7 +43,11 @@ static void world_open(struct world *w, const char *access_log)
         serve_spec_app_add(&w->job.serve, fd, NULL, NULL, "/nowhere/a.wasm",
                            i ? "shop.wasm" : "root.wasm", NULL, i ? "/shop" : "/");
     }
-    assert_ok(apps_new(&w->job, w->cache, -1, &w->apps, &failed, &e));
+    w->engines = http_engines_new(8, 1 << 20);
+    assert_ok(apps_new(
+        &(struct apps_options){
+            .job = &w->job, .cache = w->cache, .engines = w->engines, .stop_fd = -1},
+        &w->apps, &failed, &e));
     assert_ok(gateway_new(&w->job, w->apps, &w->gateway, &e));
     gateway_attach(w->gateway, &w->options);
 }
@@ -51,6 +56,7 @@ static void world_close(struct world *w)
 {
     gateway_free(w->gateway);
     apps_free(w->apps);
+    http_engines_free(w->engines);
     serve_spec_done(&w->job.serve);
     guest_spec_done(&w->job.spec);
     cache_free(w->cache);

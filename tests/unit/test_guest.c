@@ -23,6 +23,8 @@ static void spec_fill(struct guest_spec *s)
     strv_add(&s->args, "");
     strv_add(&s->env, "A=1");
     guest_spec_dir_add(s, 2, "/work", true);
+    guest_spec_listener_add(s, 3, "http://127.0.0.1:8080");
+    s->requests = 7;
     s->timeout_ms = 1500;
 }
 
@@ -206,7 +208,7 @@ static void test_channel(void **state)
 {
     struct channel a, b;
     struct message start, stop, got;
-    int pair[2], fds[MESSAGE_FD_LIMIT], passed[3];
+    int pair[2], fds[MESSAGE_FD_LIMIT], passed[4];
     size_t n_fds = 0;
     struct err e = ERR_INIT;
     int r = 0, seen = 0;
@@ -215,14 +217,15 @@ static void test_channel(void **state)
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
     channel_init(&a, pair[0]);
     channel_init(&b, pair[1]);
-    for (int i = 0; i < 3; i++)
+    for (size_t i = 0; i < ARRAY_SIZE(passed); i++)
         passed[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
     message_init(&start, MESSAGE_START, NULL);
     spec_fill(&start.spec);
     start.has_spec = true;
     message_init(&stop, MESSAGE_STOP, "guest-1");
+    stop.grace_ms = 1500;
     channel_queue(&a, &stop);
-    assert_ok(channel_send(&a, &start, passed, 3, &e));
+    assert_ok(channel_send(&a, &start, passed, ARRAY_SIZE(passed), &e));
     channel_queue(&a, &stop);
     assert_ok(channel_flush(&a, &e));
     shutdown(pair[0], SHUT_WR);
@@ -233,8 +236,10 @@ static void test_channel(void **state)
             continue;
         }
         assert_int_equal(got.type, seen == 1 ? MESSAGE_START : MESSAGE_STOP);
-        assert_int_equal(n_fds, seen == 1 ? 3 : 0);
+        assert_int_equal(n_fds, seen == 1 ? 4 : 0);
+        assert_int_equal(got.grace_ms, seen == 1 ? 0 : 1500);
         if (seen == 1) {
+            assert_int_equal(got.spec.listeners[0].fd, fds[3]);
             assert_int_equal(got.spec.module_fd, fds[0]);
             assert_int_equal(got.spec.dirs[0].fd, fds[2]);
             assert_int_equal(fcntl(fds[0], F_GETFD), FD_CLOEXEC);
@@ -245,7 +250,7 @@ static void test_channel(void **state)
         seen++;
     }
     assert_int_equal(channel_read(&b, &e), 1);
-    for (int i = 0; i < 3; i++)
+    for (size_t i = 0; i < ARRAY_SIZE(passed); i++)
         close(passed[i]);
     message_done(&start);
     message_done(&stop);

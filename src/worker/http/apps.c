@@ -32,8 +32,9 @@ struct apps {
     size_t n_loaded;
     _Atomic uint64_t clock; /* counts requests, for `used` */
 
+    struct http_engines *engines;
+
     /* What all services are given; their engine_service_options point here. */
-    struct engine *engines[2]; /* the second one is concurrent; opened when first needed */
     struct engine_dir *dirs;
     struct grants *grants;
     struct engine_network network;
@@ -41,24 +42,51 @@ struct apps {
     struct engine_stream streams[3];
 };
 
-static int engine_of(struct apps *a, const struct program *p, struct engine **ret, struct err *e)
+struct http_engines {
+    uint32_t slots;
+    uint64_t memory_bytes;
+    pthread_mutex_t lock;
+    struct engine *opened[2]; /* the second one is concurrent */
+};
+
+struct http_engines *http_engines_new(uint32_t slots, uint64_t memory_bytes)
 {
-    const struct serve_spec *s = &a->job->serve;
+    struct http_engines *en = xcalloc(1, sizeof(*en));
+
+    en->slots = slots;
+    en->memory_bytes = memory_bytes;
+    pthread_mutex_init(&en->lock, NULL);
+    return en;
+}
+
+void http_engines_free(struct http_engines *en)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(en->opened); i++)
+        engine_close(en->opened[i]);
+    pthread_mutex_destroy(&en->lock);
+    free(en);
+}
+
+static int engine_of(struct http_engines *en, const struct program *p, struct engine **ret,
+                     struct err *e)
+{
     bool is_concurrent = program_is_concurrent(p);
-    struct engine **slot = &a->engines[is_concurrent];
+    struct engine **slot = &en->opened[is_concurrent];
     struct engine_options o = {
         .allocation = ENGINE_POOLING,
         .is_interruptible = true,
         .is_concurrent = is_concurrent,
-        /* Instances that wait for their next request occupy slots as well. */
-        .pool_slots = (uint32_t)(s->limits.requests * (s->reuse > 1 ? 2 : 1)),
-        .pool_memory_limit_bytes = (uint64_t)a->job->spec.memory_bytes,
+        .pool_slots = en->slots,
+        .pool_memory_limit_bytes = en->memory_bytes,
     };
+    int r = 0;
 
+    pthread_mutex_lock(&en->lock);
     if (!*slot)
-        TRY(engine_open(&o, slot, e));
+        r = engine_open(&o, slot, e);
     *ret = *slot;
-    return 0;
+    pthread_mutex_unlock(&en->lock);
+    return r;
 }
 
 static int kind_of(const struct program *p, enum engine_service_kind *ret, struct err *e)
@@ -143,7 +171,7 @@ static int app_open(struct apps *a, const struct serve_app *spec, int fd, int st
     guest_command_env(&program.command, &a->job->spec.env, &made.env);
     r = kind_of(&program, &made.kind, e);
     if (r >= 0)
-        r = engine_of(a, &program, &made.engine, e);
+        r = engine_of(a->engines, &program, &made.engine, e);
     if (r >= 0)
         r = code_open(&program, spec->name, &o, made.engine, &made.code_fd, &code, e);
     program_done(&program);
@@ -196,13 +224,17 @@ static void app_set(struct apps *a, size_t place, struct app *made)
     app_close(&old);
 }
 
-static int shared_open(struct apps *a, struct err *e)
+static int shared_open(struct apps *a, const struct apps_options *o, struct err *e)
 {
     const struct guest_spec *s = &a->job->spec;
     const int64_t fds[] = {s->stdout_fd, s->stderr_fd};
 
     a->dirs = grants_dirs(s);
-    for (int i = 0; i < 2; i++)
+    if (o->output) {
+        a->streams[1] = *o->output;
+        a->streams[2] = *o->errors;
+    }
+    for (int i = 0; !o->output && i < 2; i++)
         if (fds[i] >= 0)
             fd_stream_init(&a->outputs[i], (int)fds[i], false, &a->streams[i + 1]);
     a->network.resolv_conf = s->resolv_conf;
@@ -212,23 +244,24 @@ static int shared_open(struct apps *a, struct err *e)
     return 0;
 }
 
-int apps_new(const struct guest_job *j, struct cache *cache, int stop_fd, struct apps **ret,
-             size_t *ret_failed, struct err *e)
+int apps_new(const struct apps_options *o, struct apps **ret, size_t *ret_failed, struct err *e)
 {
+    const struct guest_job *j = o->job;
     AUTO(apps) a = xcalloc(1, sizeof(*a));
 
     a->job = j;
-    a->cache = cache;
+    a->cache = o->cache;
+    a->engines = o->engines;
     a->list = xcalloc(j->serve.n_apps, sizeof(*a->list));
     for (size_t i = 0; i < j->serve.n_apps; i++)
         a->list[i].code_fd = -EBADF;
     pthread_rwlock_init(&a->lock, NULL);
     *ret_failed = j->serve.n_apps;
-    TRY(shared_open(a, e));
+    TRY(shared_open(a, o, e));
     for (size_t i = 0; i < j->serve.n_apps; i++) {
         const struct serve_app *spec = &j->serve.apps[i];
         struct app made;
-        int r = app_open(a, spec, (int)spec->fd, stop_fd, &made, e);
+        int r = app_open(a, spec, (int)spec->fd, o->stop_fd, &made, e);
 
         close((int)spec->fd);
         if (r < 0) {
@@ -245,8 +278,6 @@ void apps_free(struct apps *a)
 {
     for (size_t i = 0; i < a->job->serve.n_apps; i++)
         app_close(&a->list[i]);
-    for (size_t i = 0; i < ARRAY_SIZE(a->engines); i++)
-        engine_close(a->engines[i]);
     if (a->grants)
         grants_free(a->grants);
     pthread_rwlock_destroy(&a->lock);

@@ -11,12 +11,27 @@
  */
 struct apps;
 
-/* Loads all programs. The job must outlive the apps; `cache` may be NULL; when `stop_fd` becomes
- * readable, compiling ends (code.h), but not a wait for another process that compiles the same.
- * "BadSpec", and what program_open() and code_obtain() fail with; *ret_failed is then the place of
- * the program, if it was one. */
-int apps_new(const struct guest_job *j, struct cache *cache, int stop_fd, struct apps **ret,
-             size_t *ret_failed, struct err *e);
+/* The engines that answer requests, opened when they are first needed. Several apps may share them,
+ * and so the places for instances. */
+struct http_engines;
+struct http_engines *http_engines_new(uint32_t slots, uint64_t memory_bytes);
+void http_engines_free(struct http_engines *en); /* after all that used them */
+DEFINE_AUTO(http_engines);
+
+struct apps_options {
+    const struct guest_job *job;  /* must outlive the apps */
+    struct cache *cache;          /* NULL: nothing is kept */
+    struct http_engines *engines; /* must outlive the apps too */
+    /* Readable: compiling ends (code.h), but not a wait for another process that compiles the
+     * same. */
+    int stop_fd;
+    /* Where the guests' output goes; both NULL: to the spec's descriptors. */
+    const struct engine_stream *output, *errors;
+};
+
+/* Loads all programs. "BadSpec", and what program_open() and code_obtain() fail with; *ret_failed
+ * is then the place of the program, if it was one. */
+int apps_new(const struct apps_options *o, struct apps **ret, size_t *ret_failed, struct err *e);
 
 /* After the server was freed. */
 void apps_free(struct apps *a);

@@ -84,6 +84,16 @@ void figures_add(struct figures *f, unsigned thread, size_t app, const struct en
     }
 }
 
+uint64_t figures_requests(const struct figures *f)
+{
+    uint64_t total = 0;
+
+    for (size_t i = 0; i < f->n_threads * (f->n_apps + 1); i++)
+        for (size_t c = 0; c < N_CLASSES; c++)
+            total += get(&f->counts[i].classes[c]);
+    return total;
+}
+
 /* ---- The page ---- */
 
 struct page {

@@ -19,6 +19,9 @@ DEFINE_AUTO(figures);
 /* By the thread of that number only. `app` may be n_apps. */
 void figures_add(struct figures *f, unsigned thread, size_t app, const struct engine_record *r);
 
+/* How many were added, of all programs and of none. */
+uint64_t figures_requests(const struct figures *f);
+
 /*
  * The page of a Prometheus scrape: requests by status class, failures by reason, a histogram of
  * durations, guest time and bytes for each of `names` (n_apps of them), and the server's own.

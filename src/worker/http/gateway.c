@@ -392,6 +392,25 @@ static ssize_t head(void *ctx, const char *data, size_t len, struct engine_cgi_h
 
 /* ---- The whole ---- */
 
+struct engine_server_limits serve_limits_engine(const struct serve_limits *l)
+{
+    return (struct engine_server_limits){.header_bytes = (uint64_t)l->header_bytes,
+                                         .headers = (uint64_t)l->headers,
+                                         .body_bytes = (uint64_t)l->body_bytes,
+                                         .requests = (uint64_t)l->requests,
+                                         .queue = (uint64_t)l->queue,
+                                         .connections = (uint64_t)l->connections,
+                                         .idle_ms = (uint64_t)l->idle_ms,
+                                         .read_ms = (uint64_t)l->read_ms,
+                                         .write_ms = (uint64_t)l->write_ms,
+                                         .request_ms = (uint64_t)l->request_ms};
+}
+
+uint64_t gateway_requests(const struct gateway *g)
+{
+    return figures_requests(g->figures);
+}
+
 int gateway_new(const struct guest_job *j, struct apps *apps, struct gateway **ret, struct err *e)
 {
     AUTO(gateway) g = xcalloc(1, sizeof(*g));

@@ -20,5 +20,11 @@ DEFINE_AUTO(gateway);
 /* Fills the callbacks and the answers to requests that went wrong. */
 void gateway_attach(struct gateway *g, struct engine_server_options *o);
 
+/* The limits as the engine takes them. */
+struct engine_server_limits serve_limits_engine(const struct serve_limits *l);
+
+/* How many requests have ended. */
+uint64_t gateway_requests(const struct gateway *g);
+
 /* Whose figures the metrics page shows; once, before the server runs. */
 void gateway_server_set(struct gateway *g, const struct engine_server *s);

@@ -229,22 +229,12 @@ static void listeners_tell(const struct serve_spec *spec)
 static int server_open(struct serving *s, struct err *e)
 {
     const struct serve_spec *spec = &s->job->serve;
-    const struct serve_limits *l = &spec->limits;
     autofree struct engine_listener *listeners = xcalloc(spec->n_listeners + 1, sizeof(*listeners));
     struct engine_server_options o = {
         .threads = (unsigned)spec->threads,
         .listeners = listeners,
         .n_listeners = spec->n_listeners,
-        .limits = {.header_bytes = (uint64_t)l->header_bytes,
-                   .headers = (uint64_t)l->headers,
-                   .body_bytes = (uint64_t)l->body_bytes,
-                   .requests = (uint64_t)l->requests,
-                   .queue = (uint64_t)l->queue,
-                   .connections = (uint64_t)l->connections,
-                   .idle_ms = (uint64_t)l->idle_ms,
-                   .read_ms = (uint64_t)l->read_ms,
-                   .write_ms = (uint64_t)l->write_ms,
-                   .request_ms = (uint64_t)l->request_ms},
+        .limits = serve_limits_engine(&spec->limits),
     };
 
     for (size_t i = 0; i < spec->n_listeners; i++)
@@ -310,6 +300,10 @@ int job_serve(struct guest_job *j)
 {
     struct serving s = {.job = j};
     AUTO(cache) cache = job_cache_open(j);
+    /* Instances that wait for their next request occupy places as well. */
+    AUTO(http_engines)
+    engines = http_engines_new((uint32_t)(j->serve.limits.requests * (j->serve.reuse > 1 ? 2 : 1)),
+                               (uint64_t)j->spec.memory_bytes);
     autofd signal_fd = guest_signals_open(SIGHUP), stop_fd = guest_signals_open(0);
     struct signalfd_siginfo info;
     struct err e = ERR_INIT;
@@ -323,7 +317,9 @@ int job_serve(struct guest_job *j)
         return job_fail(j, "signalfd", &e);
     }
     fds_make_room((unsigned)j->serve.limits.connections + 256);
-    r = apps_new(j, cache, stop_fd, &s.apps, &failed, &e);
+    r = apps_new(
+        &(struct apps_options){.job = j, .cache = cache, .engines = engines, .stop_fd = stop_fd},
+        &s.apps, &failed, &e);
     if (r == -ECANCELED && read(stop_fd, &info, sizeof(info)) == sizeof(info))
         return info.ssi_signo == SIGINT ? GUEST_EXIT_SIGINT : GUEST_EXIT_SIGTERM;
     if (r < 0)
