@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A record of a pod: an error, or a machine that reads its own record back to the same, has a
  * status, and can be run to its end by whatever its containers are claimed to have become. */
-#include "pod/machine.h"
-#include "pod/status.h"
+#include "pod/machine/machine.h"
+#include "pod/machine/status.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

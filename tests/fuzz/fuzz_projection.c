@@ -4,7 +4,7 @@
 #include <stdint.h>
 
 #include "base/strv.h"
-#include "pod/projection.h"
+#include "pod/volumes/projection.h"
 
 #define KEYS 64
 

@@ -3,7 +3,7 @@
 
 #include "unit.h"
 
-#include "pod/machine.h"
+#include "pod/machine/machine.h"
 
 /* A pod for the tests of its machine: containers are added by role, and a rig feeds a machine with
  * a clock of its own. Places: inits and sidecars must be added before mains. */

@@ -10,7 +10,7 @@
 
 #include "base/paths.h"
 #include "own_mounts.h"
-#include "pod/volumes.h"
+#include "pod/volumes/volumes.h"
 #include "pod_objects.h"
 
 /* A pod whose volumes and mounts a test puts together, in a temporary folder. */

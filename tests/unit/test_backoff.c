@@ -2,7 +2,7 @@
 #include "unit.h"
 
 #include "base/util.h"
-#include "pod/backoff.h"
+#include "pod/machine/backoff.h"
 
 #define SECOND 1000000000ull
 

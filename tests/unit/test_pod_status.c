@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pod_machines.h"
 
-#include "pod/status.h"
+#include "pod/machine/status.h"
 
 #define CONDITION(type, status, seconds, more)                                                     \
     "{\"type\":\"" type "\",\"status\":\"" status                                                  \
@@ -454,18 +454,24 @@ static void a_status_is_the_same_after_a_restart_of_the_supervisor(void **state)
     rig_done(&r);
 }
 
+#define LIMITS(memory_, memory_request_, cpu_, cpu_request_)                                       \
+    {                                                                                              \
+        .memory_limit_bytes = (memory_), .memory_request_bytes = (memory_request_),                \
+        .cpu_limit_milli = (cpu_), .cpu_request_milli = (cpu_request_)                             \
+    }
+
 static void the_quality_follows_requests_and_limits(void **state)
 {
     static const struct {
         struct pod_resources one, other;
         enum pod_quality quality;
     } cases[] = {
-        {{0},                         {0},                POD_BEST_EFFORT},
-        {{.memory_request_bytes = 1}, {0},                POD_BURSTABLE  },
-        {{.cpu_limit_milli = 1},      {0},                POD_BURSTABLE  },
-        {{64, 0, 100, 0},             {64, 64, 100, 100}, POD_GUARANTEED },
-        {{64, 32, 100, 0},            {64, 64, 100, 100}, POD_BURSTABLE  },
-        {{64, 0, 100, 0},             {0},                POD_BURSTABLE  },
+        {{0},  {0},                POD_BEST_EFFORT},
+        {                              {.memory_request_bytes = 1}, {0},                 POD_BURSTABLE            },
+        { {.cpu_limit_milli = 1},                  {0}, POD_BURSTABLE         },
+        {           LIMITS(64,                                   0,                                                  100,                           0), LIMITS(64, 64, 100, 100), POD_GUARANTEED},
+        {                                       LIMITS(64,         32,           100,                 0), LIMITS(64, 64, 100, 100), POD_BURSTABLE},
+        {                                              LIMITS(64,                   0,                   100,                   0), {0}, POD_BURSTABLE},
     };
 
     (void)state;

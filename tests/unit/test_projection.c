@@ -12,8 +12,8 @@
 #include "base/fds.h"
 #include "base/paths.h"
 #include "own_mounts.h"
-#include "pod/atomic_writer.h"
-#include "pod/projection.h"
+#include "pod/volumes/atomic_writer.h"
+#include "pod/volumes/projection.h"
 #include "pod_objects.h"
 
 static struct pod_spec spec;

@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 
 #include "own_mounts.h"
-#include "pod/tree.h"
+#include "pod/volumes/tree.h"
 
 static char *dir;
 static int at;

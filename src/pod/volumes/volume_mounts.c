@@ -6,10 +6,10 @@
 #include "base/paths.h"
 #include "guest/spec.h"
 #include "pod/environment.h"
-#include "pod/file_view.h"
-#include "pod/subpath.h"
-#include "pod/volume_places.h"
-#include "pod/volumes.h"
+#include "pod/volumes/file_view.h"
+#include "pod/volumes/subpath.h"
+#include "pod/volumes/volume_places.h"
+#include "pod/volumes/volumes.h"
 
 #define REASON ENVIRONMENT_REASON
 

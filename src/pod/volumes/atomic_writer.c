@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "pod/atomic_writer.h"
+#include "pod/volumes/atomic_writer.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -10,7 +10,7 @@
 
 #include "base/fds.h"
 #include "base/secret.h"
-#include "pod/tree.h"
+#include "pod/volumes/tree.h"
 
 #define DATA          "..data"
 #define DATA_NEW      "..data_tmp"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include "pod/projection.h"
+#include "pod/volumes/projection.h"
 
 /*
  * Writes a projection into the folder of its volume as a kubelet does (pkg/volume/util,

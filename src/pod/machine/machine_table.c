@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "pod/machine_table.h"
+#include "pod/machine/machine_table.h"
 #include "base/err.h"
 
 /* Every pair is written out, also those where nothing happens: a new event or state has to be

@@ -3,7 +3,7 @@
 
 #include "base/arena.h"
 #include "base/json.h"
-#include "pod/machine.h"
+#include "pod/machine/machine.h"
 
 /*
  * What is shown of a pod: a pure function of its spec, its machine and its addresses, so that equal

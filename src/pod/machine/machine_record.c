@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "pod/machine_state.h"
+#include "pod/machine/machine_state.h"
 
 /*
  * A machine as JSON. Moments of the monotonic clock are written as moments of the real clock and

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "pod/volumes.h"
+#include "pod/volumes/volumes.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
 
 #include "base/paths.h"
-#include "pod/atomic_writer.h"
-#include "pod/host_path.h"
-#include "pod/memory.h"
-#include "pod/projection.h"
-#include "pod/tree.h"
-#include "pod/volume_places.h"
+#include "pod/volumes/atomic_writer.h"
+#include "pod/volumes/host_path.h"
+#include "pod/volumes/memory.h"
+#include "pod/volumes/projection.h"
+#include "pod/volumes/tree.h"
+#include "pod/volumes/volume_places.h"
 
 #define PRIVATE_MODE 0700
 /* As in Kubernetes: who may use a volume is decided by who is given it. */

@@ -2,8 +2,8 @@
 #pragma once
 
 #include "base/clock.h"
-#include "pod/backoff.h"
-#include "pod/machine.h"
+#include "pod/machine/backoff.h"
+#include "pod/machine/machine.h"
 
 /* What the files of the machine and the status share; nobody else includes it. */
 

@@ -4,7 +4,7 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "guest/status.h"
-#include "pod/machine_table.h"
+#include "pod/machine/machine_table.h"
 #include "pod/spec.h"
 
 /*

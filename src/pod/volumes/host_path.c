@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "pod/host_path.h"
+#include "pod/volumes/host_path.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "pod/backoff.h"
+#include "pod/machine/backoff.h"
 
 static uint64_t wait_ns(int64_t nth)
 {

@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "container/container.h"
-#include "pod/machine_state.h"
+#include "pod/machine/machine_state.h"
 
 /* What the table's acts do, and the judgement of ends. */
 

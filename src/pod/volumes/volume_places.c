@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "pod/volume_places.h"
+#include "pod/volumes/volume_places.h"
 
 #include <ctype.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 
 #include "base/paths.h"
-#include "pod/host_path.h"
-#include "pod/memory.h"
-#include "pod/tree.h"
+#include "pod/volumes/host_path.h"
+#include "pod/volumes/memory.h"
+#include "pod/volumes/tree.h"
 
 #define NAME_LIMIT   253
 #define PRIVATE_MODE 0700

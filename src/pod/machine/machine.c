@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <inttypes.h>
 
-#include "pod/machine_state.h"
+#include "pod/machine/machine_state.h"
 
 /* The pod as a whole: whose turn it is, when it ends, and what it lets in. */
 

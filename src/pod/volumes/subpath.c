@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "pod/subpath.h"
+#include "pod/volumes/subpath.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include "pod/tree.h"
+#include "pod/volumes/tree.h"
 
 #define REASON     "BadSubPath"
 #define PATH_LIMIT 4096

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "pod/machine_state.h"
+#include "pod/machine/machine_state.h"
 
 const char *pod_phase_name(enum pod_phase phase)
 {

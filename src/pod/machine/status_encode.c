@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "pod/status.h"
+#include "pod/machine/status.h"
 
 /* Kubernetes API v1 (core), PodStatus: what a kubelet writes. */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include "pod/volumes.h"
+#include "pod/volumes/volumes.h"
 
 /* Where the volumes of a pod are: for volumes.c and volume_mounts.c. */
 

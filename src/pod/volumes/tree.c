@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "pod/tree.h"
+#include "pod/volumes/tree.h"
 
 #include <dirent.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "pod/memory.h"
+#include "pod/volumes/memory.h"
 
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -9,7 +9,7 @@
 #include <sys/vfs.h>
 
 #include "base/util.h"
-#include "pod/tree.h"
+#include "pod/volumes/tree.h"
 
 #define FOLDER_MODE 0777
 

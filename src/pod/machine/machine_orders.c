@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/text.h"
-#include "pod/machine_state.h"
+#include "pod/machine/machine_state.h"
 
 struct pod_order *pod_order_add(struct pod_turn *t, enum pod_order_kind kind, size_t container)
 {

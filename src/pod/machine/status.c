@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "pod/status.h"
-#include "pod/machine_state.h"
+#include "pod/machine/status.h"
+#include "pod/machine/machine_state.h"
 
 static const char *copy(struct pod_status *s, const char *text)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "pod/file_view.h"
+#include "pod/volumes/file_view.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -8,8 +8,8 @@
 
 #include "base/fds.h"
 #include "base/secret.h"
-#include "pod/projection.h"
-#include "pod/tree.h"
+#include "pod/volumes/projection.h"
+#include "pod/volumes/tree.h"
 
 #define REASON "FileViewFailed"
 /* Nothing is to be made in it, or renamed over its files. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "pod/projection.h"
+#include "pod/volumes/projection.h"
 
 #include "base/secret.h"
 
