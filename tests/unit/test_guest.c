@@ -264,7 +264,7 @@ static void test_channel_does_not_wait(void **state)
     struct channel a, b;
     struct message start, got;
     autobuf body = BUF_INIT;
-    int pair[2], fds[MESSAGE_FD_LIMIT], passed[3], sent = 0, seen = 0, r;
+    int pair[2], fds[MESSAGE_FD_LIMIT], passed[4], sent = 0, seen = 0, r;
     size_t n_fds = 0;
     struct err e = ERR_INIT;
 
@@ -272,7 +272,7 @@ static void test_channel_does_not_wait(void **state)
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
     channel_init(&a, pair[0]);
     channel_init(&b, pair[1]);
-    for (int i = 0; i < 3; i++)
+    for (size_t i = 0; i < ARRAY_SIZE(passed); i++)
         passed[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
     message_init(&start, MESSAGE_START, NULL);
     spec_fill(&start.spec);
@@ -280,12 +280,12 @@ static void test_channel_does_not_wait(void **state)
     for (int i = 0; i < 1000; i++)
         strv_add(&start.spec.args, "an argument that makes the message larger than one write");
     message_encode(&start, &body);
-    while ((r = channel_try_send(&a, &body, passed, 3, &e)) == 0)
+    while ((r = channel_try_send(&a, &body, passed, ARRAY_SIZE(passed), &e)) == 0)
         sent++;
     assert_int_equal(r, 1);
     assert_in_range(sent, 2, 100);
-    assert_int_equal(channel_try_send(&a, &body, passed, 3, &e), 1);
-    for (int i = 0; i < 3; i++)
+    assert_int_equal(channel_try_send(&a, &body, passed, ARRAY_SIZE(passed), &e), 1);
+    for (size_t i = 0; i < ARRAY_SIZE(passed); i++)
         close(passed[i]);
     while (seen < sent) {
         assert_ok(channel_flush(&a, &e));
@@ -293,7 +293,7 @@ static void test_channel_does_not_wait(void **state)
         assert_ok(r = channel_next(&b, &got, fds, &n_fds, &e));
         if (!r)
             continue;
-        assert_int_equal(n_fds, 3);
+        assert_int_equal(n_fds, ARRAY_SIZE(passed));
         assert_int_equal(got.spec.module_fd, fds[0]);
         for (size_t i = 0; i < n_fds; i++)
             assert_int_equal(close(fds[i]), 0);
