@@ -95,16 +95,18 @@ static int locked(int fd, const char *state_dir, struct err *e)
 static int lock_take(struct object_store *s, const char *state_dir, struct err *e)
 {
     autofd made = openat(s->dirfd, LOCK_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-    int fd = made < 0 ? -errno : file_try_lock_at(s->dirfd, LOCK_NAME);
+    int fd = made < 0 ? -errno : file_try_lock_at(s->dirfd, LOCK_NAME), len;
 
     if (fd == -EAGAIN)
         return locked(made, state_dir, e);
     if (fd < 0)
         return err_errno(e, fd, "StateFailed", "cannot lock '%.300s/" LOCK_NAME "'", state_dir);
     s->lock_fd = fd;
-    /* For people only: without it the message above names nobody. */
-    if (ftruncate(fd, 0) == 0)
-        (void)dprintf(fd, "%d\n", (int)getpid());
+    /* For people only: without it the message above names nobody. A file that is cut to nothing
+     * first is put on the disk by ext4 when it is closed. */
+    len = dprintf(fd, "%d\n", (int)getpid());
+    if (len > 0)
+        (void)!ftruncate(fd, len);
     return 0;
 }
 
