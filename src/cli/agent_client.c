@@ -83,15 +83,15 @@ int agent_client_connect(const struct agent_client *c, int *ret_fd, struct err *
         return 0;
     }
     if (errno == EACCES || errno == EPERM)
-        return err_errno(e, -errno, "AgentUnreachable",
-                         "the agent's socket %.200s may not be used by you: be root or in the "
-                         "socket's group (wherry), or name your own agent's by --socket or "
-                         "WHERRY_SOCKET",
-                         c->socket);
-    return err_errno(e, -errno, "AgentUnreachable",
-                     "no agent answers at %.200s; is the agent running? Start it with 'wherry "
-                     "agent' or 'wherry up -f app.yaml'",
-                     c->socket);
+        return err_set(e, -errno, "AgentUnreachable",
+                       "the agent's socket %.200s may not be used by you (%s): be root or in the "
+                       "socket's group (wherry), or name your own agent's by --socket or "
+                       "WHERRY_SOCKET",
+                       c->socket, err_text(errno));
+    return err_set(e, -errno, "AgentUnreachable",
+                   "no agent answers at %.200s (%s); is the agent running? Start it with 'wherry "
+                   "agent' or 'wherry up -f app.yaml'",
+                   c->socket, err_text(errno));
 }
 
 /* ---- What it says ---- */
