@@ -18,7 +18,7 @@
  */
 
 enum {
-    API_STREAMS_LIMIT = 64, /* sessions at a time, of each of both kinds */
+    API_STREAMS_LIMIT = 64, /* sessions at a time, of both kinds together */
     API_FORWARD_PORTS_LIMIT = 16,
 };
 

@@ -13,7 +13,7 @@
  * Source: staging/src/k8s.io/apimachinery/pkg/util/remotecommand/constants.go, .../util/httpstream/
  * wsstream/conn.go, staging/src/k8s.io/kubelet/pkg/cri/streaming/{remotecommand,portforward}.
  */
-enum channel {
+enum channel_number {
     CHANNEL_STDIN = 0,
     CHANNEL_STDOUT = 1,
     CHANNEL_STDERR = 2,
