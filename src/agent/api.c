@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/api_exec.h"
 #include "agent/api_parts.h"
 
 #include <fcntl.h>
@@ -45,6 +46,7 @@ static void on_pod_gone(void *ctx, struct pod *p)
     for (size_t i = 0; i < pod_spec_of(p)->n_containers; i++)
         a->restarts_before += (uint64_t)pod_machine_restart_count(m, i);
     api_logs_pod_gone(a, p);
+    api_streams_pod_gone(a->streams, p);
 }
 
 static int parts_open(struct api *a, const struct api_options *o, struct err *e)
@@ -74,6 +76,7 @@ int api_open(const struct api_options *o, struct api **ret, struct err *e)
     a->containers = o->workloads.pods.containers;
     a->config_json = xstrdup(o->config_json ? o->config_json : "{}");
     a->peers = api_peers_new(o->group);
+    a->streams = api_streams_new(a->loop);
     r = parts_open(a, o, e);
     for (size_t i = 0; i < o->n_listen_fds; i++) {
         if (r >= 0)
@@ -95,8 +98,10 @@ void api_close(struct api *a)
         return;
     /* Every exchange is told that it is closed. */
     http_server_free(a->server);
+    api_streams_free(a->streams);
     api_watches_free(a);
     workloads_close(a->workloads);
+    api_tops_free(a);
     api_peers_free(a->peers);
     free(a->config_json);
     a->is_closed = true;

@@ -27,6 +27,8 @@ struct api {
     char *config_json;
     struct api_watch *watches;
     struct api_log *logs;
+    struct top *tops;
+    struct api_streams *streams;
     bool is_pump_due;
     size_t pending;  /* what comes back to it, though its exchange may be gone */
     bool is_closed;  /* the last of them frees it */
@@ -90,6 +92,7 @@ void api_logs_pod_gone(struct api *a, const struct pod *p);
 void api_restart(struct api_call *c);
 void api_top_pod(struct api_call *c);
 void api_top(struct api_call *c);
+void api_tops_free(struct api *a);
 
 void api_exec(struct api_call *c);
 void api_portforward(struct api_call *c);

@@ -22,6 +22,7 @@ struct top_pod {
 
 /* One request. */
 struct top {
+    struct top *next, *prev;
     struct api *api;
     struct http_exchange *x; /* NULL: the client has gone */
     struct top_pod *pods;
@@ -32,15 +33,11 @@ struct top {
     struct loop_timer *timer;
 };
 
-static void on_closed(void *ctx)
-{
-    struct top *t = ctx;
-
-    t->x = NULL;
-}
-
 static void top_free(struct top *t)
 {
+    *(t->prev ? &t->prev->next : &t->api->tops) = t->next;
+    if (t->next)
+        t->next->prev = t->prev;
     for (size_t i = 0; i < t->n; i++) {
         for (size_t j = 0; j < t->pods[i].n; j++)
             free(t->pods[i].samples[j].container);
@@ -48,9 +45,18 @@ static void top_free(struct top *t)
         free(t->pods[i].uid);
     }
     loop_timer_free(t->timer);
-    api_release(t->api);
     free(t->pods);
     free(t);
+}
+
+static void on_closed(void *ctx)
+{
+    struct top *t = ctx;
+
+    t->x = NULL;
+    /* Between the rounds nobody else comes back to it. */
+    if (loop_timer_is_set(t->timer))
+        top_free(t);
 }
 
 /* ---- The answer: metrics.k8s.io/v1beta1 ---- */
@@ -198,10 +204,13 @@ static void on_timer(void *ctx)
 {
     struct top *t = ctx;
 
-    if (t->x)
-        round_begin(t);
-    else
-        top_free(t);
+    round_begin(t);
+}
+
+void api_tops_free(struct api *a)
+{
+    while (a->tops)
+        top_free(a->tops);
 }
 
 static void pod_add(void *ctx, struct pod *p)
@@ -219,8 +228,10 @@ static struct top *top_new(struct api_call *c)
 {
     struct top *t = xcalloc(1, sizeof(*t));
 
-    api_hold(c->api);
-    *t = (struct top){.api = c->api, .x = take_ptr(c->x)};
+    *t = (struct top){.next = c->api->tops, .api = c->api, .x = take_ptr(c->x)};
+    if (t->next)
+        t->next->prev = t;
+    c->api->tops = t;
     t->timer = loop_timer_new(c->api->loop, on_timer, t);
     http_exchange_on_close(t->x, on_closed, t);
     return t;

@@ -242,6 +242,11 @@ struct pod *workloads_pod(const struct workloads *s, const char *space, const ch
     return w ? w->pod : NULL;
 }
 
+struct pod *workloads_pod_of_uid(const struct workloads *s, const char *uid)
+{
+    return pods_find(s->pods, uid);
+}
+
 void workloads_each_pod(const struct workloads *s, const char *space,
                         void (*each)(void *ctx, struct pod *p), void *ctx)
 {
@@ -627,7 +632,7 @@ void workloads_close(struct workloads *s)
     workloads_calls_free(s);
     while (s->first) {
         if (s->first->after)
-            change_call_free(s->first->after);
+            change_call_abandon(s->first->after);
         workload_free(s->first);
     }
     events_free(s->events);

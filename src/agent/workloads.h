@@ -42,7 +42,7 @@ struct workloads_options {
 
 /* Adds what the store has and restores it. "StateLocked" and what store and runtime say. */
 int workloads_open(const struct workloads_options *o, struct workloads **ret, struct err *e);
-/* Leaves guests running. Requests that are under way are not answered any more. */
+/* Leaves guests running. Calls that are under way get "ShuttingDown". */
 void workloads_close(struct workloads *s);
 
 enum workloads_resource {
@@ -60,6 +60,7 @@ const char *const *workloads_fields(enum workloads_resource r);
 
 /* NULL: none of that name, or one that never ran. */
 struct pod *workloads_pod(const struct workloads *s, const char *space, const char *name);
+struct pod *workloads_pod_of_uid(const struct workloads *s, const char *uid);
 void workloads_each_pod(const struct workloads *s, const char *space,
                         void (*each)(void *ctx, struct pod *p), void *ctx);
 

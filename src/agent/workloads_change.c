@@ -51,7 +51,7 @@ static void call_unlink(struct change_call *c)
     c->next = c->prev = NULL;
 }
 
-void change_call_free(struct change_call *c)
+static void change_call_free(struct change_call *c)
 {
     object_unref(c->object);
     watch_item_unref(c->item);
@@ -60,26 +60,37 @@ void change_call_free(struct change_call *c)
     free(c);
 }
 
+static void fail(workloads_done *done, void *ctx, const struct err *e)
+{
+    if (done)
+        done(ctx, WORKLOADS_ERROR, NULL, e);
+}
+
+void change_call_abandon(struct change_call *c)
+{
+    struct err e = ERR_INIT;
+
+    err_set(&e, -ESHUTDOWN, "ShuttingDown", "the agent is being stopped");
+    fail(c->done, c->ctx, &e);
+    change_call_free(c);
+}
+
 void workloads_calls_free(struct workloads *s)
 {
     while (s->calls) {
         struct change_call *c = s->calls;
 
         call_unlink(c);
-        change_call_free(c);
+        /* The work pool still has it. */
+        if (!c->is_removed_now)
+            change_call_abandon(c);
     }
     while (s->afters) {
         struct change_call *c = s->afters;
 
         s->afters = c->next;
-        change_call_free(c);
+        change_call_abandon(c);
     }
-}
-
-static void fail(workloads_done *done, void *ctx, const struct err *e)
-{
-    if (done)
-        done(ctx, WORKLOADS_ERROR, NULL, e);
 }
 
 bool workloads_is_busy(const struct workloads *s, enum object_kind kind, const char *space,
@@ -183,6 +194,7 @@ static void on_claim_removed(void *ctx)
             free(s);
         return;
     }
+    c->is_removed_now = false;
     call_unlink(c);
     if (!c->error.code) {
         store_delete(c);
@@ -198,7 +210,7 @@ void workloads_claim_forget(struct workloads *s, const struct object *claim)
     struct change_call *c = call_new(s, OBJECT_CLAIM, claim->space, claim->name, WORKLOADS_CHANGED,
                                      NULL, NULL);
 
-    c->is_last = true;
+    c->is_last = c->is_removed_now = true;
     call_link(c);
     s->deferred++;
     loop_work(s->options.pods.loop, claim_work, on_claim_removed, c);

@@ -35,7 +35,8 @@ struct change_call {
     workloads_done *done; /* NULL: nobody waits */
     void *ctx;
     bool is_last; /* deletes a pod that has ended, or a claim: tried again when it fails */
-    struct err error; /* of the work pool */
+    bool is_removed_now; /* the work pool has it: a claim's folder is removed */
+    struct err error;    /* of that */
 };
 
 struct workloads {
@@ -75,7 +76,8 @@ bool workloads_is_busy(const struct workloads *s, enum object_kind kind, const c
 /* The pods are no more: what waited for that goes on. */
 void workloads_afters_make(struct workloads *s);
 void workloads_calls_free(struct workloads *s);
-void change_call_free(struct change_call *c);
+/* It is answered that it cannot be done any more. */
+void change_call_abandon(struct change_call *c);
 
 /* ---- workloads_lookup.c ---- */
 int workloads_lookup(void *ctx, enum pod_object_kind kind, const char *space, const char *name,
