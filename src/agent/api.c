@@ -116,8 +116,8 @@ static int stale_remove(const char *path, const struct sockaddr_un *address, str
 {
     autofd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
-    if (fd >= 0 && (!connect(fd, (const struct sockaddr *)address, sizeof(*address)) ||
-                    errno == EAGAIN))
+    if (fd >= 0 &&
+        (!connect(fd, (const struct sockaddr *)address, sizeof(*address)) || errno == EAGAIN))
         return err_set(e, -EADDRINUSE, "AlreadyRunning",
                        "an agent serves '%.200s' already; stop it, or name another socket", path);
     if (unlink(path) < 0 && errno != ENOENT)

@@ -131,6 +131,6 @@ bool api_query_bool(const struct http_exchange *x, const char *key)
 {
     const char *text = http_exchange_query(x, key);
 
-    return text && (str_eq(text, "1") || str_eq(text, "true") || str_eq(text, "True") ||
-                    str_eq(text, ""));
+    return text &&
+           (str_eq(text, "1") || str_eq(text, "true") || str_eq(text, "True") || str_eq(text, ""));
 }

@@ -10,7 +10,8 @@
 
 static int version_compare(const void *a, const void *b)
 {
-    const struct watch_item *x = *(struct watch_item *const *)a, *y = *(struct watch_item *const *)b;
+    const struct watch_item *x = *(struct watch_item *const *)a,
+                            *y = *(struct watch_item *const *)b;
 
     return x->version < y->version ? -1 : x->version > y->version;
 }
@@ -140,13 +141,12 @@ static int body_check(struct api_call *c, struct err *e)
     const char *type = http_exchange_header(c->x, "Content-Type");
     bool is_patch = str_eq(http_exchange_method(c->x), "PATCH");
 
-    if (is_patch ? !type_is(type, "application/apply-patch+yaml")
-                 : type && !type_is(type, "application/json") &&
-                       !type_is(type, "application/yaml") && !type_is(type, "text/yaml") &&
-                       !type_is(type, "application/x-yaml"))
+    if (is_patch
+            ? !type_is(type, "application/apply-patch+yaml")
+            : type && !type_is(type, "application/json") && !type_is(type, "application/yaml") &&
+                  !type_is(type, "text/yaml") && !type_is(type, "application/x-yaml"))
         return err_set(e, -EINVAL, "UnsupportedMediaType",
-                       "the body of the request is of the type '%.100s'; send %s",
-                       type ? type : "",
+                       "the body of the request is of the type '%.100s'; send %s", type ? type : "",
                        is_patch ? "application/apply-patch+yaml"
                                 : "application/json or application/yaml");
     if (!name_is_label(c->space))

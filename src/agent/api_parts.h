@@ -30,9 +30,9 @@ struct api {
     struct top *tops;
     struct api_streams *streams;
     bool is_pump_due;
-    size_t pending;  /* what comes back to it, though its exchange may be gone */
-    bool is_closed;  /* the last of them frees it */
-    uint64_t answers[600];      /* by status */
+    size_t pending;           /* what comes back to it, though its exchange may be gone */
+    bool is_closed;           /* the last of them frees it */
+    uint64_t answers[600];    /* by status */
     uint64_t restarts_before; /* of pods that are gone */
 };
 

@@ -40,9 +40,10 @@ const struct pod_container *api_call_container(struct api_call *c, const struct 
     if (!name) {
         for (size_t i = 0; i < s->n_containers; i++)
             buf_addf(&names, "%s%s", i ? " " : "", s->containers[i].name);
-        api_answer_fail(c, "BadRequest",
-                        "a container name must be specified for pod %.150s, choose one of: [%.200s]",
-                        s->name, buf_str(&names));
+        api_answer_fail(
+            c, "BadRequest",
+            "a container name must be specified for pod %.150s, choose one of: [%.200s]", s->name,
+            buf_str(&names));
         return NULL;
     }
     found = pod_container_find(s, name);

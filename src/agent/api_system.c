@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is asked of the agent itself. */
 #include <stdio.h>
+#include <time.h>
 
 #include "agent/api_parts.h"
 #include "base/fds.h"
@@ -83,7 +84,10 @@ static void pods_write(struct api *a, struct buf *out)
     phases_count(workloads_feed(a->workloads, WORKLOADS_PODS), &f);
     prometheus_family(out, "wherry_agent_pods", PROMETHEUS_GAUGE, "Pods by phase.");
     for (int p = POD_PENDING; p <= POD_FAILED; p++) {
-        struct prometheus_label labels[] = {{"phase", pod_phase_name((enum pod_phase)p)}, {0}};
+        struct prometheus_label labels[] = {
+            {"phase", pod_phase_name((enum pod_phase)p)},
+            {0      }
+        };
 
         prometheus_uint(out, "wherry_agent_pods", labels, f.phases[p]);
     }
@@ -107,7 +111,10 @@ static void objects_write(struct api *a, struct buf *out)
 
     prometheus_family(out, "wherry_agent_objects", PROMETHEUS_GAUGE, "Objects by resource.");
     for (int i = 0; i < WORKLOADS_RESOURCES; i++) {
-        struct prometheus_label labels[] = {{"resource", names[i]}, {0}};
+        struct prometheus_label labels[] = {
+            {"resource", names[i]},
+            {0         }
+        };
 
         prometheus_uint(out, "wherry_agent_objects", labels,
                         watch_feed_count(workloads_feed(a->workloads, (enum workloads_resource)i)));
@@ -120,7 +127,10 @@ static void answers_write(struct api *a, struct buf *out)
                       "Requests to the local API by the status of their answer.");
     for (size_t i = 0; i < ARRAY_SIZE(a->answers); i++) {
         char code[24];
-        struct prometheus_label labels[] = {{"code", code}, {0}};
+        struct prometheus_label labels[] = {
+            {"code", code},
+            {0     }
+        };
 
         if (!a->answers[i])
             continue;

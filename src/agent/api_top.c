@@ -149,7 +149,9 @@ static struct sample *sample_of(struct top_pod *t, const char *container)
             return &t->samples[i];
     t->samples = xrealloc(t->samples, t->n + 1, sizeof(*t->samples));
     s = &t->samples[t->n++];
-    *s = (struct sample){.container = xstrdup(container), .cpu_ns = {-1, -1}};
+    *s = (struct sample){
+        .container = xstrdup(container), .cpu_ns = {-1, -1}
+    };
     return s;
 }
 

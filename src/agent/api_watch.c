@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <stdio.h>
-
 #include "agent/api_parts.h"
 #include "agent/selector.h"
 #include "base/clock.h"
@@ -88,10 +86,11 @@ static bool bookmark_send(struct api_watch *w, bool is_initial)
 {
     autobuf json = BUF_INIT;
 
-    buf_addf(&json,
-             "{\"kind\":\"%s\",\"apiVersion\":\"v1\",\"metadata\":{\"resourceVersion\":\"%llu\"%s}}",
-             w->resource->kind, (unsigned long long)w->version,
-             is_initial ? ",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}" : "");
+    buf_addf(
+        &json,
+        "{\"kind\":\"%s\",\"apiVersion\":\"v1\",\"metadata\":{\"resourceVersion\":\"%llu\"%s}}",
+        w->resource->kind, (unsigned long long)w->version,
+        is_initial ? ",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}" : "");
     w->told = w->version;
     return line_send(w, "BOOKMARK", json.data, json.len);
 }

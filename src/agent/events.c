@@ -134,9 +134,9 @@ static void event_write(const struct events *s, const struct event *v, uint64_t 
 static struct watch_item *item_make(struct events *s, const struct event *v)
 {
     uint64_t version = s->options.version(s->options.ctx);
-    const char *values[] = {v->name,   v->space, v->kind,   v->space,
-                            v->object, v->uid,   v->path,   v->reason,
-                            v->is_warning ? "Warning" : "Normal"};
+    const char *values[] = {v->name,  v->space,  v->kind,
+                            v->space, v->object, v->uid,
+                            v->path,  v->reason, v->is_warning ? "Warning" : "Normal"};
     struct pod_pair pairs[ARRAY_SIZE(values)];
     struct pod_pairs none = {0}, fields = {pairs, ARRAY_SIZE(pairs)};
     struct buf json = BUF_INIT;

@@ -14,15 +14,15 @@
 
 /* What an event is about. */
 struct event_subject {
-    const char *kind;            /* "Pod" */
+    const char *kind; /* "Pod" */
     const char *space, *name, *uid;
     const char *container; /* NULL: the object as a whole */
 };
 
 struct events_options {
     struct loop *loop;
-    const char *host;                /* the node's name */
-    struct watch_feed *feed;         /* shows them */
+    const char *host;               /* the node's name */
+    struct watch_feed *feed;        /* shows them */
     uint64_t (*version)(void *ctx); /* a new one for the feed */
     void *ctx;
     uint64_t age_ns; /* 0: EVENTS_AGE_NS */

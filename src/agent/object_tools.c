@@ -34,9 +34,8 @@ static bool node_is_same(const struct document_node *a, const struct document_no
     if (a->type != DOCUMENT_LIST && a->type != DOCUMENT_MAP)
         return str_eq(a->text, b->text);
     for (size_t i = 0; i < a->n; i++) {
-        const struct document_node *other = a->type == DOCUMENT_LIST
-                                                ? b->entries[i].value
-                                                : document_find(b, a->entries[i].key);
+        const struct document_node *other =
+            a->type == DOCUMENT_LIST ? b->entries[i].value : document_find(b, a->entries[i].key);
 
         if (!other || !node_is_same(a->entries[i].value, other))
             return false;
@@ -175,8 +174,7 @@ void uuid_new(char ret[static UUID_SIZE])
     BUG_ON(getrandom(b, sizeof(b), 0) != sizeof(b));
     b[6] = (uint8_t)((b[6] & 0x0f) | 0x40);
     b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
-    snprintf(ret, UUID_SIZE,
-             "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
-             b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14],
-             b[15]);
+    snprintf(ret, UUID_SIZE, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
+             b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13],
+             b[14], b[15]);
 }

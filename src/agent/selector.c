@@ -32,11 +32,12 @@ struct reader {
 
 static int bad(struct reader *r, const char *why)
 {
-    return err_set(r->e, -EINVAL, "BadSelector",
-                   "the %s selector '%.150s' is not understood at '%.40s': %s; write for instance %s",
-                   r->what, r->text, r->at, why,
-                   str_eq(r->what, "label") ? "app=web,tier!=db,env in (dev,test),!old"
-                                            : "metadata.name=web,status.phase!=Running");
+    return err_set(
+        r->e, -EINVAL, "BadSelector",
+        "the %s selector '%.150s' is not understood at '%.40s': %s; write for instance %s", r->what,
+        r->text, r->at, why,
+        str_eq(r->what, "label") ? "app=web,tier!=db,env in (dev,test),!old"
+                                 : "metadata.name=web,status.phase!=Running");
 }
 
 static void skip_blanks(struct reader *r)

@@ -29,8 +29,9 @@ struct watch_feed *workloads_feed(const struct workloads *s, enum workloads_reso
 const char *const *workloads_fields(enum workloads_resource r)
 {
     static const char *const plain[] = {"metadata.name", "metadata.namespace", NULL};
-    static const char *const of_pods[] = {"metadata.name", "metadata.namespace", "status.phase",
-                                          "spec.restartPolicy", "spec.nodeName", NULL};
+    static const char *const of_pods[] = {"metadata.name", "metadata.namespace",
+                                          "status.phase",  "spec.restartPolicy",
+                                          "spec.nodeName", NULL};
     static const char *const of_secrets[] = {"metadata.name", "metadata.namespace", "type", NULL};
 
     switch (r) {
@@ -264,8 +265,7 @@ static const struct pod_spec *next_spec(void *ctx)
         const struct workload *w = *at;
 
         *at = w->next;
-        if (!w->refused && !w->is_gone &&
-            !(w->pod && pod_machine_is_over(pod_machine_of(w->pod))))
+        if (!w->refused && !w->is_gone && !(w->pod && pod_machine_is_over(pod_machine_of(w->pod))))
             return w->spec;
     }
     return NULL;
@@ -497,10 +497,11 @@ static int starts_count(const char *state_dir, uint64_t *ret, struct err *e)
         return r;
     if (!r && (sscanf(buf_str(&text), "%llu%c", &n, &end) != 2 || end != '\n' ||
                n >= 1u << (63 - STARTS_SHIFT)))
-        return err_set(e, -EINVAL, "BadState",
-                       "'%.300s' is to hold the number of starts and does not; put a number into it "
-                       "that is larger than all before, such as 1000",
-                       path);
+        return err_set(
+            e, -EINVAL, "BadState",
+            "'%.300s' is to hold the number of starts and does not; put a number into it "
+            "that is larger than all before, such as 1000",
+            path);
     *ret = n + 1;
     snprintf(next, sizeof(next), "%llu\n", n + 1);
     return file_write(path, next, strlen(next), 0600, FILE_WRITE_SYNC, e);
@@ -573,10 +574,19 @@ static void restore(struct workloads *s)
     claims_check(s);
 }
 
+static void on_note(void *ctx, const char *text)
+{
+    (void)ctx;
+    log_warn("%s", text);
+}
+
 static int parts_open(struct workloads *s, struct err *e)
 {
-    struct object_store_options store = {s->options.pods.loop, s->options.pods.state_dir, on_object,
-                                         s};
+    struct object_store_options store = {.loop = s->options.pods.loop,
+                                         .state_dir = s->options.pods.state_dir,
+                                         .changed = on_object,
+                                         .note = on_note,
+                                         .ctx = s};
     struct pods_options pods = s->options.pods;
     struct events_options events = {.loop = pods.loop,
                                     .host = s->options.node_name,
@@ -597,7 +607,7 @@ static int parts_open(struct workloads *s, struct err *e)
 int workloads_open(const struct workloads_options *o, struct workloads **ret, struct err *e)
 {
     struct workloads *s;
-    uint64_t starts;
+    uint64_t starts = 0;
     int r;
 
     s = xcalloc(1, sizeof(*s));

@@ -207,8 +207,8 @@ static void on_claim_removed(void *ctx)
 /* First the folder, then the object: a claim of the same name cannot come in between. */
 void workloads_claim_forget(struct workloads *s, const struct object *claim)
 {
-    struct change_call *c = call_new(s, OBJECT_CLAIM, claim->space, claim->name, WORKLOADS_CHANGED,
-                                     NULL, NULL);
+    struct change_call *c =
+        call_new(s, OBJECT_CLAIM, claim->space, claim->name, WORKLOADS_CHANGED, NULL, NULL);
 
     c->is_last = c->is_removed_now = true;
     call_link(c);
@@ -286,8 +286,8 @@ static int put_check(const struct put *p, uint64_t version, struct err *e)
 
 static void put_new(struct put *p)
 {
-    struct change_call *c = call_new(p->s, p->o->kind, p->o->space, p->o->name, WORKLOADS_CREATED,
-                                     p->done, p->ctx);
+    struct change_call *c =
+        call_new(p->s, p->o->kind, p->o->space, p->o->name, WORKLOADS_CREATED, p->done, p->ctx);
     char uid[UUID_SIZE], now[CLOCK_RFC3339_SIZE];
 
     uuid_new(uid);
@@ -301,15 +301,14 @@ static void put_new(struct put *p)
 static void put_again(struct put *p)
 {
     const struct object *old = p->old;
-    struct change_call *c = call_new(p->s, p->o->kind, p->o->space, p->o->name, WORKLOADS_CHANGED,
-                                     p->done, p->ctx);
+    struct change_call *c =
+        call_new(p->s, p->o->kind, p->o->space, p->o->name, WORKLOADS_CHANGED, p->done, p->ctx);
 
     object_stamp(p->o, old->uid, NULL, old->created);
     if (old->deleted)
         object_stamp_deleted(p->o, old->deleted, old->deletion_grace_s);
     if (old->kind == OBJECT_POD)
-        object_annotate(p->o, WORKLOAD_REFUSED,
-                        pod_pair_find(&old->annotations, WORKLOAD_REFUSED));
+        object_annotate(p->o, WORKLOAD_REFUSED, pod_pair_find(&old->annotations, WORKLOAD_REFUSED));
     store_put(c, take_ptr(p->o));
 }
 
@@ -336,8 +335,8 @@ static void pod_end(struct workload *w, int64_t grace_ms, workloads_done *done, 
 /* Another pod takes the place of this one, when it has ended. */
 static void pod_make_anew(struct put *p, struct workload *w)
 {
-    struct change_call *c = call_new(p->s, OBJECT_POD, w->space, w->name, WORKLOADS_CREATED,
-                                     p->done, p->ctx);
+    struct change_call *c =
+        call_new(p->s, OBJECT_POD, w->space, w->name, WORKLOADS_CREATED, p->done, p->ctx);
 
     c->object = take_ptr(p->o);
     after_fail(w, "a later request has taken its place");

@@ -69,8 +69,8 @@ int workloads_lookup(void *ctx, enum pod_object_kind kind, const char *space, co
     if (kind != POD_OBJECT_CLAIM) {
         keys = arena_array(s->lookups, o->data.n, sizeof(*keys));
         for (size_t i = 0; i < o->data.n; i++)
-            keys[i] = (struct pod_object_key){o->data.v[i].key, o->data.v[i].data,
-                                              o->data.v[i].len, false};
+            keys[i] = (struct pod_object_key){o->data.v[i].key, o->data.v[i].data, o->data.v[i].len,
+                                              false};
         *to = (struct pod_object){keys, o->data.n};
         if (kind == POD_OBJECT_CONFIG)
             binary_mark(o, keys);

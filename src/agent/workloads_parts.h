@@ -13,12 +13,12 @@ struct workload {
     char *space, *name, *uid;
     /* Until it is stored it is the object's, which the store has; then a reference. */
     struct pod_spec *spec;
-    struct object *object; /* NULL until it is stored; a reference */
-    struct pod *pod;       /* NULL: not yet, refused, or gone */
-    char *refused;         /* "OutOfcpu: text"; heap, or NULL */
-    bool is_gone;          /* it has ended and its object is being deleted */
-    bool is_dirty;         /* its status may be another than what is shown */
-    uint64_t shown_hash;   /* of the status that is shown */
+    struct object *object;     /* NULL until it is stored; a reference */
+    struct pod *pod;           /* NULL: not yet, refused, or gone */
+    char *refused;             /* "OutOfcpu: text"; heap, or NULL */
+    bool is_gone;              /* it has ended and its object is being deleted */
+    bool is_dirty;             /* its status may be another than what is shown */
+    uint64_t shown_hash;       /* of the status that is shown */
     struct change_call *after; /* to be made when it is gone; NULL: nothing */
 };
 
@@ -34,7 +34,7 @@ struct change_call {
     enum workloads_outcome outcome;
     workloads_done *done; /* NULL: nobody waits */
     void *ctx;
-    bool is_last; /* deletes a pod that has ended, or a claim: tried again when it fails */
+    bool is_last;        /* deletes a pod that has ended, or a claim: tried again when it fails */
     bool is_removed_now; /* the work pool has it: a claim's folder is removed */
     struct err error;    /* of that */
 };
@@ -47,7 +47,7 @@ struct workloads {
     struct watch_feed *feeds[WORKLOADS_RESOURCES];
     uint64_t version;
     struct workload *first, *last;
-    struct change_call *calls; /* what the store or the work pool has */
+    struct change_call *calls;  /* what the store or the work pool has */
     struct change_call *afters; /* whose pods are gone */
     struct loop_timer *retry;   /* what could not be deleted is tried again */
     bool is_flush_due, is_claims_check_due, is_closing;
