@@ -46,6 +46,7 @@ static void on_pod_gone(void *ctx, struct pod *p)
     for (size_t i = 0; i < pod_spec_of(p)->n_containers; i++)
         a->restarts_before += (uint64_t)pod_machine_restart_count(m, i);
     api_logs_pod_gone(a, p);
+    api_tops_pod_gone(a, p);
     api_streams_pod_gone(a->streams, p);
 }
 

@@ -93,6 +93,7 @@ void api_restart(struct api_call *c);
 void api_top_pod(struct api_call *c);
 void api_top(struct api_call *c);
 void api_tops_free(struct api *a);
+void api_tops_pod_gone(struct api *a, const struct pod *p);
 
 void api_exec(struct api_call *c);
 void api_portforward(struct api_call *c);

@@ -16,6 +16,7 @@ struct sample {
 struct top_pod {
     struct top *top;
     char *uid;
+    bool is_asked; /* its answer comes yet */
     struct sample *samples;
     size_t n;
 };
@@ -176,6 +177,7 @@ static void on_measured(void *ctx, const char *container, const struct message_f
     struct sample *s;
 
     if (!container) {
+        p->is_asked = false;
         round_end(t);
         return;
     }
@@ -194,6 +196,7 @@ static void round_begin(struct top *t)
     for (size_t i = 0; i < t->n; i++) {
         struct pod *p = workloads_pod_of_uid(t->api->workloads, t->pods[i].uid);
 
+        t->pods[i].is_asked = p;
         if (p)
             pod_measure(p, on_measured, &t->pods[i]);
         else
@@ -207,6 +210,23 @@ static void on_timer(void *ctx)
     struct top *t = ctx;
 
     round_begin(t);
+}
+
+/* No answer comes for it any more. */
+void api_tops_pod_gone(struct api *a, const struct pod *p)
+{
+    const char *uid = pod_spec_of(p)->uid;
+    struct top *next;
+
+    for (struct top *t = a->tops; t; t = next) {
+        next = t->next;
+        for (size_t i = 0; i < t->n; i++)
+            if (t->pods[i].is_asked && str_eq(t->pods[i].uid, uid)) {
+                t->pods[i].is_asked = false;
+                round_end(t);
+                break;
+            }
+    }
 }
 
 void api_tops_free(struct api *a)

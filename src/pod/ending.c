@@ -6,7 +6,7 @@
 #include "base/fds.h"
 #include "base/paths.h"
 #include "base/text.h"
-#include "pod/log_tail.h"
+#include "pod/last_words.h"
 #include "pod/pod_internal.h"
 
 #define MESSAGE_LIMIT  4096u /* as in Kubernetes */

@@ -1,15 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include "base/buf.h"
+#include <stdatomic.h>
+#include <sys/types.h>
 
-/* What a termination message takes of a log (Kubernetes: FallbackToLogsOnError). */
-#define LOG_TAIL_LINES 80
-#define LOG_TAIL_BYTES 2048
+#include "pod/log_files.h"
+
+/* A byte of a log: which of the files, and where in it. */
+struct log_place {
+    size_t part;
+    off_t at;
+};
 
 /*
- * The end of what a container said: of the last bytes of its log, in the CRI's line format, the
- * text of the last lines, of which at most the last LOG_TAIL_BYTES. `is_cut`: the first line may
- * not be whole. What is in no such format is left out.
+ * Finds the begin of the last `lines` lines, reading backwards from the end. Pieces (P) and the
+ * record that follows them are one line. What has no newline yet counts as a line too; with 0
+ * lines, what follows the last newline is asked for.
+ *
+ * *place is the oldest that may be told, and stays when there are fewer lines. A negative errno
+ * when a file cannot be read; -ECANCELED once *is_cancelled is true.
  */
-void log_tail_text(const char *log, size_t len, bool is_cut, struct buf *out);
+int log_tail_find(const struct log_files *f, int64_t lines, const atomic_bool *is_cancelled,
+                  struct log_place *place);
