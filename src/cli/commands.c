@@ -419,29 +419,12 @@ const struct command_spec command_help = {
 /* --- all --- */
 
 const struct command_spec *const commands_all[] = {
-    &command_run,
-    &command_serve,
-    &command_compile,
-    &command_inspect,
-    &command_pull,
-    &command_push,
-    &command_images,
-    &command_tag,
-    &command_rmi,
-    &command_image,
-    &command_save,
-    &command_load,
-    &command_login,
-    &command_logout,
-    &command_system_df,
-    &command_system_prune,
-    &command_system_check,
-    &command_new,
-    &command_doctor,
-    &command_version,
-    &command_help,
-    &command_completion,
-    NULL,
+    &command_run,          &command_serve,        &command_compile,    &command_inspect,
+    &command_exec,         &command_pull,         &command_push,       &command_images,
+    &command_tag,          &command_rmi,          &command_image,      &command_save,
+    &command_load,         &command_login,        &command_logout,     &command_system_df,
+    &command_system_prune, &command_system_check, &command_new,        &command_doctor,
+    &command_version,      &command_help,         &command_completion, NULL,
 };
 
 static const char *const program_description[] = {
@@ -476,9 +459,10 @@ static const struct option_example program_environment[] = {
     {"http_proxy, https_proxy, all_proxy, no_proxy",
      "How registries are reached, as curl and docker mean it, also in capitals; this machine is "
      "never reached through a proxy"},
-    {"XDG_RUNTIME_DIR",                                          "Where the run folder is for users other than root"},
-    {"NO_COLOR",                                                                  "When set and not empty, nothing is coloured"},
-    {0                                                                       },
+    {"WHERRY_SOCKET",                                          "The agent's socket; default wherry.sock in the run folder"},
+    {"XDG_RUNTIME_DIR",                                                                  "Where the run folder is for users other than root"},
+    {"NO_COLOR",                                                                        "When set and not empty, nothing is coloured"},
+    {0                                              },
 };
 
 static const struct option_example program_files[] = {

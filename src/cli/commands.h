@@ -111,6 +111,11 @@ struct system_check_options {
     const char *output, *cache_dir;
 };
 
+struct exec_options {
+    bool is_help, is_interactive, is_tty;
+    const char *space, *container, *program, *socket;
+};
+
 /* For commands whose only option is --help. */
 struct plain_options {
     bool is_help;
@@ -133,6 +138,7 @@ extern const struct command_spec command_load;
 extern const struct command_spec command_system_df; /* commands_system.c, with the next two */
 extern const struct command_spec command_system_prune;
 extern const struct command_spec command_system_check;
+extern const struct command_spec command_exec; /* commands_agent.c */
 extern const struct command_spec command_version;
 extern const struct command_spec command_doctor;
 extern const struct command_spec command_new;

@@ -21,7 +21,7 @@
 struct http {
     CURL *easy;
     struct buf ca_pem;
-    char *cert_file, *key_file;
+    char *cert_file, *key_file, *unix_socket;
     bool is_insecure;
     unsigned stall_ms;
 };
@@ -51,6 +51,7 @@ struct http *http_new(const struct http_options *o)
     }
     h->cert_file = o->cert_file ? xstrdup(o->cert_file) : NULL;
     h->key_file = o->key_file ? xstrdup(o->key_file) : NULL;
+    h->unix_socket = o->unix_socket ? xstrdup(o->unix_socket) : NULL;
     h->is_insecure = o->is_insecure;
     h->stall_ms = o->stall_ms;
     return h;
@@ -62,6 +63,7 @@ void http_free(struct http *h)
     buf_done(&h->ca_pem);
     free(h->cert_file);
     free(h->key_file);
+    free(h->unix_socket);
     free(h);
 }
 
@@ -290,7 +292,12 @@ static void connection_set_up(const struct http *h, const struct http_request *q
     curl_easy_reset(c); /* keeps the connections */
     curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(c, CURLOPT_URL, q->url);
-    proxy_set_up(c, q->url, is_tls);
+    if (h->unix_socket) {
+        curl_easy_setopt(c, CURLOPT_UNIX_SOCKET_PATH, h->unix_socket);
+        curl_easy_setopt(c, CURLOPT_NOPROXY, "*");
+    } else {
+        proxy_set_up(c, q->url, is_tls);
+    }
     curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(c, CURLOPT_REDIR_PROTOCOLS_STR, is_tls ? "https" : "http,https");
     curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 1L);

@@ -27,6 +27,9 @@ struct http_options {
     const char *key_file;
     bool is_insecure;  /* any certificate will do */
     unsigned stall_ms; /* without a byte for that long a transfer has failed; not 0 */
+    /* Every connection goes to this unix socket, without proxies; the host of the URL is only said
+     * there. NULL: to the URL's host. */
+    const char *unix_socket;
 };
 
 struct http *http_new(const struct http_options *o); /* what `o` points to is copied */

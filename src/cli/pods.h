@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/err.h"
+#include "cli/commands.h"
+
+/*
+ * The program wherry-pods: the commands that speak to the agent. Each returns its exit status.
+ */
+int pods_exec(int argc, char *const *argv);
+
+/* "NAME" or, as kubectl has it, "pod/NAME": the name, within `text`. */
+const char *pods_name(const char *text);
