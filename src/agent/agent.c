@@ -93,7 +93,7 @@ static void failed(struct agent *a, int r)
 static void told(void *ctx, const char *tenant, const char *what)
 {
     (void)ctx;
-    log_info("agent: worker of %s: %s", tenant, what);
+    log_info("agent: %s: %s", tenant, what);
 }
 
 /* Workers were found again, so it is known what runs. */
@@ -125,8 +125,7 @@ static void adopted(void *ctx)
     }
     a->watchdog = notify_watchdog_new(a->loop);
     notify_send("READY=1");
-    log_info("agent: %zu pods; listening on %s", workloads_pods(api_workloads(a->api)),
-             a->o->socket);
+    log_info("agent: listening on %s", a->o->socket);
 }
 
 static void ended(void *ctx)

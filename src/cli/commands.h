@@ -138,7 +138,8 @@ extern const struct command_spec command_load;
 extern const struct command_spec command_system_df; /* commands_system.c, with the next two */
 extern const struct command_spec command_system_prune;
 extern const struct command_spec command_system_check;
-extern const struct command_spec command_exec; /* commands_agent.c */
+extern const struct command_spec command_agent; /* daemon_options.c */
+extern const struct command_spec command_exec;  /* commands_agent.c */
 extern const struct command_spec command_version;
 extern const struct command_spec command_doctor;
 extern const struct command_spec command_new;
