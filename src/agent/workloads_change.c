@@ -187,13 +187,12 @@ static void on_claim_removed(void *ctx)
     struct change_call *c = ctx;
     struct workloads *s = c->owner;
 
-    s->deferred--;
     if (s->is_freed) {
         change_call_free(c);
-        if (!s->deferred)
-            free(s);
+        workloads_return(s);
         return;
     }
+    workloads_return(s);
     c->is_removed_now = false;
     call_unlink(c);
     if (!c->error.code) {
