@@ -487,7 +487,6 @@ void workloads_return(struct workloads *s)
         workloads_free(s);
 }
 
-
 static void on_retry(void *ctx)
 {
     struct workloads *s = ctx;
