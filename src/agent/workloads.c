@@ -503,13 +503,13 @@ static int starts_count(const char *state_dir, uint64_t *ret, struct err *e)
     autofree char *path = path_join(state_dir, WORKLOADS_STARTS);
     autobuf text = BUF_INIT;
     unsigned long long n = 0;
-    char next[32], end;
+    char next[32], *end;
     int r = file_read(path, 64, &text, e);
 
     if (r < 0 && r != -ENOENT)
         return r;
-    if (!r && (sscanf(buf_str(&text), "%llu%c", &n, &end) != 2 || end != '\n' ||
-               n >= 1u << (63 - STARTS_SHIFT)))
+    n = strtoull(buf_str(&text), &end, 10);
+    if (!r && (!str_eq(end, "\n") || end == buf_str(&text) || n >= 1u << (63 - STARTS_SHIFT)))
         return err_set(
             e, -EINVAL, "BadState",
             "'%.300s' is to hold the number of starts and does not; put a number into it "

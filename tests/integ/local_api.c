@@ -91,7 +91,7 @@ int main(int argc, char **argv)
     dir = argv[1];
     libexec = argv[2];
     if (argc > 3)
-        cpu_milli = atoll(argv[3]);
+        cpu_milli = strtoll(argv[3], NULL, 10);
     if (loop_open(&loop, &e) < 0)
         fail(&e);
     o.loop = loop;
