@@ -2,14 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pods over real workers, volumes and images: from a manifest to an end, and through every kill."""
 import http.client
+import io
 import os
 import random
 import socket
 import sys
+import tarfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from image_layout import Layout  # noqa: E402
 from pods_client import LIBEXEC, Folder, kill_hard, pod  # noqa: E402
+from registry import Registry, push_layout  # noqa: E402
 from worker_client import GUESTS, Tap, build_guests, wait_until  # noqa: E402
 
 tap = Tap()
@@ -151,6 +155,38 @@ def test_missing():
             p.do("delete", f"u-{i}", 0)
             p.expect(f"gone u-{i}")
         tap.equal("pods that never ran leave nothing", f.left(), [])
+
+
+def tar_of(name, path):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        tar.add(path, name)
+    return out.getvalue()
+
+
+def test_images():
+    """Of a container's image, in Kubernetes' four cases; and of a registry."""
+    with Folder() as f, Registry() as registry:
+        layout = Layout(f.path("layout"))
+        layout.tag("1", layout.container([tar_of("app.wasm", guest("args"))],
+                                         {"Entrypoint": ["/app.wasm", "e"], "Cmd": ["c"], "Env": ["I=img", "V=img"]}))
+        push_layout(layout.dir, "1", registry, "test/app")
+        p, image = f.pods(), f"127.0.0.1:{registry.port}/test/app:1"
+        cases = {"none": ({}, ["/app.wasm", "e", "c"]), "args": ({"args": ["x"]}, ["/app.wasm", "e", "x"]),
+                 "command": ({"command": ["d"]}, ["d"]),
+                 "both": ({"command": ["d"], "args": ["x"]}, ["d", "x"])}
+        for name, (words, wanted) in cases.items():
+            one = pod(name, {"name": "a", "image": image, "imagePullPolicy": "IfNotPresent",
+                             "env": [{"name": "V", "value": "v"}], **words}, restartPolicy="Never")
+            p.do("add", "u-" + name, f.write(name, one))
+            s = p.phase("u-" + name, "Succeeded")
+            got = p.log("u-" + name, "a").splitlines()
+            tap.equal(f"an image with {name}", got[:-3], [f"argv[{k}]={w}" for k, w in enumerate(wanted)])
+            tap.equal(f"and its variables with {name}", sorted(got[-3:]), [f"HOSTNAME={name}", "I=img", "V=v"])
+        tap.ok("its digest is shown", s["containerStatuses"][0]["imageID"].startswith("sha256:"),
+               s["containerStatuses"])
+        said = [[e[1] for e in p.events("u-" + n)].count("Pulling") for n in cases]
+        tap.equal("it was fetched once", said, [1, 0, 0, 0])
 
 
 def test_http():
