@@ -147,9 +147,9 @@ void pod_close(struct pod *p)
 {
     p->is_closed = true;
     measures_free(p);
-    execs_end(p, SIZE_MAX);
     for (size_t i = 0; i < p->spec->n_containers; i++)
         run_done(&p->runs[i]);
+    execs_end(p, SIZE_MAX);
     lane_clear(&p->records);
     lane_clear(&p->volumes);
     loop_timer_free(take_ptr(p->timer));
