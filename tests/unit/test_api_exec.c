@@ -446,7 +446,7 @@ static void a_port_of_the_pod_is_reached(void **state)
     autobuf got = BUF_INIT;
 
     (void)state;
-    raw_open(target, CHANNEL_PROTOCOL_V5);
+    raw_open(target, CHANNEL_PROTOCOL_FORWARD);
     raw_send("\0ping", 5);
     peer_fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
     expect(peer_fd, &got, "ping");
@@ -493,7 +493,7 @@ static void a_port_that_nobody_has_is_told_on_the_channel_of_errors(void **state
 
     (void)state;
     close(listening);
-    raw_open(target, CHANNEL_PROTOCOL_V5);
+    raw_open(target, CHANNEL_PROTOCOL_FORWARD);
     run_until(raw.is_closed);
     assert_contains(raw.out[1].data + 2, "pod 'web': the connection to its port ");
     assert_contains(raw.out[1].data + 2, "Connection refused");
@@ -508,7 +508,7 @@ static void several_ports_have_their_channels(void **state)
 
     (void)state;
     snprintf(target, sizeof(target), "%s&ports=%s", one, strchr(another, '=') + 1);
-    raw_open(target, CHANNEL_PROTOCOL_V5);
+    raw_open(target, CHANNEL_PROTOCOL_FORWARD);
     raw_send("\2second", 7);
     fd = accept4(second, NULL, NULL, SOCK_CLOEXEC);
     expect(fd, &got, "second");
