@@ -45,9 +45,11 @@ static int path_split(const char *path, char **ret_dir, char **ret_name, struct 
     while (len > 1 && plain[len - 1] == '/')
         plain[--len] = 0;
     if (!len || str_eq(path_base(plain), "") || str_eq(path_base(plain), ".") ||
-        str_eq(path_base(plain), ".."))
-        return err_set(e, -EINVAL, "BadUsage",
-                       "'%.200s' names no file or folder by its name: write it out", path);
+        str_eq(path_base(plain), "..")) {
+        err_set(e, -EINVAL, "BadUsage",
+                "'%.200s' names no file or folder by its name: write it out", path);
+        return -EINVAL;
+    }
     *ret_dir = path_dir(plain);
     *ret_name = xstrdup(path_base(plain));
     return 0;
@@ -166,7 +168,7 @@ static int upload(struct copy *c, struct err *e)
 {
     const char *const test[] = {"test", "-d", c->remote, NULL};
     autofree char *dir = NULL, *name = NULL, *to = NULL, *as = NULL, *transform = NULL;
-    int64_t is_no_folder;
+    int64_t is_no_folder = 1;
 
     TRY(path_split(c->local, &dir, &name, e));
     TRY(remote_run(c, test, -1, STDERR_FILENO, &is_no_folder, e));

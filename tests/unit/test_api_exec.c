@@ -453,7 +453,8 @@ static void a_port_of_the_pod_is_reached(void **state)
     say(peer_fd, "pong");
     run_until(raw.out[0].len == 6 && raw.out[1].len == 2);
     memcpy(head, raw.out[0].data, 2);
-    assert_int_equal((uint8_t)head[0] | (uint8_t)head[1] << 8, atoi(strchr(target, '=') + 1));
+    assert_int_equal((uint8_t)head[0] | (uint8_t)head[1] << 8,
+                     strtol(strchr(target, '=') + 1, NULL, 10));
     assert_memory_equal(raw.out[1].data, head, 2);
     assert_string_equal(raw.out[0].data + 2, "pong");
     /* Each side ends its direction, the client first. */
