@@ -458,6 +458,8 @@ static void a_full_disk_loses_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        /* First: it forks, and later there are threads. */
+        cmocka_unit_test(a_full_disk_loses_nothing),
         cmocka_unit_test(what_was_put_is_found_when_it_is_acknowledged),
         cmocka_unit_test(changes_that_share_a_commit_are_told_in_order),
         cmocka_unit_test(a_deletion_of_nothing_writes_nothing),
@@ -476,7 +478,6 @@ int main(void)
         cmocka_unit_test(a_folder_that_others_may_write_to_is_refused),
         cmocka_unit_test(a_failed_write_changes_nothing_and_the_next_one_is_tried),
         cmocka_unit_test(what_cannot_be_undone_stops_all_changes_until_it_is_opened_anew),
-        cmocka_unit_test(a_full_disk_loses_nothing),
     };
 
     return cmocka_run_group_tests_name("object_store", tests, NULL, NULL);
