@@ -23,6 +23,7 @@ static bool is_due(atomic_int *errors)
     return n > 0 && atomic_compare_exchange_strong(errors, &n, n - 1);
 }
 
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name) */
 int fdatasync(int fd)
 {
     n_syncs++;
@@ -33,6 +34,7 @@ int fdatasync(int fd)
     return (int)syscall(SYS_fdatasync, fd);
 }
 
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name) */
 int fsync(int fd)
 {
     n_syncs++;
@@ -43,6 +45,7 @@ int fsync(int fd)
     return (int)syscall(SYS_fsync, fd);
 }
 
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name) */
 int ftruncate(int fd, off_t size)
 {
     if (is_due(&truncate_errors)) {
