@@ -79,32 +79,35 @@ static int record_replay(void *ctx, const struct journal_record *r, uint64_t pla
 
 static int locked(int fd, const char *state_dir, struct err *e)
 {
-    autobuf pid = BUF_INIT;
+    autobuf text = BUF_INIT;
     struct err ignored = ERR_INIT;
+    long pid = fd_read_all(fd, 32, &text, &ignored) < 0 ? 0 : strtol(buf_str(&text), NULL, 10);
 
-    if (fd < 0 || fd_read_all(fd, 32, &pid, &ignored) < 0 || atoi(buf_str(&pid)) <= 0)
+    if (pid <= 0)
         return err_set(e, -EBUSY, "StateLocked",
                        "another process uses '%.300s'; stop it, or name another state folder",
                        state_dir);
     return err_set(e, -EBUSY, "StateLocked",
-                   "the process %d uses '%.300s'; stop it, or name another state folder",
-                   atoi(buf_str(&pid)), state_dir);
+                   "the process %ld uses '%.300s'; stop it, or name another state folder", pid,
+                   state_dir);
 }
 
 /* The file stays when the lock ends, so that nobody locks one that has no name any more. */
 static int lock_take(struct object_store *s, const char *state_dir, struct err *e)
 {
     autofd made = openat(s->dirfd, LOCK_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-    int fd = made < 0 ? -errno : file_try_lock_at(s->dirfd, LOCK_NAME);
+    int fd = made < 0 ? -errno : file_try_lock_at(s->dirfd, LOCK_NAME), len;
 
     if (fd == -EAGAIN)
         return locked(made, state_dir, e);
     if (fd < 0)
         return err_errno(e, fd, "StateFailed", "cannot lock '%.300s/" LOCK_NAME "'", state_dir);
     s->lock_fd = fd;
-    /* For people only: without it the message above names nobody. */
-    if (ftruncate(fd, 0) == 0)
-        (void)dprintf(fd, "%d\n", (int)getpid());
+    /* For people only: without it the message above names nobody. A file that is cut to nothing
+     * first is put on the disk by ext4 when it is closed. */
+    len = dprintf(fd, "%d\n", (int)getpid());
+    if (len > 0)
+        (void)!ftruncate(fd, len);
     return 0;
 }
 

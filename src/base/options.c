@@ -16,6 +16,7 @@ struct parse {
     char *target;
     struct strv *operands;
     bool is_help;
+    bool *given; /* by row; or NULL */
     struct err *e;
 };
 
@@ -171,7 +172,7 @@ static bool is_allowed_word(const struct option_spec *o, const char *text)
     return false;
 }
 
-static int value_set(const struct option_spec *o, const char *text, void *target, struct err *e)
+int option_set(const struct option_spec *o, const char *text, void *target, struct err *e)
 {
     void *field = field_of(o, target);
 
@@ -210,7 +211,9 @@ static int option_apply(struct parse *p, const struct option_spec *o, const char
 
     if (o->type == OPTION_HELP)
         p->is_help = true;
-    if (value_set(o, value, p->target, &inner) < 0)
+    if (p->given)
+        p->given[o - p->command->options] = true;
+    if (option_set(o, value, p->target, &inner) < 0)
         return usage_error(p, "option '--%s': %s", o->name, inner.msg);
     return 0;
 }
@@ -274,7 +277,7 @@ static void defaults_fill(const struct command_spec *c, void *target)
         if (!o->default_text || o->type == OPTION_STRINGS)
             continue;
         /* A default that its own option refuses is a mistake in the table. */
-        BUG_ON(value_set(o, o->default_text, target, &e) < 0);
+        BUG_ON(option_set(o, o->default_text, target, &e) < 0);
         if (o->type == OPTION_INT || o->type == OPTION_SIZE || o->type == OPTION_DURATION_MS)
             ((struct option_number *)field_of(o, target))->is_set = false;
     }
@@ -302,7 +305,13 @@ static int operands_check(struct parse *p, size_t count)
 int options_parse(const struct command_spec *c, int argc, char *const *argv, void *target,
                   struct strv *ret_operands, struct err *e)
 {
-    struct parse p = {c, argc, argv, 1, target, ret_operands, false, e};
+    return options_parse_given(c, argc, argv, target, NULL, ret_operands, e);
+}
+
+int options_parse_given(const struct command_spec *c, int argc, char *const *argv, void *target,
+                        bool *ret_given, struct strv *ret_operands, struct err *e)
+{
+    struct parse p = {c, argc, argv, 1, target, ret_operands, false, ret_given, e};
     size_t before = ret_operands->n;
     bool is_ended = false;
 

@@ -107,6 +107,16 @@ struct command_spec {
 int options_parse(const struct command_spec *c, int argc, char *const *argv, void *target,
                   struct strv *ret_operands, struct err *e);
 
+/* The same; (*ret_given)[i], which the caller zeroed, becomes true for each row i of the table that
+ * was given. */
+int options_parse_given(const struct command_spec *c, int argc, char *const *argv, void *target,
+                        bool *ret_given, struct strv *ret_operands, struct err *e);
+
+/* Puts the value of one option into *target as the command line would, from elsewhere;
+ * OPTION_STRING points into the text. "BadValue" and "BadNumber" begin with the value: "'x' is not
+ * one of a, b". */
+int option_set(const struct option_spec *o, const char *text, void *target, struct err *e);
+
 /* Frees what options_parse() put into *target. */
 void options_done(const struct command_spec *c, void *target);
 

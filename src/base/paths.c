@@ -69,6 +69,16 @@ int paths_cache_dir(char **ret, struct err *e)
     return xdg_dir("XDG_CACHE_HOME", ".cache", ret, e);
 }
 
+int paths_config_file(const char *name, char **ret, struct err *e)
+{
+    autofree char *dir = NULL;
+
+    if (geteuid() != 0)
+        TRY(xdg_dir("XDG_CONFIG_HOME", ".config", &dir, e));
+    *ret = path_join(dir ? dir : "/etc/wherry", name);
+    return 0;
+}
+
 int paths_images_dir(char **ret, struct err *e)
 {
     autofree char *state = NULL;

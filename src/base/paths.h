@@ -21,6 +21,10 @@ int paths_state_dir(char **ret, struct err *e);
 int paths_run_dir(char **ret, struct err *e);
 int paths_cache_dir(char **ret, struct err *e);
 
+/* A configuration file: /etc/wherry/NAME, for others than root
+ * ${XDG_CONFIG_HOME:-$HOME/.config}/wherry/NAME. */
+int paths_config_file(const char *name, char **ret, struct err *e);
+
 /* The image store (store/images.h), below the state folder. */
 int paths_images_dir(char **ret, struct err *e);
 

@@ -305,8 +305,34 @@ static int fixed_read(struct reader *r, struct toml *ret)
     if ((take(r, "true") || take(r, "false")) &&
         (r->s == r->end || !(is_bare(*r->s) || *r->s == '.')))
         return 0;
-    return bad(r, "the value is neither a string in quotes, true, false, an array nor a table "
-                  "(numbers and dates are not read here)");
+    return bad(r, "the value is neither a string in quotes, true, false, a whole number, an array "
+                  "nor a table");
+}
+
+/* Up to 18 digits, which a 64-bit number holds whatever they are. */
+static int integer_read(struct reader *r, struct toml *ret)
+{
+    char digits[20];
+    size_t n = 0, first;
+
+    if (!take(r, "+") && take(r, "-"))
+        digits[n++] = '-';
+    for (first = n; r->s < r->end && (isdigit((unsigned char)*r->s) || *r->s == '_'); r->s++) {
+        if (*r->s != '_') {
+            if (n - first == 18)
+                return bad(r, "a number of more than 18 digits");
+            digits[n++] = *r->s;
+        } else if (n == first || r->s + 1 == r->end || !isdigit((unsigned char)r->s[1])) {
+            return bad(r, "in a number '_' is only allowed between digits");
+        }
+    }
+    if (n == first || (r->s < r->end && (is_bare(*r->s) || strchr(".+:", *r->s))))
+        return bad(r, "of numbers only whole decimal ones are read here, and no dates");
+    if (digits[first] == '0' && n - first > 1)
+        return bad(r, "a number must not begin with 0");
+    ret->type = TOML_INTEGER;
+    ret->string = xstrndup(digits, n);
+    return 0;
 }
 
 /* On failure *ret holds nothing. */
@@ -326,6 +352,8 @@ static int value_read(struct reader *r, unsigned depth, struct toml *ret)
     } else if (at(r, "{")) {
         value.type = TOML_TABLE;
         result = inline_table_read(r, depth, &value);
+    } else if (r->s < r->end && (isdigit((unsigned char)*r->s) || *r->s == '-' || *r->s == '+')) {
+        result = integer_read(r, &value);
     } else {
         result = fixed_read(r, &value);
     }

@@ -7,18 +7,18 @@
 
 /*
  * TOML 1.0 as the configuration files of container tools use it: tables, arrays of tables, dotted
- * and quoted keys, inline tables, arrays, strings of one line, true and false. What TOML has
- * besides (numbers, dates, strings of several lines) is an error that says so, and so is everything
- * that TOML itself refuses, such as a key that is there twice.
+ * and quoted keys, inline tables, arrays, strings of one line, true and false, decimal integers.
+ * What TOML has besides (other numbers, dates, strings of several lines) is an error that says so,
+ * and so is everything that TOML itself refuses, such as a key that is there twice.
  */
-enum toml_type { TOML_STRING, TOML_BOOL, TOML_ARRAY, TOML_TABLE };
+enum toml_type { TOML_STRING, TOML_BOOL, TOML_ARRAY, TOML_TABLE, TOML_INTEGER };
 
 /* One value of a document, which owns what is in it. */
 struct toml {
     enum toml_type type;
     unsigned line;      /* where it begins, from 1 */
     char *key;          /* in its table; NULL in an array, and of the document */
-    char *string;       /* TOML_STRING: UTF-8 without a NUL in it */
+    char *string;       /* TOML_STRING: UTF-8 without a NUL in it; TOML_INTEGER: [-]digits */
     bool is_true;       /* TOML_BOOL */
     struct toml *items; /* of an array or a table, in the order of the text */
     size_t n;

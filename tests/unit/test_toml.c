@@ -14,7 +14,9 @@ static void show(const struct toml *t, struct buf *out)
         buf_addf(out, "'%s'", t->string);
     else if (t->type == TOML_BOOL)
         buf_addstr(out, t->is_true ? "true" : "false");
-    if (t->type == TOML_STRING || t->type == TOML_BOOL)
+    else if (t->type == TOML_INTEGER)
+        buf_addf(out, "#%s", t->string);
+    if (t->type != TOML_ARRAY && t->type != TOML_TABLE)
         return;
     buf_addc(out, t->type == TOML_ARRAY ? '[' : '{');
     for (size_t i = 0; i < t->n; i++) {
@@ -29,23 +31,25 @@ static void test_texts(void **state)
     static const struct {
         const char *text, *shown;
     } cases[] = {
-        {"",                                                        "{}"                           },
-        {"# nothing\n\n  # more\r\n",                               "{}"                           },
-        {"a = \"x\"",                                               "{a='x'}"                      },
-        {"a='x' # behind\nb=true\r\n c = false",                    "{a='x' b=true c=false}"       },
-        {"a = \"\\t\\\"\\\\\\u00e9\\U0001F600\"",                   "{a='\t\"\\\u00e9\U0001F600'}" },
-        {"a = 'c:\\x' # '",                                         "{a='c:\\x'}"                  },
-        {"'a b' = ''\n\"c\\u0064\"='e'",                            "{a b='' cd='e'}"              },
-        {"a.b.c = 'x'\na.b.d = 'y'\na . e='z'",                     "{a={b={c='x' d='y'} e='z'}}"  },
-        {"a = [ 'x', # one\n\n 'y' ,\n]",                           "{a=['x' 'y']}"                },
-        {"a = []\nb = [[], ['x']]",                                 "{a=[] b=[[] ['x']]}"          },
-        {"a = { b = 'x', c.d = [true] }\ne={}",                     "{a={b='x' c={d=[true]}} e={}}"},
-        {"[a]\nb='x'\n[c.d]\n[c]\ne='y'",                           "{a={b='x'} c={d={} e='y'}}"   },
+        {"",                                                        "{}"                             },
+        {"# nothing\n\n  # more\r\n",                               "{}"                             },
+        {"a = \"x\"",                                               "{a='x'}"                        },
+        {"a='x' # behind\nb=true\r\n c = false",                    "{a='x' b=true c=false}"         },
+        {"a = \"\\t\\\"\\\\\\u00e9\\U0001F600\"",                   "{a='\t\"\\\u00e9\U0001F600'}"   },
+        {"a = 'c:\\x' # '",                                         "{a='c:\\x'}"                    },
+        {"'a b' = ''\n\"c\\u0064\"='e'",                            "{a b='' cd='e'}"                },
+        {"a.b.c = 'x'\na.b.d = 'y'\na . e='z'",                     "{a={b={c='x' d='y'} e='z'}}"    },
+        {"a = [ 'x', # one\n\n 'y' ,\n]",                           "{a=['x' 'y']}"                  },
+        {"a = 1\nb = -1_000 # x\nc = [0, +7]\nd = -0",              "{a=#1 b=#-1000 c=[#0 #7] d=#-0}"},
+        {"a = 999_999_999_999_999_999",                             "{a=#999999999999999999}"        },
+        {"a = []\nb = [[], ['x']]",                                 "{a=[] b=[[] ['x']]}"            },
+        {"a = { b = 'x', c.d = [true] }\ne={}",                     "{a={b='x' c={d=[true]}} e={}}"  },
+        {"[a]\nb='x'\n[c.d]\n[c]\ne='y'",                           "{a={b='x'} c={d={} e='y'}}"     },
         {"[[a]]\nb='x'\n[[a.c]]\nd='y'\n[[a.c]]\n[[a]]\n[ a . e ]",
-         "{a=[{b='x' c=[{d='y'} {}]} {e={}}]}"                                                     },
-        {"[a]\nb.c='x'\n[a.b.d]\ne='y'",                            "{a={b={c='x' d={e='y'}}}}"    },
+         "{a=[{b='x' c=[{d='y'} {}]} {e={}}]}"                                                       },
+        {"[a]\nb.c='x'\n[a.b.d]\ne='y'",                            "{a={b={c='x' d={e='y'}}}}"      },
         {"\xef\xbb\xbf"
-         "a='x'",                                          "{a='x'}"                      },
+         "a='x'",                                          "{a='x'}"                        },
     };
 
     (void)state;
@@ -65,8 +69,18 @@ static void test_refused(void **state)
     static const struct {
         const char *text, *said;
     } cases[] = {
-        {"\n\na = 1",                "f:3: the value is neither"              },
-        {"a = 1979-05-27",           "f:1: the value is neither"              },
+        {"\n\na = x",                "f:3: the value is neither"              },
+        {"a = 1979-05-27",           "f:1: of numbers only whole decimal ones"},
+        {"a = 1.5",                  "f:1: of numbers only whole decimal ones"},
+        {"a = 0x1f",                 "f:1: of numbers only whole decimal ones"},
+        {"a = 1e5",                  "f:1: of numbers only whole decimal ones"},
+        {"a = 07:32:00",             "f:1: of numbers only whole decimal ones"},
+        {"a = +",                    "f:1: of numbers only whole decimal ones"},
+        {"a = -inf",                 "f:1: of numbers only whole decimal ones"},
+        {"a = 07",                   "f:1: a number must not begin with 0"    },
+        {"a = 1__0",                 "f:1: in a number '_'"                   },
+        {"a = 1_",                   "f:1: in a number '_'"                   },
+        {"a = 1000000000000000000",  "f:1: a number of more than 18 digits"   },
         {"a = truex",                "f:1: the value is neither"              },
         {"a = true.5",               "f:1: the value is neither"              },
         {"a =",                      "f:1: the value is neither"              },
