@@ -1,45 +1,71 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/admission.h"
 
-#include <stdio.h>
-
 #include "base/fds.h"
+
+/* The next whole number of *at, which is moved behind it; false when there is none. */
+static bool number_take(const char **at, int64_t *ret)
+{
+    char *end;
+    long long n;
+
+    errno = 0;
+    n = strtoll(*at, &end, 10);
+    if (end == *at || errno)
+        return false;
+    *at = end;
+    *ret = n;
+    return true;
+}
 
 /* A number in a file of a control group; INT64_MAX for "max" and for what is not there. */
 static int64_t number_read(const char *path)
 {
     struct err e = ERR_INIT;
     autobuf text = BUF_INIT;
-    long long n;
+    const char *at;
+    int64_t n;
 
-    if (file_read(path, 4096, &text, &e) < 0 || sscanf(buf_str(&text), "%lld", &n) != 1 || n <= 0)
+    if (file_read(path, 4096, &text, &e) < 0)
         return INT64_MAX;
-    return n;
+    at = buf_str(&text);
+    return number_take(&at, &n) && n > 0 ? n : INT64_MAX;
+}
+
+static int64_t milli_of(int64_t quota, int64_t period)
+{
+    return quota > INT64_MAX / 1000 || period == INT64_MAX ? INT64_MAX : quota * 1000 / period;
 }
 
 static int64_t cpu_limit_milli(void)
 {
     struct err e = ERR_INIT;
     autobuf text = BUF_INIT;
-    long long quota, period;
+    int64_t quota, period;
+    const char *at;
 
-    if (!file_read("/sys/fs/cgroup/cpu.max", 4096, &text, &e) &&
-        sscanf(buf_str(&text), "%lld %lld", &quota, &period) == 2 && period > 0)
-        return quota * 1000 / period;
-    quota = number_read("/sys/fs/cgroup/cpu/cpu.cfs_quota_us");
-    period = number_read("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
-    return quota == INT64_MAX || period == INT64_MAX ? INT64_MAX : quota * 1000 / period;
+    if (!file_read("/sys/fs/cgroup/cpu.max", 4096, &text, &e)) {
+        at = buf_str(&text);
+        if (number_take(&at, &quota) && number_take(&at, &period) && quota > 0 && period > 0)
+            return milli_of(quota, period);
+    }
+    return milli_of(number_read("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"),
+                    number_read("/sys/fs/cgroup/cpu/cpu.cfs_period_us"));
 }
 
 static int64_t machine_memory(void)
 {
+    static const char key[] = "MemTotal:";
     struct err e = ERR_INIT;
     autobuf text = BUF_INIT;
-    long long kib;
+    const char *at;
+    int64_t kib;
 
-    if (!file_read("/proc/meminfo", 65536, &text, &e) &&
-        sscanf(buf_str(&text), "MemTotal: %lld kB", &kib) == 1)
-        return kib * 1024;
+    if (!file_read("/proc/meminfo", 65536, &text, &e)) {
+        at = strstr(buf_str(&text), key);
+        if (at && (at += sizeof(key) - 1, number_take(&at, &kib)))
+            return kib * 1024;
+    }
     return (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
 }
 

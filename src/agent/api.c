@@ -147,7 +147,7 @@ int api_listen(const char *path, const char *group, int *ret_fd, struct err *e)
         return err_set(e, -ENAMETOOLONG, "SocketFailed",
                        "'%.200s' is too long for a socket, which may have %zu bytes", path,
                        sizeof(address.sun_path) - 1);
-    strcpy(address.sun_path, path);
+    memcpy(address.sun_path, path, strlen(path) + 1);
     TRY(path_mkdir_p(dir, 0755, e));
     TRY(stale_remove(path, &address, e));
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

@@ -194,6 +194,7 @@ int api_exec_begin(struct api_streams *set, struct pod *p, const char *default_c
                    struct http_exchange *x, struct err *e)
 {
     static const struct session_kind kind = {
+        .protocols = channel_exec_protocols,
         .opened = exec_opened,
         .message = exec_message,
         .lane_over = exec_lane_over,

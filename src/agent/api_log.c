@@ -58,7 +58,8 @@ static void on_ended(void *ctx, const struct err *e)
     struct api_log *l = ctx;
     struct api_call c = {.api = l->api, .x = l->x};
 
-    if (!l->is_begun && e && e->code) {
+    /* Without a file the run has said nothing. */
+    if (!l->is_begun && e && e->code && !str_eq(e->reason, "NotFound")) {
         api_answer_error(&c, e);
     } else {
         log_begin(l);

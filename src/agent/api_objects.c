@@ -21,7 +21,7 @@ static struct watch_item **items_select(struct api_call *c, const struct selecto
                                         const struct selector *fields, size_t *ret_n)
 {
     const struct watch_feed *f = workloads_feed(c->api->workloads, c->resource->resource);
-    struct watch_item **v = xcalloc(watch_feed_count(f) + 1, sizeof(*v));
+    struct watch_item **v = xcalloc(watch_feed_count(f) + 1, sizeof(struct watch_item *));
 
     *ret_n = 0;
     for (size_t i = 0; i < watch_feed_count(f); i++) {
@@ -33,7 +33,7 @@ static struct watch_item **items_select(struct api_call *c, const struct selecto
     }
     /* Events in the order in which they happened. */
     if (c->resource->resource == WORKLOADS_EVENTS)
-        qsort(v, *ret_n, sizeof(*v), version_compare);
+        qsort(v, *ret_n, sizeof(struct watch_item *), version_compare);
     return v;
 }
 

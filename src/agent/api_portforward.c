@@ -159,6 +159,7 @@ int api_portforward_begin(struct api_streams *set, struct pod *p, struct http_ex
                           struct err *e)
 {
     static const struct session_kind kind = {
+        .protocols = channel_forward_protocols,
         .opened = forward_opened,
         .message = forward_message,
         .lane_over = forward_lane_over,

@@ -74,8 +74,8 @@ static bool word_match(const char *pattern, const char *word, struct api_call *c
 /* `path` is taken apart; what the call points to is in it. */
 static bool path_match(const char *pattern_text, char *path, struct api_call *c)
 {
-    char pattern_copy[PATH_LIMIT];
-    char *pattern = strcpy(pattern_copy, pattern_text + 1);
+    char copy[PATH_LIMIT];
+    char *pattern = memcpy(copy, pattern_text + 1, strlen(pattern_text));
 
     if (*path++ != '/')
         return false;
@@ -110,7 +110,7 @@ void api_route(struct api *a, struct http_exchange *x)
         char copy[PATH_LIMIT];
         struct api_call call = {.api = a, .x = x};
 
-        if (!path_match(routes[i].path, strcpy(copy, path), &call))
+        if (!path_match(routes[i].path, memcpy(copy, path, strlen(path) + 1), &call))
             continue;
         is_known = true;
         if (!str_eq(method, routes[i].method))

@@ -264,7 +264,7 @@ int session_begin(struct api_streams *set, struct session *s, struct http_exchan
 {
     struct websocket_options o = {
         .loop = set->loop,
-        .protocols = channel_protocols,
+        .protocols = s->kind->protocols,
         .message_limit = SESSION_MESSAGE_LIMIT,
         .queue_limit = SESSION_QUEUE_LIMIT,
         .opened = on_opened,

@@ -33,6 +33,7 @@ struct lane {
 };
 
 struct session_kind {
+    const char *const *protocols;
     void (*opened)(struct session *s);
     void (*message)(struct session *s, const struct channel_message *m);
     /* The lane's stream has no more to read. */

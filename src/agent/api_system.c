@@ -11,18 +11,17 @@
 
 void api_version(struct api_call *c)
 {
-    int major = 0, minor = 0;
-    char text[16];
+    const char *dot = strchr(wherry_version, '.');
     autobuf body = BUF_INIT;
     struct json_writer w;
 
-    (void)sscanf(wherry_version, "%d.%d", &major, &minor);
+    BUG_ON(!dot);
     json_writer_init(&w, &body, false);
     json_begin_object(&w);
-    snprintf(text, sizeof(text), "%d", major);
-    json_key_str(&w, "major", text);
-    snprintf(text, sizeof(text), "%d", minor);
-    json_key_str(&w, "minor", text);
+    json_key(&w, "major");
+    json_strn(&w, wherry_version, (size_t)(dot - wherry_version));
+    json_key(&w, "minor");
+    json_strn(&w, dot + 1, strcspn(dot + 1, "."));
     json_key_str(&w, "gitVersion", wherry_version);
     json_key_str(&w, "gitCommit", wherry_git);
 #if defined(__aarch64__)
@@ -144,20 +143,21 @@ static void process_write(struct buf *out)
     struct err e = ERR_INIT;
     struct timespec t;
     autobuf text = BUF_INIT;
-    unsigned long long pages;
+    const char *resident;
 
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
     prometheus_family(out, "process_cpu_seconds_total", PROMETHEUS_COUNTER,
                       "Processor time that the agent has used.");
     prometheus_double(out, "process_cpu_seconds_total", NULL,
                       (double)t.tv_sec + (double)t.tv_nsec / 1e9);
+    /* proc(5): the second number, in pages. */
     if (file_read("/proc/self/statm", 256, &text, &e) < 0 ||
-        sscanf(buf_str(&text), "%*u %llu", &pages) != 1)
+        !(resident = strchr(buf_str(&text), ' ')))
         return;
     prometheus_family(out, "process_resident_memory_bytes", PROMETHEUS_GAUGE,
                       "Memory of the agent that is resident.");
     prometheus_uint(out, "process_resident_memory_bytes", NULL,
-                    pages * (unsigned long long)sysconf(_SC_PAGESIZE));
+                    strtoull(resident, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE));
 }
 
 void api_metrics_write(struct api *a, struct buf *out)

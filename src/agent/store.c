@@ -79,16 +79,17 @@ static int record_replay(void *ctx, const struct journal_record *r, uint64_t pla
 
 static int locked(int fd, const char *state_dir, struct err *e)
 {
-    autobuf pid = BUF_INIT;
+    autobuf text = BUF_INIT;
     struct err ignored = ERR_INIT;
+    long pid = fd_read_all(fd, 32, &text, &ignored) < 0 ? 0 : strtol(buf_str(&text), NULL, 10);
 
-    if (fd < 0 || fd_read_all(fd, 32, &pid, &ignored) < 0 || atoi(buf_str(&pid)) <= 0)
+    if (pid <= 0)
         return err_set(e, -EBUSY, "StateLocked",
                        "another process uses '%.300s'; stop it, or name another state folder",
                        state_dir);
     return err_set(e, -EBUSY, "StateLocked",
-                   "the process %d uses '%.300s'; stop it, or name another state folder",
-                   atoi(buf_str(&pid)), state_dir);
+                   "the process %ld uses '%.300s'; stop it, or name another state folder", pid,
+                   state_dir);
 }
 
 /* The file stays when the lock ends, so that nobody locks one that has no name any more. */

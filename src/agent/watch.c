@@ -185,7 +185,7 @@ void watch_feed_put(struct watch_feed *f, struct watch_item *i)
             f->cap_items = f->cap_items ? 2 * f->cap_items : 16;
             f->items = xrealloc(f->items, f->cap_items, sizeof(struct watch_item *));
         }
-        memmove(f->items + at + 1, f->items + at, (f->n_items - at) * sizeof(*f->items));
+        memmove(f->items + at + 1, f->items + at, (f->n_items - at) * sizeof(struct watch_item *));
         f->n_items++;
     }
     f->items[at] = watch_item_ref(i);
@@ -201,7 +201,7 @@ void watch_feed_remove(struct watch_feed *f, struct watch_item *last)
     BUG_ON(!is_there);
     before = f->items[at];
     f->n_items--;
-    memmove(f->items + at, f->items + at + 1, (f->n_items - at) * sizeof(*f->items));
+    memmove(f->items + at, f->items + at + 1, (f->n_items - at) * sizeof(struct watch_item *));
     change_add(f, last, before, true);
 }
 

@@ -202,10 +202,8 @@ static void on_flush(void *ctx)
     struct workloads *s = ctx;
 
     s->is_flush_due = false;
-    s->deferred--;
     if (s->is_freed) {
-        if (!s->deferred)
-            free(s);
+        workloads_return(s);
         return;
     }
     for (struct workload *w = s->first; w; w = w->next)
@@ -214,6 +212,7 @@ static void on_flush(void *ctx)
     workloads_afters_make(s);
     if (s->is_claims_check_due)
         claims_check(s);
+    workloads_return(s);
 }
 
 void workloads_flush_later(struct workloads *s, bool is_for_claims)
@@ -474,6 +473,20 @@ static void on_pod_gone(void *ctx, struct pod *p)
 
 /* ---- Opening and closing ---- */
 
+static void workloads_free(struct workloads *s)
+{
+    free(s->state_dir);
+    free(s->memory_dir);
+    free(s->node_name);
+    free(s);
+}
+
+void workloads_return(struct workloads *s)
+{
+    if (!--s->deferred && s->is_freed)
+        workloads_free(s);
+}
+
 static void on_retry(void *ctx)
 {
     struct workloads *s = ctx;
@@ -490,13 +503,13 @@ static int starts_count(const char *state_dir, uint64_t *ret, struct err *e)
     autofree char *path = path_join(state_dir, WORKLOADS_STARTS);
     autobuf text = BUF_INIT;
     unsigned long long n = 0;
-    char next[32], end;
+    char next[32], *end;
     int r = file_read(path, 64, &text, e);
 
     if (r < 0 && r != -ENOENT)
         return r;
-    if (!r && (sscanf(buf_str(&text), "%llu%c", &n, &end) != 2 || end != '\n' ||
-               n >= 1u << (63 - STARTS_SHIFT)))
+    n = strtoull(buf_str(&text), &end, 10);
+    if (!r && (!str_eq(end, "\n") || end == buf_str(&text) || n >= 1u << (63 - STARTS_SHIFT)))
         return err_set(
             e, -EINVAL, "BadState",
             "'%.300s' is to hold the number of starts and does not; put a number into it "
@@ -612,6 +625,10 @@ int workloads_open(const struct workloads_options *o, struct workloads **ret, st
 
     s = xcalloc(1, sizeof(*s));
     s->options = *o;
+    s->options.pods.state_dir = s->state_dir = xstrdup(o->pods.state_dir);
+    if (o->pods.memory_dir)
+        s->options.pods.memory_dir = s->memory_dir = xstrdup(o->pods.memory_dir);
+    s->options.node_name = s->node_name = xstrdup(o->node_name);
     s->retry = loop_timer_new(o->pods.loop, on_retry, s);
     r = starts_count(o->pods.state_dir, &starts, e);
     if (r >= 0) {
@@ -650,6 +667,6 @@ void workloads_close(struct workloads *s)
     for (int i = 0; i < WORKLOADS_RESOURCES; i++)
         watch_feed_free(s->feeds[i]);
     s->is_freed = true;
-    if (!s->deferred)
-        free(s);
+    s->deferred++;
+    workloads_return(s);
 }

@@ -187,13 +187,12 @@ static void on_claim_removed(void *ctx)
     struct change_call *c = ctx;
     struct workloads *s = c->owner;
 
-    s->deferred--;
     if (s->is_freed) {
         change_call_free(c);
-        if (!s->deferred)
-            free(s);
+        workloads_return(s);
         return;
     }
+    workloads_return(s);
     c->is_removed_now = false;
     call_unlink(c);
     if (!c->error.code) {
@@ -438,9 +437,12 @@ void workloads_delete(struct workloads *s, enum object_kind kind, const char *sp
     struct workload *w = kind == OBJECT_POD ? workload_find(s, space, name) : NULL;
     struct err e = ERR_INIT;
 
-    if (!o)
+    if (!o || !(w || kind != OBJECT_POD)) {
         err_set(&e, -ENOENT, "NotFound", "%s \"%s\" not found", plurals[kind], name);
-    else if (workloads_is_busy(s, kind, space, name) && !(w && w->is_gone))
+        fail(done, ctx, &e);
+        return;
+    }
+    if (workloads_is_busy(s, kind, space, name) && !(w && w->is_gone))
         err_set(&e, -EBUSY, "Conflict",
                 "Operation cannot be fulfilled on %s \"%s\": the object is being changed by "
                 "another request; try again",

@@ -16,9 +16,7 @@ static void on_lookup_end(void *ctx)
     arena_free(s->lookups);
     s->lookups = NULL;
     s->is_lookup_end_due = false;
-    s->deferred--;
-    if (s->is_freed && !s->deferred)
-        free(s);
+    workloads_return(s);
 }
 
 static struct arena *lookups_arena(struct workloads *s)

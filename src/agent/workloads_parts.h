@@ -40,7 +40,8 @@ struct change_call {
 };
 
 struct workloads {
-    struct workloads_options options;
+    struct workloads_options options; /* its texts are the three below */
+    char *state_dir, *memory_dir, *node_name;
     struct object_store *store;
     struct pods *pods;
     struct events *events;
@@ -58,6 +59,8 @@ struct workloads {
 };
 
 /* ---- workloads.c ---- */
+/* One of `deferred` has come. */
+void workloads_return(struct workloads *s);
 uint64_t workloads_version_next(void *ctx);
 struct workload *workload_find(const struct workloads *s, const char *space, const char *name);
 /* Decides whether it fits; what does not is annotated. Of an object that is not stored yet. */

@@ -112,19 +112,24 @@ static void plan_attributes(struct plan *p, bool is_detached)
     posix_spawnattr_setflags(&p->attributes, flags);
 }
 
+static const char *program_of(const struct loop_child_options *o)
+{
+    return o->program ? o->program : o->argv[0];
+}
+
 static int spawn(const struct loop_child_options *o, pid_t *ret_pid, struct err *e)
 {
     __attribute__((cleanup(plan_done))) struct plan p = {.cwd_fd = -EBADF};
     posix_spawn_file_actions_init(&p.actions);
     posix_spawnattr_init(&p.attributes);
     /* First, while the descriptor of the folder has not been shut or replaced. */
-    TRY(plan_cwd(&p, o->cwd, o->argv[0], e));
+    TRY(plan_cwd(&p, o->cwd, program_of(o), e));
     TRY(plan_fds(&p, o, e));
     plan_attributes(&p, o->is_detached);
-    int r = posix_spawnp(ret_pid, o->argv[0], &p.actions, &p.attributes, (char *const *)o->argv,
+    int r = posix_spawnp(ret_pid, program_of(o), &p.actions, &p.attributes, (char *const *)o->argv,
                          o->env ? (char *const *)o->env : environ);
     if (r)
-        return err_errno(e, -r, "StartFailed", "cannot start '%s'", o->argv[0]);
+        return err_errno(e, -r, "StartFailed", "cannot start '%s'", program_of(o));
     return 0;
 }
 
@@ -176,7 +181,8 @@ int loop_child_start(struct loop *l, const struct loop_child_options *o, struct 
     }
     c->pidfd = pidfd_open(c->pid, 0);
     if (c->pidfd < 0)
-        r = err_errno(e, -errno, "StartFailed", "cannot watch the new process of '%s'", o->argv[0]);
+        r = err_errno(e, -errno, "StartFailed", "cannot watch the new process of '%s'",
+                      program_of(o));
     else
         r = loop_watch_new(l, c->pidfd, child_ready, c, &c->watch, e);
     if (r < 0) {

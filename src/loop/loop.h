@@ -83,8 +83,9 @@ struct loop_child_fd {
 };
 
 struct loop_child_options {
-    const char *const *argv;         /* argv[0] is the path of the program, a relative one from cwd;
-                                      * without a '/' it is searched in this process's PATH */
+    const char *program; /* its path, a relative one from cwd; without a '/' it is
+                          * searched in this process's PATH; NULL: argv[0] */
+    const char *const *argv;
     const char *const *env;          /* NULL: this process's */
     const char *cwd;                 /* NULL: this process's */
     const struct loop_child_fd *fds; /* what else than these: 0 to 2 are /dev/null, the rest shut */

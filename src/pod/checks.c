@@ -109,6 +109,8 @@ static void pre_stop_done(void *ctx, const char *failure)
     feed(r, POD_EVENT_PRE_STOP_DONE, failure);
 }
 
+#define HOOK_TIMEOUT_MS UINT64_C(86400000)
+
 /* Hooks have no time of their own: the grace ends preStop, and postStart is waited for. */
 void run_hook(struct pod_run *r, const struct pod_action *a, bool is_pre_stop)
 {
@@ -118,5 +120,6 @@ void run_hook(struct pod_run *r, const struct pod_action *a, bool is_pre_stop)
     if (!r->container)
         return;
     actions_fill(r, &o);
-    r->hook = action_start(&o, a, UINT64_MAX, is_pre_stop ? pre_stop_done : post_start_done, r);
+    r->hook =
+        action_start(&o, a, HOOK_TIMEOUT_MS, is_pre_stop ? pre_stop_done : post_start_done, r);
 }

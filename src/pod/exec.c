@@ -14,9 +14,11 @@
  * `pod` is NULL, and only its own end is awaited.
  */
 struct pod_exec {
+    struct pods *set;
     struct pod *pod;
-    struct link in_pod;
-    size_t index; /* of the container */
+    struct link link;           /* in the pod's execs, or in the set's orphans */
+    struct exec_action *action; /* NULL: the caller's */
+    size_t index;               /* of the container */
     struct exec_chore *chore;
     struct container *container;
     struct loop_timer *failing; /* tells `failed` from the loop */
@@ -41,7 +43,7 @@ struct exec_chore {
 
 static void pod_leave(struct pod_exec *x)
 {
-    link_remove(&x->in_pod);
+    link_remove(&x->link);
     x->pod = NULL;
 }
 
@@ -77,22 +79,37 @@ static void started(void *ctx)
     (void)ctx;
 }
 
+static void exec_destroy(struct pod_exec *x)
+{
+    container_free(take_ptr(x->container));
+    loop_timer_free(x->failing);
+    link_remove(&x->link);
+    free(x);
+}
+
 static void refused(void *ctx, const struct err *e)
 {
     struct pod_exec *x = ctx;
 
     x->failed = *e;
     container_free(take_ptr(x->container));
-    exec_fail(x);
+    if (x->ended)
+        exec_fail(x);
+    else
+        exec_destroy(x);
 }
 
 static void exited(void *ctx, const struct guest_status *status)
 {
     struct pod_exec *x = ctx;
+    struct container *c = take_ptr(x->container);
 
-    container_forget(x->container);
-    container_free(take_ptr(x->container));
-    exec_end(x, status);
+    container_forget(c);
+    if (x->ended)
+        exec_end(x, status);
+    else
+        exec_destroy(x);
+    container_free(c); /* whose the status is */
 }
 
 static const struct container_events events = {started, refused, exited};
@@ -205,11 +222,14 @@ static int exec_start(struct pod *p, const struct pod_exec_options *o, int64_t t
         return e->code;
     }
     x = xcalloc(1, sizeof(*x));
-    *x = (struct pod_exec){
-        .pod = p, .index = (size_t)(c - p->spec->containers), .ended = o->ended, .ctx = o->ctx};
+    *x = (struct pod_exec){.set = p->set,
+                           .pod = p,
+                           .index = (size_t)(c - p->spec->containers),
+                           .ended = o->ended,
+                           .ctx = o->ctx};
     x->failing = loop_timer_new(p->set->o.loop, exec_fail, x);
-    link_init(&x->in_pod);
-    link_append(&p->execs, &x->in_pod);
+    link_init(&x->link);
+    link_append(&p->execs, &x->link);
     chore = xcalloc(1, sizeof(*chore));
     *chore = (struct exec_chore){
         .chore = {.pod = p,    .work = exec_work, .done = exec_done},
@@ -248,24 +268,20 @@ void pod_exec_free(struct pod_exec *x)
     pod_exec_stop(x);
     if (x->chore)
         x->chore->exec = NULL;
-    /* Nobody claims its end: it is dropped when the next supervisor finds it. */
-    container_free(take_ptr(x->container));
-    loop_timer_free(x->failing);
     pod_leave(x);
-    free(x);
+    x->ended = NULL;
+    if (!x->container || x->has_ended || x->set->is_closed)
+        exec_destroy(x);
+    else
+        link_append(&x->set->orphans, &x->link); /* its end is to be forgotten */
 }
 
-void execs_end(struct pod *p, size_t container)
+void orphans_free(struct pods *s)
 {
     struct pod_exec *x;
 
-    LINK_EACH(x, &p->execs, struct pod_exec, in_pod)
-    {
-        if (container != SIZE_MAX && x->index != container)
-            continue;
-        pod_exec_stop(x);
-        pod_leave(x);
-    }
+    while ((x = LINK_FIRST(&s->orphans, struct pod_exec, link)))
+        exec_destroy(x);
 }
 
 /* ---- Of probes and hooks ---- */
@@ -283,14 +299,20 @@ struct exec_action {
     void *ctx;
 };
 
-static void action_check(struct exec_action *a)
+/* Takes it apart, and tells. */
+static void action_end(struct exec_action *a)
 {
-    if (!a->has_ended || a->output)
-        return;
+    stream_free(take_ptr(a->output));
+    pod_exec_free(take_ptr(a->exec));
     a->done(a->ctx, a->exit_code, buf_str(&a->text));
-    pod_exec_free(a->exec);
     buf_done(&a->text);
     free(a);
+}
+
+static void action_check(struct exec_action *a)
+{
+    if (a->has_ended && !a->output)
+        action_end(a);
 }
 
 static void action_data(void *ctx, const void *data, size_t len)
@@ -316,8 +338,11 @@ static void action_ended(void *ctx, const struct guest_status *status)
 
     a->has_ended = true;
     a->exit_code = (int)status->exit_code;
-    if (!a->text.len && status->message)
-        buf_addstr(&a->text, status->message);
+    if (!status->is_guest_exit) {
+        a->exit_code = -1;
+        buf_clear(&a->text);
+        buf_addstr(&a->text, status->message ? status->message : status->reason);
+    }
     action_check(a);
 }
 
@@ -360,10 +385,31 @@ void exec_action(void *ctx, const struct pod_words *command, uint64_t timeout_ms
         o.stdout_fd = fds[0];
         o.stderr_fd = fds[1];
         if (exec_start(r->pod, &o, timeout_ms > INT64_MAX ? 0 : (int64_t)timeout_ms, &a->exec,
-                       &e) >= 0)
+                       &e) >= 0) {
+            a->exec->action = a;
             return;
+        }
     }
-    stream_free(take_ptr(a->output));
-    done(done_ctx, GUEST_EXIT_NOT_RUNNABLE, e.msg);
-    free(a);
+    a->exit_code = -1;
+    buf_addstr(&a->text, e.msg);
+    action_end(a);
+}
+
+void execs_end(struct pod *p, size_t container)
+{
+    struct pod_exec *x;
+
+    LINK_EACH(x, &p->execs, struct pod_exec, link)
+    {
+        if (container != SIZE_MAX && x->index != container)
+            continue;
+        pod_exec_stop(x);
+        pod_leave(x);
+        if (!x->action || !p->is_closed)
+            continue;
+        x->action->exit_code = -1;
+        buf_clear(&x->action->text);
+        buf_addstr(&x->action->text, "the pod is gone");
+        action_end(x->action);
+    }
 }

@@ -300,8 +300,8 @@ static int output_open(struct image_request *r, struct output *o, int *ret_fd, s
 
 static int child_start(struct image_request *r, struct err *e)
 {
-    const char *const argv[] = {r->finder->program,
-                                "pull",
+    /* Programs of several commands go by argv[0]. */
+    const char *const argv[] = {"pull",
                                 "--quiet",
                                 "--no-compile",
                                 "--policy",
@@ -317,11 +317,14 @@ static int child_start(struct image_request *r, struct err *e)
     r->err.is_last_kept = true;
     fds[0] = (struct loop_child_fd){out, STDOUT_FILENO};
     fds[1] = (struct loop_child_fd){err, STDERR_FILENO};
-    return loop_child_start(
-        r->finder->loop,
-        &(struct loop_child_options){
-            .argv = argv, .fds = fds, .n_fds = 2, .ended = child_ended, .ctx = r},
-        &r->child, e);
+    return loop_child_start(r->finder->loop,
+                            &(struct loop_child_options){.program = r->finder->program,
+                                                         .argv = argv,
+                                                         .fds = fds,
+                                                         .n_fds = 2,
+                                                         .ended = child_ended,
+                                                         .ctx = r},
+                            &r->child, e);
 }
 
 static void fetch_next(struct image_finder *f)

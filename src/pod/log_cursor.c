@@ -163,7 +163,7 @@ static int file_set(struct log_cursor *c, int fd, off_t at, struct err *e)
 /* Finds where to begin. LOG_MORE, or what to do without a file. */
 static int start(struct log_cursor *c, bool is_final, struct err *e)
 {
-    struct log_files f;
+    struct log_files f = {.n = 0};
     struct log_place place;
     int r = 0, fd;
 

@@ -69,7 +69,6 @@ static int ages_scan(int dirfd, const char *base, struct ages *ret)
             close(fd);
         return r;
     }
-    *ret = (struct ages){0};
     while ((entry = readdir(dir)))
         if (age_of(entry->d_name, base, &age))
             ages_add(ret, age);
@@ -104,7 +103,7 @@ static int part_open(int dirfd, const char *base, unsigned age, struct log_files
 
 static int parts_open(int dirfd, const char *base, struct log_files *f)
 {
-    struct ages ages;
+    struct ages ages = {.n = 0};
 
     TRY(ages_scan(dirfd, base, &ages));
     for (size_t i = 0; i < ages.n; i++)
@@ -115,7 +114,7 @@ static int parts_open(int dirfd, const char *base, struct log_files *f)
 /* Whether all have the names still under which they were opened, and no other is there. */
 static bool parts_hold(int dirfd, const char *base, const struct log_files *f)
 {
-    struct ages ages;
+    struct ages ages = {.n = 0};
     size_t n = 0;
 
     if (ages_scan(dirfd, base, &ages) < 0)
@@ -184,7 +183,7 @@ static size_t next_find(const struct log_files *f, const struct stat *st)
 
 int log_files_next(const char *path, int fd, int *ret_fd, struct err *e)
 {
-    struct log_files f;
+    struct log_files f = {.n = 0};
     struct stat st;
     size_t next;
 

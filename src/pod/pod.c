@@ -147,9 +147,9 @@ void pod_close(struct pod *p)
 {
     p->is_closed = true;
     measures_free(p);
-    execs_end(p, SIZE_MAX);
     for (size_t i = 0; i < p->spec->n_containers; i++)
         run_done(&p->runs[i]);
+    execs_end(p, SIZE_MAX);
     lane_clear(&p->records);
     lane_clear(&p->volumes);
     loop_timer_free(take_ptr(p->timer));
@@ -270,7 +270,9 @@ int pod_log_path(const struct pod *p, const char *container, bool is_previous, c
                        p->spec->name, container);
     number = pod_machine_restart_count(p->m, (size_t)(c - p->spec->containers)) - is_previous;
     path = pod_log_file(p->set, p->spec, container, number);
-    if (number < 0 || access(path, F_OK) < 0)
+    /* The worker makes the file of a run that says something. */
+    if (is_previous ? number < 0 || access(path, F_OK) < 0
+                    : !pod_machine_attempt(p->m, (size_t)(c - p->spec->containers)))
         return err_set(e, -ENOENT, "NotFound",
                        is_previous ? "there is no earlier run of container '%s' of pod '%s/%s'"
                                    : "container '%s' of pod '%s/%s' has not run yet",

@@ -61,6 +61,7 @@ struct pods {
     struct loop_timer *round; /* due at once when there is something in `due` or `changed` */
     struct image_finder *images;
     uint64_t n_execs;
+    struct link orphans; /* execs that nobody holds any more, until they have ended */
 };
 
 void pods_unref(struct pods *s);
@@ -166,8 +167,9 @@ void pod_volumes_update(struct pod *p);
 /* usage.c */
 void usage_start(struct pod *p);
 
-/* exec.c */
-void execs_end(struct pod *p, size_t container); /* SIZE_MAX: all; those without a caller too */
+/* exec.c: ends those of a container; SIZE_MAX: of all. Those of a closed pod's actions go. */
+void execs_end(struct pod *p, size_t container);
+void orphans_free(struct pods *s);
 /* As actions_options.exec; `ctx` is the run. */
 void exec_action(void *ctx, const struct pod_words *command, uint64_t timeout_ms,
                  void (*done)(void *done_ctx, int exit_code, const char *output), void *done_ctx);

@@ -93,6 +93,7 @@ int pods_open(const struct pods_options *o, struct pods **ret, struct err *e)
     link_init(&s->pods);
     link_init(&s->due);
     link_init(&s->changed);
+    link_init(&s->orphans);
     s->round = loop_timer_new(o->loop, round_fired, s);
     s->images = image_finder_new(o->loop, o->image_program, o->store_dir);
     *ret = s;
@@ -125,6 +126,7 @@ void pods_close(struct pods *s)
     s->is_closed = true;
     while ((p = LINK_FIRST(&s->pods, struct pod, in_set)))
         pod_close(p);
+    orphans_free(s);
     loop_timer_free(take_ptr(s->round));
     image_finder_free(take_ptr(s->images));
     pods_unref(s);

@@ -159,6 +159,30 @@ def test_faults(c):
     c.send("forget", "loops")
 
 
+def test_optional(c):
+    for name, module in (("p1", "random.wasm"), ("p2", "random.component.wasm")):
+        s, port = listening()
+        c.start(name, os.path.join(GUESTS, module), optional_listeners=True,
+                listeners=[(s.fileno(), "http://x")])
+        s.close()
+        tap.equal(f"{name}: a command that may go without listeners runs", how(c.ended(name)),
+                  ("Completed", 0, True))
+        tap.ok(f"{name}: and leaves none", is_refused(port))
+        c.send("forget", name)
+    port = serve(c, "may", PROBE, optional_listeners=True)
+    tap.equal("who answers requests has them", get(port, "/hello")[0], 200)
+    c.send("stop", "may", grace_ms=60000)
+    tap.equal("and is told to end as such", how(c.ended("may")), ("Completed", 0, True))
+    c.send("forget", "may")
+    s, port = listening()
+    c.start("told", os.path.join(GUESTS, "sleep.wasm"), "100000", optional_listeners=True,
+            listeners=[(s.fileno(), "http://x")])
+    s.close()
+    c.send("stop", "told", grace_ms=60000)
+    tap.equal("a command is ended at once, begun or not", c.ended("told")["reason"], "Stopped")
+    c.send("forget", "told")
+
+
 def get_quietly(port, path):
     try:
         get(port, path)
@@ -199,12 +223,12 @@ def test_leaves_nothing(w, c):
 
 
 def main():
-    build_guests("http/probe", "http/probe3", "http/cgi", "random.component")
+    build_guests("http/probe", "http/probe3", "http/cgi", "random", "random.component", "sleep")
     cache = tempfile.mkdtemp(prefix="wherry-cache-")
     try:
         with Worker(cache) as w:
             c = w.connect()
-            for test in test_answers, test_many, test_stops, test_faults:
+            for test in test_answers, test_many, test_stops, test_faults, test_optional:
                 test(c)
             c = test_supervisor_dies(w, c)
             test_leaves_nothing(w, c)

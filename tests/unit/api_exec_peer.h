@@ -179,7 +179,7 @@ static void peer_start(void)
 
     peer.dir = unit_temp_dir();
     peer.path = xasprintf("%s/wherry.sock", peer.dir);
-    strcpy(to.sun_path, peer.path);
+    memcpy(to.sun_path, peer.path, strlen(peer.path));
     peer.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(bind(peer.fd, (struct sockaddr *)&to, sizeof(to)), 0);
     assert_int_equal(listen(peer.fd, 1000), 0);

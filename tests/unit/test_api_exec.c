@@ -446,14 +446,15 @@ static void a_port_of_the_pod_is_reached(void **state)
     autobuf got = BUF_INIT;
 
     (void)state;
-    raw_open(target, CHANNEL_PROTOCOL_V5);
+    raw_open(target, CHANNEL_PROTOCOL_FORWARD);
     raw_send("\0ping", 5);
     peer_fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
     expect(peer_fd, &got, "ping");
     say(peer_fd, "pong");
     run_until(raw.out[0].len == 6 && raw.out[1].len == 2);
     memcpy(head, raw.out[0].data, 2);
-    assert_int_equal((uint8_t)head[0] | (uint8_t)head[1] << 8, atoi(strchr(target, '=') + 1));
+    assert_int_equal((uint8_t)head[0] | (uint8_t)head[1] << 8,
+                     strtol(strchr(target, '=') + 1, NULL, 10));
     assert_memory_equal(raw.out[1].data, head, 2);
     assert_string_equal(raw.out[0].data + 2, "pong");
     /* Each side ends its direction, the client first. */
@@ -493,7 +494,7 @@ static void a_port_that_nobody_has_is_told_on_the_channel_of_errors(void **state
 
     (void)state;
     close(listening);
-    raw_open(target, CHANNEL_PROTOCOL_V5);
+    raw_open(target, CHANNEL_PROTOCOL_FORWARD);
     run_until(raw.is_closed);
     assert_contains(raw.out[1].data + 2, "pod 'web': the connection to its port ");
     assert_contains(raw.out[1].data + 2, "Connection refused");
@@ -508,7 +509,7 @@ static void several_ports_have_their_channels(void **state)
 
     (void)state;
     snprintf(target, sizeof(target), "%s&ports=%s", one, strchr(another, '=') + 1);
-    raw_open(target, CHANNEL_PROTOCOL_V5);
+    raw_open(target, CHANNEL_PROTOCOL_FORWARD);
     raw_send("\2second", 7);
     fd = accept4(second, NULL, NULL, SOCK_CLOEXEC);
     expect(fd, &got, "second");

@@ -19,13 +19,14 @@ static void a_message_names_its_channel(void **state)
     assert_fails(channel_message_parse("", 0, true, &m, &e), -EPROTO, "BadMessage");
 }
 
-static void only_v5_closes_channels(void **state)
+static void v4_closes_no_channels(void **state)
 {
     struct channel_message m;
     struct err e = ERR_INIT;
 
     (void)state;
     assert_true(channel_can_close("v5.channel.k8s.io"));
+    assert_true(channel_can_close(CHANNEL_PROTOCOL_FORWARD));
     assert_false(channel_can_close("v4.channel.k8s.io"));
     assert_false(channel_can_close(NULL));
     assert_ok(channel_message_parse("\xff\0", 2, true, &m, &e));
@@ -137,7 +138,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_message_names_its_channel),
-        cmocka_unit_test(only_v5_closes_channels),
+        cmocka_unit_test(v4_closes_no_channels),
         cmocka_unit_test(statuses_are_written_as_a_kubelet_writes_them),
         cmocka_unit_test(a_status_is_read_back),
         cmocka_unit_test(what_is_no_status_is_refused),

@@ -23,6 +23,7 @@ static bool is_due(atomic_int *errors)
     return n > 0 && atomic_compare_exchange_strong(errors, &n, n - 1);
 }
 
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name) */
 int fdatasync(int fd)
 {
     n_syncs++;
@@ -33,6 +34,7 @@ int fdatasync(int fd)
     return (int)syscall(SYS_fdatasync, fd);
 }
 
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name) */
 int fsync(int fd)
 {
     n_syncs++;
@@ -43,6 +45,7 @@ int fsync(int fd)
     return (int)syscall(SYS_fsync, fd);
 }
 
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name) */
 int ftruncate(int fd, off_t size)
 {
     if (is_due(&truncate_errors)) {
@@ -458,6 +461,8 @@ static void a_full_disk_loses_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        /* First: it forks, and later there are threads. */
+        cmocka_unit_test(a_full_disk_loses_nothing),
         cmocka_unit_test(what_was_put_is_found_when_it_is_acknowledged),
         cmocka_unit_test(changes_that_share_a_commit_are_told_in_order),
         cmocka_unit_test(a_deletion_of_nothing_writes_nothing),
@@ -476,7 +481,6 @@ int main(void)
         cmocka_unit_test(a_folder_that_others_may_write_to_is_refused),
         cmocka_unit_test(a_failed_write_changes_nothing_and_the_next_one_is_tried),
         cmocka_unit_test(what_cannot_be_undone_stops_all_changes_until_it_is_opened_anew),
-        cmocka_unit_test(a_full_disk_loses_nothing),
     };
 
     return cmocka_run_group_tests_name("object_store", tests, NULL, NULL);
