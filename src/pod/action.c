@@ -127,7 +127,10 @@ static void http_headers_add(struct strv *out, const struct pod_pairs *headers)
     for (size_t i = 0; i < headers->n; i++) {
         const struct pod_pair *h = &headers->v[i];
 
-        if (*h->value || (strcasecmp(h->name, "User-Agent") && strcasecmp(h->name, "Accept")))
+        bool may_be_silenced =
+            strcasecmp(h->name, "User-Agent") == 0 || strcasecmp(h->name, "Accept") == 0;
+
+        if (*h->value || !may_be_silenced)
             strv_addf(out, "%s: %s", h->name, h->value);
     }
     if (!header_find(headers, "User-Agent"))

@@ -126,7 +126,7 @@ static int program_open(struct launch *l, struct err *e)
 {
     struct guest_spec *s = &l->spec;
     const struct pod_container *c = l->container;
-    int fd;
+    int fd = -1;
 
     s->name = xstrdup(path_base(c->image));
     s->invoke = c->invoke ? xstrdup(c->invoke) : NULL;
@@ -176,7 +176,7 @@ static int volumes_add(struct launch *l, const struct strv *env, struct err *e)
 
 static int folder_open(const char *path, mode_t mode, int *ret_fd, struct err *e)
 {
-    int fd;
+    int fd = -1;
 
     TRY(path_mkdir_p(path, mode, e));
     fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -190,7 +190,7 @@ static int log_open(struct launch *l, struct err *e)
 {
     autofree char *folder = xasprintf("%s/%s_%s_%s/%s", l->places->logs_dir, l->pod->space,
                                       l->pod->name, l->pod->uid, l->container->name);
-    int fd;
+    int fd = -1;
 
     TRY(folder_open(folder, 0755, &fd, e));
     l->spec.log_dir_fd = fd;
@@ -220,7 +220,7 @@ char *launch_message_place(const char *state_dir, const char *uid, const char *c
 static int message_folder_add(struct launch *l, struct err *e)
 {
     autofree char *folder = launch_message_folder(l->container), *place = NULL;
-    int fd;
+    int fd = -1;
 
     if (!folder)
         return 0;

@@ -26,7 +26,8 @@ struct actions_options {
 };
 
 /* One action. `done` once, from the loop and never before this returns: NULL when it went well,
- * else why not, for people. It may free anything. `timeout_ms` is not of POD_ACTION_SLEEP. */
+ * else why not, for people. It may free anything. A sleep has no time-out;
+ * UINT64_MAX is none for a command, and 11 days for what goes over a network. */
 struct action_run;
 struct action_run *action_start(const struct actions_options *o, const struct pod_action *a,
                                 uint64_t timeout_ms, void (*done)(void *ctx, const char *failure),

@@ -10,6 +10,7 @@
 #include "base/text.h"
 
 #define REDIRECT_LIMIT   10
+#define TIMEOUT_LIMIT_MS 1000000000u /* what libcurl can surely say */
 #define HEAD_LIMIT_BYTES (64u << 10)
 
 struct http_async_call {
@@ -488,8 +489,8 @@ static void connection_set_up(struct http_async_call *c, const struct http_async
     curl_easy_setopt(y, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(y, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(y, CURLOPT_PROXY, "");
-    curl_easy_setopt(y, CURLOPT_TIMEOUT_MS, (long)q->timeout_ms);
-    curl_easy_setopt(y, CURLOPT_CONNECTTIMEOUT_MS, (long)q->timeout_ms);
+    curl_easy_setopt(y, CURLOPT_TIMEOUT_MS, (long)c->timeout_ms);
+    curl_easy_setopt(y, CURLOPT_CONNECTTIMEOUT_MS, (long)c->timeout_ms);
     curl_easy_setopt(y, CURLOPT_OPENSOCKETFUNCTION, on_open);
     curl_easy_setopt(y, CURLOPT_HTTP_VERSION,
                      q->flags & HTTP_ASYNC_HTTP2 ? CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE
@@ -546,8 +547,8 @@ http_async_start(struct http_async *h, const struct http_async_request *q,
     c->http = h;
     c->url = xstrdup(q->url);
     c->label = q->label ? xstrdup(q->label) : xasprintf("%s %s", method, q->url);
-    c->timeout_ms = q->timeout_ms;
-    c->deadline_ns = clock_monotonic_ns() + q->timeout_ms * 1000000;
+    c->timeout_ms = q->timeout_ms < TIMEOUT_LIMIT_MS ? q->timeout_ms : TIMEOUT_LIMIT_MS;
+    c->deadline_ns = clock_monotonic_ns() + c->timeout_ms * 1000000;
     c->body_limit = q->body_limit;
     c->flags = q->flags;
     c->done = done;

@@ -40,7 +40,7 @@ struct http_async_request {
     const void *body;    /* NULL: none */
     size_t body_len;
     const char *address; /* connects to this address instead of the URL's host; NULL: does not */
-    uint64_t timeout_ms; /* of all of it; not 0 */
+    uint64_t timeout_ms; /* of all of it; not 0. More than 11 days are 11 days */
     size_t body_limit;   /* bytes of the response's body that are kept */
     unsigned flags;      /* enum http_async_flags */
 };

@@ -29,7 +29,7 @@ int main(int argc, char **argv)
              : str_eq(argv[1], "tcp") ? POD_ACTION_TCP
                                       : POD_ACTION_HTTP;
     a.host = argv[2];
-    a.port = atoi(argv[3]);
+    a.port = strtol(argv[3], NULL, 10);
     a.path = a.service = argv[4];
     if (loop_open(&loop, &e) < 0) {
         fprintf(stderr, "%s\n", e.msg);

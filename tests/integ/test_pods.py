@@ -314,6 +314,43 @@ def test_delete_at_any_time():
         tap.equal("pods that are deleted while they start leave nothing", f.left(), [])
 
 
+def test_closing():
+    """Whatever is under way, a supervisor that closes takes everything of its own apart."""
+    with Folder() as f:
+        known = [("u-1", f.write("a", pod("a", {"name": "a", "image": guest("sleep"), "args": ["100000"],
+                                                "readinessProbe": {"exec": {"command": ["true"]}, "periodSeconds": 1}}))),
+                 ("u-2", f.write("b", pod("b", sh("b", "exit 1"), restartPolicy="OnFailure"))),
+                 ("u-3", f.write("c", pod("c", {"name": "c", "image": "127.0.0.1:9/x:1"})))]
+        ends = []
+        for i in range(12):
+            p = f.pods(known)
+            time.sleep(random.random() * 0.02 * (1 + i * i))
+            if i % 2:
+                p.do("measure", "u-1")
+                p.do("restart", "u-2", "b")
+            p.do("quit")
+            ends.append(p.process.wait(60))
+        tap.equal("it ends well at any time", ends, [0] * len(ends))
+
+
+def test_no_record():
+    with Folder() as f:
+        p = f.pods()
+        with open(f.path("state/pods/u-1"), "w", encoding="utf-8"):
+            pass  # where the pod's folder would be
+        os.mkdir(f.path("n"))
+        p.do("add", "u-1", f.write("p", pod("p", sh("a", "echo x >>/n/x",
+                                                    volumeMounts=[{"name": "n", "mountPath": "/n"}]),
+                                            volumes=[{"name": "n", "hostPath": {"path": f.path("n")}}],
+                                            restartPolicy="Never")))
+        wait_until(lambda: len([e for e in p.events("u-1") if e[1] == "RecordFailed"]) > 1, "it tries again")
+        tap.equal("without a record nothing is done", (os.listdir(f.path("n")), p.status("u-1")["phase"]),
+                  ([], "Pending"))
+        os.unlink(f.path("state/pods/u-1"))
+        p.phase("u-1", "Succeeded")
+        tap.equal("and with it everything", os.listdir(f.path("n")), ["x"])
+
+
 def test_bad_record():
     with Folder() as f:
         p = f.pods()

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sockets.h"
 
+#include <signal.h>
+
 #include "base/strv.h"
 #include "base/text.h"
 #include "wire/http_async.h"
@@ -281,6 +283,8 @@ static void redirections_are_followed_to_the_same_host_only(void **state)
     a = ask(q, "/to-echo");
     assert_int_equal(a->status, 200);
     assert_true(str_starts(buf_str(&a->body), "GET /echo "));
+    q.timeout_ms = UINT64_MAX;
+    assert_int_equal(ask(q, "/to-echo")->status, 200);
     a = ask(q, "/to-elsewhere");
     assert_int_equal(a->status, 302);
     assert_contains(buf_str(&a->headers), "[Location: http://localhost:");
@@ -504,6 +508,68 @@ static void a_slow_answer_counts_from_the_start(void **state)
     assert_failed(&answers[0], -ETIMEDOUT, "TimedOut", "no answer within 100ms");
 }
 
+/* ---- TLS ---- */
+
+static bool has_child_ended;
+
+static void on_child(void *ctx, int status)
+{
+    (void)ctx;
+    (void)status;
+    has_child_ended = true;
+    loop_stop(loop);
+}
+
+/* A server of OpenSSL's with a certificate that nobody trusts; its port. */
+static unsigned start_tls_server(const char *dir, struct loop_child **ret)
+{
+    const char *const argv[] = {
+        "sh", "-c",
+        "openssl req -x509 -newkey rsa:2048 -nodes -keyout k -out c -subj /CN=x 2>/dev/null && "
+        "exec openssl s_server -accept 127.0.0.1:0 -key k -cert c -www 2>/dev/null",
+        NULL};
+    int pipe_fds[2];
+    struct loop_child_fd out;
+    struct loop_child_options o = {.argv = argv, .cwd = dir, .fds = &out, .n_fds = 1};
+    struct err e = ERR_INIT;
+    unsigned port = 0;
+    FILE *f;
+
+    assert_int_equal(pipe2(pipe_fds, O_CLOEXEC), 0);
+    out = (struct loop_child_fd){pipe_fds[1], 1};
+    o.ended = on_child;
+    assert_ok(loop_child_start(loop, &o, ret, &e));
+    close(pipe_fds[1]);
+    f = fdopen(pipe_fds[0], "r");
+    for (char line[200]; !port && fgets(line, sizeof(line), f);)
+        if (!strncmp(line, "ACCEPT 127.0.0.1:", 17))
+            port = (unsigned)strtoul(line + 17, NULL, 10);
+    fclose(f);
+    assert_true(port);
+    return port;
+}
+
+static void any_certificate_will_do_only_when_asked(void **state)
+{
+    char *dir = unit_temp_dir();
+    struct loop_child *child = NULL;
+    unsigned port = start_tls_server(dir, &child);
+    autofree char *url = xasprintf("https://127.0.0.1:%u/", port);
+    autofree char *plain = xasprintf("https://127.0.0.1:%u/", ntohs(address.sin_port));
+    struct http_async_request q = {.url = url};
+
+    (void)state;
+    assert_failed(ask(q, NULL), -EKEYREJECTED, "TlsFailed", "certificate");
+    q.flags = HTTP_ASYNC_INSECURE;
+    assert_int_equal(ask(q, NULL)->status, 200);
+    q.url = plain;
+    assert_failed(ask(q, NULL), -EPROTO, "TlsFailed", ": ");
+    loop_child_kill(child, SIGKILL);
+    run_until(has_child_ended);
+    loop_child_free(child);
+    unit_remove(dir);
+}
+
 /* ---- Connections ---- */
 
 /* How many connections two requests in a row take. */
@@ -570,6 +636,7 @@ int main(void)
         TEST(trailers_are_kept_apart_from_headers),
         TEST(headers_without_end_are_refused),
         TEST(a_slow_answer_counts_from_the_start),
+        TEST(any_certificate_will_do_only_when_asked),
         TEST(connections_are_kept_unless_asked_for_once),
         TEST(an_idle_client_does_not_wake_up),
     };
