@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/paths.h"
+#include "cli/pods/command.h"
 
 const char *pods_name(const char *text)
 {
@@ -26,6 +27,12 @@ int main(int argc, char **argv)
     for (size_t i = 0; argc && i < ARRAY_SIZE(commands); i++)
         if (str_eq(path_base(argv[0]), commands[i].name))
             return commands[i].run(argc, argv);
+    if (argc) {
+        int status = pods_command(argc, argv);
+
+        if (status >= 0)
+            return status;
+    }
     log_error("wherry-pods has the commands that speak to the agent; it is started by 'wherry'");
     return GUEST_EXIT_WHERRY;
 }
