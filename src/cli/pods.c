@@ -33,6 +33,10 @@ int main(int argc, char **argv)
         if (status >= 0)
             return status;
     }
+    if (argc && str_eq(path_base(argv[0]), "config")) {
+        log_error("config: expected show. See 'wherry help config'.");
+        return GUEST_EXIT_WHERRY;
+    }
     log_error("wherry-pods has the commands that speak to the agent; it is started by 'wherry'");
     return GUEST_EXIT_WHERRY;
 }

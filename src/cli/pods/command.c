@@ -7,8 +7,8 @@
 #include "base/log.h"
 #include "base/paths.h"
 #include "base/secret.h"
-#include "base/text.h"
 #include "cli/cli.h"
+#include "cli/pods/logs.h"
 
 static const struct {
     const struct command_spec *spec;
@@ -218,7 +218,8 @@ int pods_print(const struct buf *out)
 {
     if (!out->len)
         return 0;
-    text_mute(out->data, out->len, true);
+    if (isatty(STDOUT_FILENO))
+        log_mute(out->data, out->len, false);
     return cli_print(out);
 }
 

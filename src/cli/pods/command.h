@@ -69,15 +69,15 @@ void pods_found_done(struct pods_found *f);
 
 enum pods_change { PODS_ADDED, PODS_MODIFIED, PODS_DELETED };
 
-/* A line of a watch. False for what is no change (bookmarks); errors of the watch are "Expired"
- * (-ESTALE) for a version that is not remembered, else "AgentFailed". */
+/* A line of a watch: 1, with the object within *ret; 0 for what is no change (bookmarks). Errors of
+ * the watch are "Expired" (-ESTALE) for a version that is not remembered, else "AgentFailed". */
 int pods_change_parse(const char *line, size_t len, struct json_value **ret,
                       const struct json_value **ret_object, enum pods_change *ret_change,
                       struct err *e);
 
 /* ---- Output ---- */
 
-/* Writes the text that the agent sent, with control characters muted. */
+/* Writes to standard output; control characters are muted when that is a terminal. */
 int pods_print(const struct buf *out);
 /* "pod/web created" */
 int pods_say(const char *resource, const char *name, const char *what);

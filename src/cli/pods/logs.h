@@ -18,8 +18,8 @@ void log_printer_done(struct log_printer *p);
 /* A line without its newline; 0, or -EIO when standard output takes no more. */
 int log_printer_line(const struct log_printer *p, char *text, size_t len);
 
-/* For a terminal: '?' in place of control characters, but for tabs and colours. */
-void log_mute(char *text, size_t len);
+/* For a terminal: '?' in place of control characters, but for tabs, newlines and colours. */
+void log_mute(char *text, size_t len, bool has_colours);
 
 /* Names of a pod's containers: init containers first, when they are asked for. */
 void log_containers_add(const struct json_value *pod, bool has_init, struct strv *ret);

@@ -27,17 +27,21 @@ static size_t colour_len(const char *text, size_t len)
     return i < len && text[i] == 'm' ? i + 1 : 0;
 }
 
-void log_mute(char *text, size_t len)
+void log_mute(char *text, size_t len, bool has_colours)
 {
     for (size_t at = 0; at < len;) {
-        size_t n = 0, skipped;
+        size_t n = 0, kept = 0;
 
-        while (at + n < len && text[at + n] != '\t' && !colour_len(text + at + n, len - at - n))
-            n++;
+        while (at + n < len && !kept) {
+            char c = text[at + n];
+
+            kept = c == '\t' || c == '\n' ? 1 : 0;
+            if (!kept && has_colours)
+                kept = colour_len(text + at + n, len - at - n);
+            n += !kept;
+        }
         text_mute(text + at, n, false);
-        at += n;
-        skipped = at < len && text[at] == '\t' ? 1 : colour_len(text + at, len - at);
-        at += skipped;
+        at += n + kept;
     }
 }
 
@@ -47,7 +51,7 @@ int log_printer_line(const struct log_printer *p, char *text, size_t len)
     struct err e = ERR_INIT;
 
     if (p->is_terminal)
-        log_mute(text, len);
+        log_mute(text, len, true);
     buf_addstr(&out, p->prefix ? p->prefix : "");
     buf_add(&out, text, len);
     buf_addc(&out, '\n');

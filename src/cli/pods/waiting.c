@@ -161,12 +161,6 @@ static void one_met(struct one *o)
         followers_stop(w->followers);
 }
 
-static int fail(struct one *o, int r)
-{
-    followers_stop(o->owner->followers);
-    return r;
-}
-
 static int gone(struct one *o, struct err *e)
 {
     const struct waiting_target *t = o->target;
@@ -211,7 +205,7 @@ static void on_line(void *ctx, char *text, size_t len)
     if (r > 0)
         r = change == PODS_DELETED ? gone(o, e) : seen(o, object, e);
     if (r < 0)
-        fail(o, r);
+        followers_stop(o->owner->followers);
 }
 
 static void on_data(void *ctx, const void *data, size_t len)
@@ -232,7 +226,7 @@ static void on_ended(void *ctx, const struct err *e)
         *o->owner->e = *e;
     else if (one_begin(o, o->owner->e) >= 0)
         return;
-    fail(o, -1);
+    followers_stop(o->owner->followers);
 }
 
 /* How it is now, and a watch from there. */
