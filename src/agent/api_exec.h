@@ -14,11 +14,12 @@
  *
  * Port-forward: connections to ports of the pod at 127.0.0.1 (pods have the network of the host),
  * the i-th port on the channels 2i (data) and 2i+1 (errors), each begun by the port in two bytes,
- * little endian. With v5 either side ends its direction by closing the channel.
+ * little endian. With our own protocol
+ * (CHANNEL_PROTOCOL_FORWARD) either side ends its direction by closing the channel.
  */
 
 enum {
-    API_STREAMS_LIMIT = 64, /* sessions at a time, of each of both kinds */
+    API_STREAMS_LIMIT = 64, /* sessions at a time, of both kinds together */
     API_FORWARD_PORTS_LIMIT = 16,
 };
 

@@ -242,7 +242,7 @@ int agent_client_websocket(const struct agent_client *c, const char *target,
                            const struct websocket_options *o, struct websocket **ret, struct err *e)
 {
     struct websocket_request q = {.host = "localhost", .target = target};
-    int fd;
+    int fd = -EBADF;
 
     TRY(agent_client_connect(c, &fd, e));
     return websocket_connect(fd, &q, o, ret, e);

@@ -420,25 +420,16 @@ const struct command_spec command_help = {
 /* --- all --- */
 
 const struct command_spec *const commands_all[] = {
-    &command_run,          &command_serve,
-    &command_compile,      &command_inspect,
-    &command_up,           &command_down,
-    &command_apply,        &command_delete,
-    &command_get,          &command_ps,
-    &command_describe,     &command_logs,
-    &command_stop,         &command_restart,
-    &command_top,          &command_events,
-    &command_wait,         &command_config_show,
-    &command_exec,         &command_pull,
-    &command_push,         &command_images,
-    &command_tag,          &command_rmi,
-    &command_image,        &command_save,
-    &command_load,         &command_login,
-    &command_logout,       &command_system_df,
-    &command_system_prune, &command_system_check,
-    &command_new,          &command_doctor,
-    &command_version,      &command_help,
-    &command_completion,   NULL,
+    &command_run,          &command_serve,        &command_compile,    &command_inspect,
+    &command_up,           &command_down,         &command_apply,      &command_delete,
+    &command_get,          &command_ps,           &command_describe,   &command_logs,
+    &command_stop,         &command_restart,      &command_top,        &command_events,
+    &command_wait,         &command_config_show,  &command_exec,       &command_cp,
+    &command_port_forward, &command_pull,         &command_push,       &command_images,
+    &command_tag,          &command_rmi,          &command_image,      &command_save,
+    &command_load,         &command_login,        &command_logout,     &command_system_df,
+    &command_system_prune, &command_system_check, &command_new,        &command_doctor,
+    &command_version,      &command_help,         &command_completion, NULL,
 };
 
 static const char *const program_description[] = {

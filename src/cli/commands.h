@@ -116,6 +116,16 @@ struct exec_options {
     const char *space, *container, *program, *socket;
 };
 
+struct forward_options {
+    bool is_help;
+    const char *space, *socket;
+};
+
+struct copy_options {
+    bool is_help;
+    const char *space, *container, *socket;
+};
+
 /* For commands whose only option is --help. */
 struct plain_options {
     bool is_help;
@@ -138,7 +148,9 @@ extern const struct command_spec command_load;
 extern const struct command_spec command_system_df; /* commands_system.c, with the next two */
 extern const struct command_spec command_system_prune;
 extern const struct command_spec command_system_check;
-extern const struct command_spec command_exec; /* commands_agent.c */
+extern const struct command_spec command_exec; /* commands_agent.c, with the next two */
+extern const struct command_spec command_port_forward;
+extern const struct command_spec command_cp;
 extern const struct command_spec command_version;
 extern const struct command_spec command_doctor;
 extern const struct command_spec command_new;

@@ -75,3 +75,93 @@ const struct command_spec command_exec = {
     .positionals_min = 1,
     .positionals_max = -1,
 };
+
+/* --- port-forward --- */
+
+static const struct option_spec forward_table[] = {
+    OPTION_NAMESPACE_ROW(forward_options),
+    OPTION_SOCKET_ROW(forward_options),
+    OPTION_HELP_ROW(struct forward_options, is_help),
+    {0},
+};
+
+static const struct option_positional forward_positionals[] = {
+    {.name = "POD",                                                                  .help = "The pod's name"},
+    {.name = "[LOCAL:]REMOTE...",
+     .help = "A port of the pod, and where to listen for it: a port of 127.0.0.1 or ADDRESS:PORT, "
+             "by default the same port, and nothing (:REMOTE) for any that is free"},
+    {0},
+};
+
+static const char *const forward_description[] = {
+    "Listens on this machine and carries every connection to a port of the pod, until it is ended. "
+    "64 connections go at a time, and more wait.",
+    NULL,
+};
+
+static const struct option_example forward_examples[] = {
+    {"wherry port-forward web 8080:80", "http://127.0.0.1:8080 is the pod's port 80"},
+    {0                                },
+};
+
+const struct command_spec command_port_forward = {
+    .name = "port-forward",
+    .helper = "pods",
+    .summary = "reach a port of a pod from here",
+    .usage = "[options] POD [LOCAL:]REMOTE...",
+    .description = forward_description,
+    .options = forward_table,
+    .positionals = forward_positionals,
+    .examples = forward_examples,
+    .see_also = agent_see_also,
+    .positionals_min = 2,
+    .positionals_max = -1,
+};
+
+/* --- cp --- */
+
+static const struct option_spec cp_table[] = {
+    OPTION_CONTAINER_ROW(copy_options),
+    OPTION_NAMESPACE_ROW(copy_options),
+    OPTION_SOCKET_ROW(copy_options),
+    OPTION_HELP_ROW(struct copy_options, is_help),
+    {0},
+};
+
+static const struct option_positional cp_positionals[] = {
+    {.name = "SOURCE",
+     .help = "A file or folder: a local path, or POD:PATH as the container sees it",
+     .complete = COMPLETE_FILE},
+    {.name = "DESTINATION",
+     .help = "Where to: a folder that is there gets it under its name, else this is its new name",
+     .complete = COMPLETE_FILE},
+    {0    },
+};
+
+static const char *const cp_description[] = {
+    "Copies a file, or a folder with all that is in it, into a container of a pod or out of it. "
+    "A local path that has a ':' in it is written with './' or '/' before it.",
+    "It goes as an archive from one tar to another: in the pod that is the one that every pod has, "
+    "here it is this machine's, which has to be GNU tar.",
+    NULL,
+};
+
+static const struct option_example cp_examples[] = {
+    {"wherry cp ./site web:/data", "Put a folder into a volume"},
+    {"wherry cp web:/data/log.txt .",                            "Fetch a file"},
+    {0},
+};
+
+const struct command_spec command_cp = {
+    .name = "cp",
+    .helper = "pods",
+    .summary = "copy files into a pod or out of it",
+    .usage = "[options] SOURCE DESTINATION",
+    .description = cp_description,
+    .options = cp_table,
+    .positionals = cp_positionals,
+    .examples = cp_examples,
+    .see_also = agent_see_also,
+    .positionals_min = 2,
+    .positionals_max = 2,
+};

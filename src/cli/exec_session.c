@@ -161,7 +161,7 @@ static int run_connected(struct agent_client *c, struct run *r, const char *targ
 {
     struct websocket_options o = {
         .loop = r->loop,
-        .protocols = channel_protocols,
+        .protocols = channel_exec_protocols,
         .message_limit = MESSAGE_LIMIT_BYTES,
         .queue_limit = QUEUE_LIMIT_BYTES,
         .opened = on_opened,

@@ -21,7 +21,9 @@ int main(int argc, char **argv)
         const char *name;
         int (*run)(int argc, char *const *argv);
     } commands[] = {
-        {"exec", pods_exec},
+        {"exec",         pods_exec        },
+        {"port-forward", pods_port_forward},
+        {"cp",           pods_copy        },
     };
 
     for (size_t i = 0; argc && i < ARRAY_SIZE(commands); i++)

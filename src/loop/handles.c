@@ -97,7 +97,8 @@ static void watch_ready(uv_poll_t *uv, int status, int events);
 static void watch_start(struct loop_watch *w)
 {
     int events = (w->events & LOOP_READABLE ? UV_READABLE : 0) |
-                 (w->events & LOOP_WRITABLE ? UV_WRITABLE : 0);
+                 (w->events & LOOP_WRITABLE ? UV_WRITABLE : 0) |
+                 (w->events & LOOP_HUNG_UP ? UV_DISCONNECT : 0);
     if (events)
         uv_poll_start(&w->uv, events, watch_ready);
     else
@@ -107,8 +108,9 @@ static void watch_start(struct loop_watch *w)
 static void watch_ready(uv_poll_t *uv, int status, int events)
 {
     struct loop_watch *w = uv->data;
-    unsigned told =
-        (events & UV_READABLE ? LOOP_READABLE : 0) | (events & UV_WRITABLE ? LOOP_WRITABLE : 0);
+    unsigned told = (events & UV_READABLE ? LOOP_READABLE : 0) |
+                    (events & UV_WRITABLE ? LOOP_WRITABLE : 0) |
+                    (events & UV_DISCONNECT ? LOOP_HUNG_UP : 0);
     /* EPOLLERR, after which libuv has stopped watching; a hang-up can come without any event. Who
      * only writes has to see it too. */
     if (status < 0 || !told)

@@ -50,6 +50,8 @@ DEFINE_AUTO(loop_timer);
 enum loop_events {
     LOOP_READABLE = 1 << 0, /* also at the end of input and after an error */
     LOOP_WRITABLE = 1 << 1,
+    LOOP_HUNG_UP = 1 << 2, /* of a socket: the other side has shut its end, be it read or not; comes
+                            * again and again as long as it is asked for */
 };
 
 /* Level-triggered readiness of a socket, pipe, eventfd, pidfd or epoll descriptor, which stays the

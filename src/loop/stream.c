@@ -20,12 +20,14 @@ struct stream {
     bool can_read;    /* false for the writing end of a pipe */
     bool is_paused;   /* by the owner */
     bool has_ended;   /* and was told */
+    bool has_hung_up; /* likewise */
     bool is_shutting; /* stream_shut() was called */
     bool is_drain_due;
     int write_code;   /* negative errno once writing has failed */
     struct buf queue; /* what waits, behind `queue_start` bytes that have been written */
     size_t queue_start;
-    bool *ret_is_freed; /* while callbacks run: where to say that one of them freed the stream */
+    bool is_telling; /* callbacks run, one of which may free the stream: then the rest is left to */
+    bool is_freed;   /* who called them */
 };
 
 static size_t queued(const struct stream *s)
@@ -41,6 +43,8 @@ static void update(struct stream *s)
     unsigned events = 0;
     if (!s->is_paused && !s->has_ended)
         events |= LOOP_READABLE;
+    else if (s->options.hung_up && !s->has_ended && !s->has_hung_up)
+        events |= LOOP_HUNG_UP;
     if (queued(s))
         events |= LOOP_WRITABLE;
     loop_watch_set(s->watch, events);
@@ -136,25 +140,34 @@ static void flush(struct stream *s)
     }
 }
 
-static void ready(void *ctx, unsigned events)
+static void tell(struct stream *s, unsigned events)
 {
-    struct stream *s = ctx;
-    bool is_freed = false;
-    s->ret_is_freed = &is_freed;
     /* First, so that a write that failed is known when the end is read. */
     if (events & LOOP_WRITABLE && queued(s))
         flush(s);
     if (events & LOOP_READABLE && s->watch && !s->is_paused && !s->has_ended)
         read_some(s);
-    if (!is_freed && s->is_drain_due && !queued(s)) {
+    if (!s->is_freed && events & LOOP_HUNG_UP && s->is_paused && !s->has_hung_up) {
+        s->has_hung_up = true;
+        s->options.hung_up(s->options.ctx);
+    }
+    if (!s->is_freed && s->is_drain_due && !queued(s)) {
         s->is_drain_due = false;
         if (s->options.drained)
             s->options.drained(s->options.ctx);
     }
-    if (is_freed)
-        return;
-    s->ret_is_freed = NULL;
-    update(s);
+}
+
+static void ready(void *ctx, unsigned events)
+{
+    struct stream *s = ctx;
+    s->is_telling = true;
+    tell(s, events);
+    s->is_telling = false;
+    if (s->is_freed)
+        free(s);
+    else
+        update(s);
 }
 
 static int lost(const struct stream *s, struct err *e)
@@ -230,12 +243,12 @@ void stream_free(struct stream *s)
 {
     if (!s)
         return;
-    if (s->ret_is_freed)
-        *s->ret_is_freed = true;
     loop_watch_free(s->watch);
     close_cleanup_(&s->fd);
     buf_done(&s->queue);
-    free(s);
+    s->is_freed = true;
+    if (!s->is_telling)
+        free(s);
 }
 
 void stream_pause(struct stream *s)

@@ -23,6 +23,9 @@ struct stream_options {
      * terminal that nobody has open any more; writing may go on then. Or the connection broke
      * ("ConnectionLost"), and nothing is called any more. Not told while reading is paused. */
     void (*ended)(void *ctx, const struct err *e);
+    /* While reading is paused, once: the other side of a socket has shut its end; what it had said
+     * before may not have been read. NULL: not told. */
+    void (*hung_up)(void *ctx);
     /* The queue has gone empty after stream_write() said that it was not, be it written or, which
      * the next stream_write() says, lost. NULL: not told. */
     void (*drained)(void *ctx);

@@ -7,11 +7,13 @@
 
 enum { STATUS_DEPTH = 16 };
 
-const char *const channel_protocols[] = {CHANNEL_PROTOCOL_V5, CHANNEL_PROTOCOL_V4, NULL};
+const char *const channel_exec_protocols[] = {CHANNEL_PROTOCOL_V5, CHANNEL_PROTOCOL_V4, NULL};
+const char *const channel_forward_protocols[] = {CHANNEL_PROTOCOL_FORWARD, CHANNEL_PROTOCOL_V4,
+                                                 NULL};
 
 bool channel_can_close(const char *protocol)
 {
-    return protocol && str_eq(protocol, CHANNEL_PROTOCOL_V5);
+    return protocol && !str_eq(protocol, CHANNEL_PROTOCOL_V4);
 }
 
 int channel_message_parse(const void *message, size_t len, bool can_close,
@@ -28,12 +30,11 @@ int channel_message_parse(const void *message, size_t len, bool can_close,
         return 0;
     }
     if (!can_close || len != 2)
-        return err_set(
-            e, -EPROTO, "BadMessage",
-            can_close ? "a message closes no channel, but has %zu bytes"
-                      : "a message of %zu bytes closes a channel, which only " CHANNEL_PROTOCOL_V5
-                        " has",
-            len);
+        return err_set(e, -EPROTO, "BadMessage",
+                       can_close ? "a message closes no channel, but has %zu bytes"
+                                 : "a message of %zu bytes closes a channel, which the agreed "
+                                   "protocol has not",
+                       len);
     *ret = (struct channel_message){.channel = bytes[1], .is_close = true};
     return 0;
 }

@@ -13,20 +13,26 @@
  * Source: staging/src/k8s.io/apimachinery/pkg/util/remotecommand/constants.go, .../util/httpstream/
  * wsstream/conn.go, staging/src/k8s.io/kubelet/pkg/cri/streaming/{remotecommand,portforward}.
  */
-enum channel {
+enum channel_number {
     CHANNEL_STDIN = 0,
     CHANNEL_STDOUT = 1,
     CHANNEL_STDERR = 2,
     CHANNEL_STATUS = 3, /* a Status at the end */
     CHANNEL_RESIZE = 4, /* {"Width":80,"Height":24} */
-    CHANNEL_CLOSE = 255 /* v5: no more comes on the channel that the next byte names */
+    CHANNEL_CLOSE = 255 /* not v4: no more comes on the channel that the next byte names */
 };
 
 #define CHANNEL_PROTOCOL_V5 "v5.channel.k8s.io"
 #define CHANNEL_PROTOCOL_V4 "v4.channel.k8s.io"
 
-/* Both, the better first; ends with NULL. */
-extern const char *const channel_protocols[];
+/* Our own: v4 with CHANNEL_CLOSE from both sides, so that the end of either direction of a
+ * connection gets through. Kubernetes' clients offer v5 for port-forward too, and cannot read it
+ * there. */
+#define CHANNEL_PROTOCOL_FORWARD "v1.portforward.wherry.dev"
+
+/* The better first; each ends with NULL. */
+extern const char *const channel_exec_protocols[];
+extern const char *const channel_forward_protocols[];
 /* Whether the agreed one has CHANNEL_CLOSE. */
 bool channel_can_close(const char *protocol);
 

@@ -357,6 +357,13 @@ static void on_ended(void *ctx, const struct err *e)
     leave(w);
 }
 
+static void on_hung_up(void *ctx)
+{
+    const struct err none = ERR_INIT;
+
+    on_ended(ctx, &none);
+}
+
 static void on_drained(void *ctx)
 {
     struct websocket *w = ctx;
@@ -398,6 +405,7 @@ static int stream_begin(struct websocket *w, int fd, struct err *e)
         .queue_limit = w->o.queue_limit + 1024, /* the head of a frame, and a frame of control */
         .data = on_data,
         .ended = on_ended,
+        .hung_up = on_hung_up,
         .drained = on_drained,
         .ctx = w,
     };

@@ -75,8 +75,10 @@ int websocket_send(struct websocket *w, enum websocket_kind kind, const void *da
  * pausing has no effect any more. The reason is UTF-8 and cut after 123 bytes. More than once has
  * no effect. */
 void websocket_close(struct websocket *w, enum websocket_code code, const char *reason);
-/* Reads no more from the connection, so that `closed` does not come either; of what has been read
- * messages may still come. Only while it is open. */
+/* Reads no more from the connection; of what has been read messages may still come. Only while it
+ * is open. `closed` comes only when the other side shuts the connection, and what it had said
+ * before and was not read is lost then: who keeps to the protocol waits for an answer to its close.
+ */
 void websocket_pause(struct websocket *w);
 void websocket_resume(struct websocket *w);
 void websocket_free(struct websocket *w); /* without a handshake if it is still open */

@@ -20,7 +20,7 @@ struct side {
     struct loop *l;
     struct stream *stream;
     struct buf got;
-    int datas, ends, drains;
+    int datas, ends, drains, hang_ups;
     struct err end;
     bool stops_at_data, stops_at_end, stops_at_drain, frees_at_data, frees_at_end, frees_at_drain;
 };
@@ -57,6 +57,14 @@ static void drained(void *ctx)
         stream_free(take_ptr(s->stream));
     if (s->stops_at_drain)
         loop_stop(s->l);
+}
+
+static void hung_up(void *ctx)
+{
+    struct side *s = ctx;
+    s->hang_ups++;
+    if (s->frees_at_end)
+        stream_free(take_ptr(s->stream));
 }
 
 static void side_open(struct side *s, int fd)
@@ -319,6 +327,41 @@ static void nothing_comes_while_paused(void **state)
     side_close(&s);
 }
 
+static void a_hang_up_is_told_once_while_paused(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        struct side s = {.frees_at_end = i >= 2};
+        struct stream_options o = {.queue_limit = LIMIT,
+                                   .data = data,
+                                   .ended = ended,
+                                   .drained = drained,
+                                   .hung_up = hung_up,
+                                   .ctx = &s};
+        struct err e = ERR_INIT;
+        int fds[2];
+        pairs[i % 2](fds);
+        o.fd = fds[0];
+        assert_ok(loop_open(&s.l, &e));
+        assert_ok(stream_new(s.l, &o, &s.stream, &e));
+        stream_pause(s.stream);
+        write_text(fds[1], "late");
+        run_for_a_moment(s.l);
+        assert_int_equal(s.hang_ups, 0);
+        close(fds[1]);
+        loop_run(s.l); /* to its end: it is not told again and again */
+        assert_int_equal(s.hang_ups, 1);
+        assert_int_equal(s.datas + s.ends, 0);
+        if (s.stream) {
+            stream_resume(s.stream);
+            loop_run(s.l);
+            assert_string_equal(buf_str(&s.got), "late");
+            assert_int_equal(s.ends, 1);
+        }
+        side_close(&s);
+    }
+}
+
 /* ---- Ends ---- */
 
 static void writing_may_go_on_when_the_other_side_has_shut_its_end(void **state)
@@ -535,6 +578,7 @@ int main(void)
         cmocka_unit_test(a_slow_reader_gets_everything_and_the_end_after_it),
         cmocka_unit_test(what_exceeds_the_limit_is_refused_whole),
         cmocka_unit_test(nothing_comes_while_paused),
+        cmocka_unit_test(a_hang_up_is_told_once_while_paused),
         cmocka_unit_test(writing_may_go_on_when_the_other_side_has_shut_its_end),
         cmocka_unit_test(a_connection_that_is_reset_is_lost),
         cmocka_unit_test(what_was_sent_before_the_other_side_went_is_read_although_writing_fails),
