@@ -65,11 +65,7 @@ static void state_add(struct buf *out, const char *key, const struct json_value 
     const struct json_value *ended = json_value_member(state, "terminated");
     const struct json_value *v = running ? running : waiting ? waiting : ended;
 
-    describe_line(out, INDENT, WIDTH, key,
-                  running   ? "Running"
-                  : ended   ? "Terminated"
-                  : waiting ? "Waiting"
-                            : "Waiting");
+    describe_line(out, INDENT, WIDTH, key, running ? "Running" : ended ? "Terminated" : "Waiting");
     line_maybe(out, INDENT + 2, "Reason", json_value_str(v, "reason"));
     line_maybe(out, INDENT + 2, "Message", json_value_str(v, "message"));
     if (ended)

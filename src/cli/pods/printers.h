@@ -39,4 +39,4 @@ const struct json_value *pod_condition(const struct json_value *pod, const char 
 void print_labels(const struct json_value *labels, struct buf *out);
 
 /* Of an event: when it was seen last; NULL. */
-const char *event_last_seen(const struct json_value *event);
+const char *event_last_seen(const struct json_value *v);

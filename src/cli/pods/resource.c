@@ -76,7 +76,7 @@ static int slashed_parse(const struct strv *operands, struct resource_refs *r, s
 {
     for (size_t i = 0; i < operands->n; i++) {
         const char *word = operands->v[i], *slash = strchr(word, '/');
-        const struct resource *resource;
+        const struct resource *resource = NULL;
         autofree char *kind = NULL;
 
         if (!slash)
@@ -98,7 +98,7 @@ static int kinds_parse(const char *words, const char *const *names, size_t n_nam
     for (const char *at = words;; at += 1) {
         size_t len = strcspn(at, ",");
         autofree char *word = xstrndup(at, len);
-        const struct resource *resource;
+        const struct resource *resource = NULL;
 
         TRY(resource_find(word, &resource, e));
         for (size_t i = 0; i < n_names; i++) {

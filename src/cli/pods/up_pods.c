@@ -132,7 +132,7 @@ static int run_follow(struct session *s, const struct up_pod *p, const char *uid
     r->restarts = restarts;
     r->lines = (struct followed_lines){.line = log_line, .ctx = r};
     log_printer_init(&r->printer, prefix);
-    s->runs = xrealloc(s->runs, s->n_runs + 1, sizeof(*s->runs));
+    s->runs = xrealloc(s->runs, s->n_runs + 1, sizeof(struct run *));
     s->runs[s->n_runs++] = r;
     resource_path_add(&path, resource_of(RESOURCE_POD), p->object->space, p->object->name);
     buf_addstr(&path, "/log");
