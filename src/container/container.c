@@ -174,7 +174,8 @@ void container_disown(struct container *c)
         container_destroy(c);
     } else {
         c->is_stopping = true;
-        worker_ask(c->worker, MESSAGE_STOP, c->id);
+        c->grace_ms = 0;
+        worker_ask_stop(c->worker, c->id, 0);
     }
 }
 
@@ -379,20 +380,26 @@ struct container *container_claim(struct containers *s, const char *tenant, cons
 
 /* ---- What is done with it ---- */
 
-void container_stop(struct container *c)
+void container_drain(struct container *c, int64_t grace_ms)
 {
     struct err e = ERR_INIT;
 
-    if (c->is_stopping || !container_is_active(c))
+    if ((c->is_stopping && grace_ms >= c->grace_ms) || !container_is_active(c))
         return;
     c->is_stopping = true;
+    c->grace_ms = grace_ms;
     if (c->state == CONTAINER_WAITING) {
         err_set(&e, -ECANCELED, "Stopped", "'%.200s' was stopped before it was started", c->id);
         container_set_refused(c, &e);
     } else {
-        worker_ask(c->worker, MESSAGE_STOP, c->id);
+        worker_ask_stop(c->worker, c->id, grace_ms);
     }
     worker_kick(c->worker);
+}
+
+void container_stop(struct container *c)
+{
+    container_drain(c, 0);
 }
 
 void container_measure(struct container *c,

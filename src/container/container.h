@@ -105,6 +105,9 @@ struct container *container_claim(struct containers *s, const char *tenant, cons
 const char *container_id(const struct container *c);
 /* Ends it by and by; again has no effect. What still waits for the worker is refused: "Stopped". */
 void container_stop(struct container *c);
+/* The same, but a guest that answers requests takes no more of them, and has so long to answer
+ * those that it has. Again: only a shorter time counts. */
+void container_drain(struct container *c, int64_t grace_ms);
 /* Asks the worker; `measured` once with figures, or with NULL when it has gone meanwhile. */
 void container_measure(struct container *c,
                        void (*measured)(void *ctx, const struct message_figures *f), void *ctx);

@@ -288,13 +288,23 @@ void worker_leave(struct worker *w)
 
 /* ---- What is wanted of it ---- */
 
-void worker_ask(struct worker *w, enum message_type type, const char *id)
+static void ask(struct worker *w, enum message_type type, const char *id, int64_t grace_ms)
 {
     struct request *r = xcalloc(1, sizeof(*r));
 
-    *r = (struct request){.type = type, .id = id ? xstrdup(id) : NULL};
+    *r = (struct request){.type = type, .id = id ? xstrdup(id) : NULL, .grace_ms = grace_ms};
     link_init(&r->link);
     link_append(&w->requests, &r->link);
+}
+
+void worker_ask(struct worker *w, enum message_type type, const char *id)
+{
+    ask(w, type, id, 0);
+}
+
+void worker_ask_stop(struct worker *w, const char *id, int64_t grace_ms)
+{
+    ask(w, MESSAGE_STOP, id, grace_ms);
 }
 
 static void idleness_mind(struct worker *w)

@@ -40,6 +40,7 @@ struct container {
     bool is_claimed; /* somebody holds it; otherwise it is only known */
     bool is_orphan;  /* nobody wanted it: it is stopped, and forgotten when it has ended */
     bool is_stopping;
+    int64_t grace_ms;   /* of that */
     bool is_in_worker;  /* the worker keeps something for it until FORGET */
     bool is_unrecorded; /* its loss could not be written down yet */
     bool is_seen;       /* by LIST, while that goes on */
@@ -68,6 +69,7 @@ struct request {
     struct link link;
     enum message_type type;
     char *id;
+    int64_t grace_ms; /* of a STOP */
 };
 
 enum worker_state {
@@ -136,6 +138,7 @@ void worker_free(struct worker *w);
 /* Something has changed: starts the process, sends what waits, minds idleness. */
 void worker_kick(struct worker *w);
 void worker_ask(struct worker *w, enum message_type type, const char *id);
+void worker_ask_stop(struct worker *w, const char *id, int64_t grace_ms);
 /* Told to end its guests and itself, and killed when it takes too long. */
 void worker_leave(struct worker *w);
 void worker_kill(struct worker *w, const char *why);

@@ -133,7 +133,7 @@ static void listed(struct worker *w)
         else if (c->state == CONTAINER_RUNNING && !c->is_seen)
             container_settle(c, "the worker does not know it any more");
         else if (c->state == CONTAINER_RUNNING && c->is_stopping)
-            worker_ask(w, MESSAGE_STOP, c->id);
+            worker_ask_stop(w, c->id, c->grace_ms);
     }
     w->state = WORKER_READY;
     w->was_ready = true;
@@ -211,6 +211,7 @@ static int request_send(struct worker *w, const struct request *r, struct err *e
     struct message m;
 
     message_init(&m, r->type, r->id);
+    m.grace_ms = r->grace_ms;
     message_encode(&m, &body);
     message_done(&m);
     return channel_try_send(&w->channel, &body, NULL, 0, e);

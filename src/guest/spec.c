@@ -79,6 +79,7 @@ static const struct json_field spec_fields[] = {
      .elem_size = sizeof(struct guest_listener),
      .fields = listener_fields,
      .limit = GUEST_LISTENER_LIMIT},
+    JSON_FIELD("optional_listeners", FIELD_BOOL, struct guest_spec, has_optional_listeners),
     {.name = "requests",
      .type = FIELD_INT64,
      .offset = offsetof(struct guest_spec, requests),
@@ -178,6 +179,7 @@ void guest_spec_encode(const struct guest_spec *s, struct json_writer *w)
         json_end_object(w);
     }
     json_end_array(w);
+    json_key_bool(w, "optional_listeners", s->has_optional_listeners);
     json_key_int(w, "requests", s->requests);
     json_key_strings(w, "allow_net", &s->allow_net);
     json_key_str(w, "resolv_conf", s->resolv_conf);

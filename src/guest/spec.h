@@ -56,6 +56,9 @@ struct guest_spec {
     struct guest_listener *listeners;
     size_t n_listeners;
     int64_t requests; /* answered at a time; as many again wait, more are refused */
+    /* A program that answers no requests runs as a command, and the listeners are closed before it
+     * begins, so that it can have the ports itself. Without this only the former will do. */
+    bool has_optional_listeners;
 
     struct strv allow_net; /* net_grant.h */
     char *resolv_conf;     /* text; NULL: names are looked up in `hosts` only */

@@ -240,11 +240,11 @@ static int object_decode(struct decode *d, struct objects *into)
     struct arena *a;
     __attribute__((cleanup(object_cleanup))) struct object *o = NULL;
     enum object_kind kind = OBJECT_POD;
+    unsigned limit = OBJECT_LIMIT_BYTES * (d->options->is_stored ? 2 : 1);
 
     TRY(kind_find(d, &kind));
-    if (d->root->bytes > OBJECT_LIMIT_BYTES)
-        return decode_bad(d, -EFBIG, "$", "the object is larger than %u MiB",
-                          OBJECT_LIMIT_BYTES >> 20);
+    if (d->root->bytes > limit)
+        return decode_bad(d, -EFBIG, "$", "the object is larger than %u MiB", limit >> 20);
     a = arena_new();
     o = arena_alloc(a, sizeof(*o));
     *o = (struct object){.refs = 1, .arena = a, .kind = kind, .deletion_grace_s = -1};

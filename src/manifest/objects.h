@@ -19,8 +19,10 @@
 enum object_kind { OBJECT_POD, OBJECT_CONFIG, OBJECT_SECRET, OBJECT_CLAIM };
 #define OBJECT_KINDS 4
 
-#define OBJECT_LIMIT_BYTES (3u << 20) /* of one object as JSON, as the API server has it */
-#define OBJECT_LIMIT       10000      /* objects of one run */
+/* Of one object as JSON, as the API server has it. One that is stored may have twice as many, for
+ * it has grown by what it was stamped with, and by Base64. */
+#define OBJECT_LIMIT_BYTES (3u << 20)
+#define OBJECT_LIMIT       10000 /* objects of one run */
 
 /* A file that a ConfigMap or Secret has: any bytes, and a NUL behind them that `len` does not
  * count. */

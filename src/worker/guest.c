@@ -38,6 +38,7 @@ struct guest {
     struct engine_guest *engine_guest; /* only while it runs, as the next */
     struct served *served;
     bool is_draining;
+    bool is_served; /* or it is not known yet */
     bool has_thread_clock;
     clockid_t thread_clock;
     struct engine_figures figures; /* last known */
@@ -337,34 +338,42 @@ static const char *shown_name(const struct guest *g)
     return g->spec.name ? g->spec.name : g->spec.id;
 }
 
-static int run(struct guest *g, struct engine_outcome *outcome, struct err *e)
+/* Takes the program. */
+static int run_program(struct guest *g, struct program *program, struct engine_outcome *outcome,
+                       struct err *e)
 {
     struct code_options o = {.cache = g->host->cache,
                              .is_interruptible = g->host->is_interruptible,
                              .has_progress = g->host->has_progress,
                              .stop_fd = g->stop_fd};
-    struct program program = {0};
     struct engine *engine;
     struct engine_code *code = NULL;
     bool is_asked; /* for the function, by who runs it and not by the image */
     int r;
 
-    TRY(program_open(g->spec.module_fd, g->spec.image, g->spec.command, false, &program, e));
     is_asked = g->spec.invoke != NULL;
     if (g->spec.has_image_defaults)
-        guest_command_apply(&program.command, &g->spec);
-    r = program_check_runnable(&program, g->spec.invoke, e);
+        guest_command_apply(&program->command, &g->spec);
+    r = program_check_runnable(program, g->spec.invoke, e);
     if (r >= 0)
-        r = engine_get(g->host->is_interruptible, program_is_concurrent(&program), &engine, e);
+        r = engine_get(g->host->is_interruptible, program_is_concurrent(program), &engine, e);
     if (r >= 0)
-        r = code_open(&program, shown_name(g), &o, engine, NULL, &code, e);
-    program_done(&program);
+        r = code_open(program, shown_name(g), &o, engine, NULL, &code, e);
+    program_done(program);
     if (r >= 0)
         r = run_code(g, engine, code, outcome, e);
     engine_code_close(code);
     if (r == -ENOENT && !is_asked && g->spec.invoke)
         return err_prefix(e, "the entry point of the image");
     return r;
+}
+
+static int run_command(struct guest *g, struct engine_outcome *outcome, struct err *e)
+{
+    struct program program = {0};
+
+    TRY(program_open(g->spec.module_fd, g->spec.image, g->spec.command, false, &program, e));
+    return run_program(g, &program, outcome, e);
 }
 
 /* ---- Requests ---- */
@@ -411,6 +420,42 @@ static int run_served(struct guest *g, struct engine_outcome *outcome, struct er
     return r;
 }
 
+/* It is a command: the ports of its listeners are free for it now. */
+static int listeners_drop(struct guest *g, struct err *e)
+{
+    bool is_draining;
+
+    pthread_mutex_lock(&g->lock);
+    g->is_served = false;
+    is_draining = g->is_draining;
+    pthread_mutex_unlock(&g->lock);
+    for (size_t i = 0; i < g->spec.n_listeners; i++) {
+        close((int)g->spec.listeners[i].fd);
+        free(g->spec.listeners[i].url);
+    }
+    g->spec.n_listeners = 0;
+    return is_draining ? err_set(e, -ECANCELED, "Stopped", "it was stopped before it began") : 0;
+}
+
+/* Answers requests if that is what the program is for, and else runs it. */
+static int run_either(struct guest *g, struct engine_outcome *outcome, struct err *e)
+{
+    struct program program = {0};
+    int r;
+
+    TRY(program_open(g->spec.module_fd, g->spec.image, g->spec.command, false, &program, e));
+    if (!g->spec.invoke &&
+        (program.contract == CONTRACT_P2_HTTP || program.contract == CONTRACT_P3_HTTP)) {
+        program_done(&program);
+        return run_served(g, outcome, e);
+    }
+    r = listeners_drop(g, e);
+    if (r >= 0)
+        return run_program(g, &program, outcome, e);
+    program_done(&program);
+    return r;
+}
+
 /* What the guest's own status does not show, but who operates it should know. */
 static void warn_of_losses(const struct guest *g, const struct engine_outcome *o)
 {
@@ -430,7 +475,11 @@ void guest_run(struct guest *g)
     pthread_mutex_lock(&g->lock);
     g->has_thread_clock = pthread_getcpuclockid(pthread_self(), &g->thread_clock) == 0;
     pthread_mutex_unlock(&g->lock);
-    r = g->spec.n_listeners ? run_served(g, outcome, &e) : run(g, outcome, &e);
+    if (!g->spec.n_listeners)
+        r = run_command(g, outcome, &e);
+    else
+        r = g->spec.has_optional_listeners ? run_either(g, outcome, &e)
+                                           : run_served(g, outcome, &e);
     warn_of_losses(g, outcome);
     log_file_close(take_ptr(g->log));
     pthread_mutex_lock(&g->lock);
@@ -467,6 +516,7 @@ int guest_new(const struct guest_host *host, struct guest_spec *spec, struct gue
     g->stop_fd = stop_fd;
     pthread_mutex_init(&g->lock, NULL);
     g->spec = *spec;
+    g->is_served = spec->n_listeners > 0;
     guest_spec_init(spec);
     *ret = g;
     return 0;
@@ -519,14 +569,15 @@ void guest_stop(struct guest *g, enum guest_stop cause)
 
 bool guest_drain(struct guest *g)
 {
-    if (!g->spec.n_listeners)
-        return false;
+    bool is_served;
+
     pthread_mutex_lock(&g->lock);
-    g->is_draining = true;
+    is_served = g->is_served;
+    g->is_draining = is_served;
     if (g->served)
         served_drain(g->served);
     pthread_mutex_unlock(&g->lock);
-    return true;
+    return is_served;
 }
 
 void guest_figures(struct guest *g, struct message_figures *ret)

@@ -375,6 +375,11 @@ bool pod_machine_is_ready(const struct pod_machine *m, size_t container)
     return pod_container_is_ready(m, at(m, container) - m->c);
 }
 
+bool pod_machine_is_started(const struct pod_machine *m, size_t container)
+{
+    return at(m, container)->is_started;
+}
+
 bool pod_machine_is_ending(const struct pod_machine *m)
 {
     return m->is_ending;

@@ -139,6 +139,8 @@ int64_t pod_machine_attempt(const struct pod_machine *m, size_t container);
 int64_t pod_machine_restart_count(const struct pod_machine *m, size_t container);
 /* It takes requests. */
 bool pod_machine_is_ready(const struct pod_machine *m, size_t container);
+/* Its present run is past postStart and the startup probe. */
+bool pod_machine_is_started(const struct pod_machine *m, size_t container);
 bool pod_machine_is_ending(const struct pod_machine *m);
 /* Nothing of it runs or ever will. */
 bool pod_machine_is_over(const struct pod_machine *m);
