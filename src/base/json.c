@@ -2,11 +2,11 @@
 #include "base/json.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <stdio.h>
 
+#include "base/json_load.h"
 #include "base/options.h"
 #include "base/secret.h"
 
@@ -296,8 +296,8 @@ static void library_init(void)
 /* How the library ends a message that quotes the text. */
 #define QUOTE " near '"
 
-static int document_load(const char *text, size_t len, struct json_limits limits, bool may_quote,
-                         json_t **ret, struct err *e)
+int json_text_load(const char *text, size_t len, struct json_limits limits, bool may_quote,
+                   json_t **ret, struct err *e)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     json_error_t error;
@@ -325,7 +325,7 @@ int json_decode(const char *text, size_t len, struct json_limits limits,
     json_t *root = NULL;
     int r;
 
-    TRY(document_load(text, len, limits, true, &root, e));
+    TRY(json_text_load(text, len, limits, true, &root, e));
     r = fields_decode(root, fields, flags, target, NULL, e);
     json_decref(root);
     if (r < 0)
@@ -390,7 +390,7 @@ int json_members_decode(const char *text, size_t len, struct json_limits limits,
     const char *key;
     size_t at;
 
-    TRY(document_load(text, len, limits, false, &root, e));
+    TRY(json_text_load(text, len, limits, false, &root, e));
     if (!json_is_object(root)) {
         json_decref(root);
         return bad(NULL, e, -EINVAL, "expected an object");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/commands.h"
 
+#include "cli/commands_pods.h"
 #include "cli/option_rows.h"
 
 #define ROW(type_, field_) .offset = offsetof(struct type_, field_)
@@ -419,19 +420,16 @@ const struct command_spec command_help = {
 /* --- all --- */
 
 const struct command_spec *const commands_all[] = {
-    &command_run,          &command_serve,
-    &command_compile,      &command_inspect,
-    &command_exec,         &command_cp,
-    &command_port_forward, &command_pull,
-    &command_push,         &command_images,
-    &command_tag,          &command_rmi,
-    &command_image,        &command_save,
-    &command_load,         &command_login,
-    &command_logout,       &command_system_df,
-    &command_system_prune, &command_system_check,
-    &command_new,          &command_doctor,
-    &command_version,      &command_help,
-    &command_completion,   NULL,
+    &command_run,          &command_serve,        &command_compile,    &command_inspect,
+    &command_up,           &command_down,         &command_apply,      &command_delete,
+    &command_get,          &command_ps,           &command_describe,   &command_logs,
+    &command_stop,         &command_restart,      &command_top,        &command_events,
+    &command_wait,         &command_config_show,  &command_exec,       &command_cp,
+    &command_port_forward, &command_pull,         &command_push,       &command_images,
+    &command_tag,          &command_rmi,          &command_image,      &command_save,
+    &command_load,         &command_login,        &command_logout,     &command_system_df,
+    &command_system_prune, &command_system_check, &command_new,        &command_doctor,
+    &command_version,      &command_help,         &command_completion, NULL,
 };
 
 static const char *const program_description[] = {
@@ -466,10 +464,12 @@ static const struct option_example program_environment[] = {
     {"http_proxy, https_proxy, all_proxy, no_proxy",
      "How registries are reached, as curl and docker mean it, also in capitals; this machine is "
      "never reached through a proxy"},
-    {"WHERRY_SOCKET",                                          "The agent's socket; default wherry.sock in the run folder"},
-    {"XDG_RUNTIME_DIR",                                                                  "Where the run folder is for users other than root"},
-    {"NO_COLOR",                                                                        "When set and not empty, nothing is coloured"},
-    {0                                              },
+    {"WHERRY_NAMESPACE",
+     "The namespace of commands for pods that are given none; default 'default'"},
+    {"WHERRY_SOCKET",                                                                  "The agent's socket; default wherry.sock in the run folder"},
+    {"XDG_RUNTIME_DIR",                                                                        "Where the run folder is for users other than root"},
+    {"NO_COLOR",                                               "When set and not empty, nothing is coloured"},
+    {0                                                                 },
 };
 
 static const struct option_example program_files[] = {

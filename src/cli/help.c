@@ -4,13 +4,12 @@
 
 static int unknown(const char *name)
 {
-    const char *names[32], *near;
-    size_t n = 0;
+    autostrv names = STRV_INIT;
+    const char *near;
 
-    for (const struct command_spec *const *c = commands_all; *c && n < ARRAY_SIZE(names) - 1; c++)
-        names[n++] = (*c)->name;
-    names[n] = NULL;
-    near = options_suggest(name, names);
+    for (const struct command_spec *const *c = commands_all; *c; c++)
+        strv_add(&names, (*c)->name);
+    near = options_suggest(name, strv_array(&names));
     if (near)
         log_error("help: '%s' is not a command; did you mean '%s'?", name, near);
     else

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/paths.h"
+#include "cli/pods/command.h"
 
 const char *pods_name(const char *text)
 {
@@ -28,6 +29,16 @@ int main(int argc, char **argv)
     for (size_t i = 0; argc && i < ARRAY_SIZE(commands); i++)
         if (str_eq(path_base(argv[0]), commands[i].name))
             return commands[i].run(argc, argv);
+    if (argc) {
+        int status = pods_command(argc, argv);
+
+        if (status >= 0)
+            return status;
+    }
+    if (argc && str_eq(path_base(argv[0]), "config")) {
+        log_error("config: expected show. See 'wherry help config'.");
+        return GUEST_EXIT_WHERRY;
+    }
     log_error("wherry-pods has the commands that speak to the agent; it is started by 'wherry'");
     return GUEST_EXIT_WHERRY;
 }
