@@ -5,8 +5,8 @@
 
 #include <stdatomic.h>
 #include <sys/syscall.h>
+#include <time.h>
 
-#include "base/clock.h"
 #include "object_place.h"
 #include "own_mounts.h"
 
@@ -279,7 +279,7 @@ static void in_order(void *ctx, struct object *o)
 static void ten_thousand_objects_are_fast(void **state)
 {
     autoplace p;
-    uint64_t begin = clock_monotonic_ns();
+    clock_t begin = clock();
     struct object *last = NULL;
     struct object_store_figures f;
 
@@ -296,8 +296,8 @@ static void ten_thousand_objects_are_fast(void **state)
     assert_int_equal(f.objects, 10000);
     object_store_each(p.store, OBJECT_CONFIG, NULL, in_order, &last);
     assert_string_equal(value_of(&p, "o-1234"), "value");
-    /* About a second; this is no benchmark. */
-    assert_true(clock_monotonic_ns() - begin < UINT64_C(30000000000));
+    /* Of the processor, so that what else runs does not matter; it takes about half a second. */
+    assert_true(clock() - begin < 20 * CLOCKS_PER_SEC);
 }
 
 static void an_object_that_is_too_large_is_refused(void **state)
