@@ -228,7 +228,7 @@ static void obey(struct driver *d, char **words, size_t n)
     } else if (str_eq(verb, "restore")) {
         pods_restore(d->pods);
     } else if (str_eq(verb, "delete") && n == 3) {
-        pod_delete(pod_get(d, words[1]), atoll(words[2]));
+        pod_delete(pod_get(d, words[1]), strtoll(words[2], NULL, 10));
     } else if (str_eq(verb, "restart") && n == 3) {
         if (pod_restart(pod_get(d, words[1]), words[2], &e) < 0)
             fail(&e);
