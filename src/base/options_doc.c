@@ -117,10 +117,12 @@ void options_help(const struct command_spec *c, const char *program, int columns
 static void man_text(struct buf *out, const char *text)
 {
     char previous = 0;
+    bool is_first = true; /* of its line */
 
-    if (*text == '.' || *text == '\'')
-        buf_addstr(out, "\\&");
     for (; *text; previous = *text++) {
+        if (is_first && (*text == '.' || *text == '\''))
+            buf_addstr(out, "\\&");
+        is_first = *text == ' ' && previous == '.';
         if (*text == '\\')
             buf_addstr(out, "\\e");
         else if (*text == '-')

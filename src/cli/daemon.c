@@ -54,6 +54,8 @@ static int state_place(const struct daemon_options *o, struct places *p, struct 
 
 static int places_fill(const struct daemon_options *o, struct places *p, struct err *e)
 {
+    const char *socket = paths_env("WHERRY_SOCKET"); /* as its clients have it */
+
     TRY(state_place(o, p, e));
     if (o->run_dir)
         TRY(absolute(o->run_dir, &p->run_dir, e));
@@ -64,8 +66,8 @@ static int places_fill(const struct daemon_options *o, struct places *p, struct 
         TRY(absolute(o->logs_dir, &p->logs_dir, e));
     else
         p->logs_dir = geteuid() ? path_join(p->state_dir, "logs") : xstrdup("/var/log/pods");
-    if (o->socket)
-        TRY(absolute(o->socket, &p->socket, e));
+    if (o->socket || socket)
+        TRY(absolute(o->socket ? o->socket : socket, &p->socket, e));
     else
         p->socket = path_join(p->run_dir, "wherry.sock");
     if (o->cache_dir)

@@ -94,7 +94,7 @@ static const struct option_example examples[] = {
     {0},
 };
 
-static const char *const see_also[] = {"wherry-up", "wherry-apply", "wherry-get", NULL};
+static const char *const see_also[] = {"wherry-apply", "wherry-get", "wherry-up", NULL};
 
 const struct command_spec command_agent = {
     .name = "agent",
