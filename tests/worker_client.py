@@ -121,7 +121,7 @@ class Connection:
             return False
 
     def start(self, id, module, *args, stdin=None, stdout=None, stderr=None, log_dir=None, dirs=(),
-              listeners=(), **fields):
+              listeners=(), cpu_group=None, **fields):
         """Asks for a guest: `module` is a path, streams are descriptors, dirs (fd, path, ro) and
         listeners (fd, url)."""
         fds = []
@@ -134,7 +134,7 @@ class Connection:
         name = os.path.basename(module)
         spec = {"id": id, "name": name, "module_fd": place(module_fd), "args": [name, *args]}
         for key, fd in (("stdin_fd", stdin), ("stdout_fd", stdout), ("stderr_fd", stderr),
-                        ("log_dir_fd", log_dir)):
+                        ("log_dir_fd", log_dir), ("cpu_group_fd", cpu_group)):
             if fd is not None:
                 spec[key] = place(fd)
         spec["dirs"] = [{"fd": place(fd), "path": path, "read_only": ro} for fd, path, ro in dirs]

@@ -93,6 +93,7 @@ static const struct json_field spec_fields[] = {
     FD("stdout_fd", stdout_fd),
     FD("stderr_fd", stderr_fd),
     FD("log_dir_fd", log_dir_fd),
+    FD("cpu_group_fd", cpu_group_fd),
     {.name = "log_name",
      .type = FIELD_STRING,
      .offset = offsetof(struct guest_spec, log_name),
@@ -118,6 +119,7 @@ void guest_spec_init(struct guest_spec *s)
         .stdout_fd = -1,
         .stderr_fd = -1,
         .log_dir_fd = -1,
+        .cpu_group_fd = -1,
         .requests = 128,
         .log_limit_bytes = 10 << 20, /* as the kubelet's containerLogMaxSize */
         .log_files = 5,              /* as its containerLogMaxFiles */
@@ -189,6 +191,7 @@ void guest_spec_encode(const struct guest_spec *s, struct json_writer *w)
     json_key_int(w, "stdout_fd", s->stdout_fd);
     json_key_int(w, "stderr_fd", s->stderr_fd);
     json_key_int(w, "log_dir_fd", s->log_dir_fd);
+    json_key_int(w, "cpu_group_fd", s->cpu_group_fd);
     json_key_str(w, "log_name", s->log_name);
     json_key_int(w, "log_limit_bytes", s->log_limit_bytes);
     json_key_int(w, "log_files", s->log_files);
@@ -232,8 +235,8 @@ int guest_spec_decode(const char *json, size_t len, struct guest_spec *s, struct
 
 void guest_spec_fds(struct guest_spec *s, void (*each)(void *ctx, int64_t *fd), void *ctx)
 {
-    int64_t *const single[] = {&s->module_fd, &s->stdin_fd,   &s->stdout_fd,
-                               &s->stderr_fd, &s->log_dir_fd, &s->ca_fd};
+    int64_t *const single[] = {&s->module_fd,  &s->stdin_fd, &s->stdout_fd,   &s->stderr_fd,
+                               &s->log_dir_fd, &s->ca_fd,    &s->cpu_group_fd};
 
     for (size_t i = 0; i < ARRAY_SIZE(single); i++)
         if (*single[i] >= 0)

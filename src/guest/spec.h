@@ -76,6 +76,10 @@ struct guest_spec {
     int64_t log_limit_bytes; /* size at which the file is rotated */
     int64_t log_files;       /* how many are kept, the current one included */
 
+    /* What takes the guest's time is limited by the control group whose file of threads this is
+     * (container/cpu_group.h): each of its threads enters it. -1: none */
+    int64_t cpu_group_fd;
+
     /* Limits; guest_spec_init() sets the defaults. */
     int64_t memory_bytes; /* linear memory of all instances together */
     int64_t timeout_ms;   /* 0: none */

@@ -287,11 +287,21 @@ static void announce(struct guest *g, enum guest_state state)
         fd_event(g->host->event_fd);
 }
 
+/* Once it has its code: what compiles that is not limited. Helper threads are started by this one
+ * later, and so begin in its group. */
+static int cpu_group_enter(const struct guest *g, struct err *e)
+{
+    if (g->spec.cpu_group_fd < 0 || write((int)g->spec.cpu_group_fd, "0", 1) == 1)
+        return 0;
+    return err_errno(e, -errno, "StartFailed", "cannot enter the control group of its CPU limit");
+}
+
 static int run_prepared(struct guest *g, struct engine_guest *eg, struct engine_outcome *outcome,
                         struct err *e)
 {
     int r;
 
+    TRY(cpu_group_enter(g, e));
     pthread_mutex_lock(&g->lock);
     g->engine_guest = eg;
     g->started_ns = clock_realtime_ns();
@@ -410,6 +420,7 @@ static int run_served(struct guest *g, struct engine_outcome *outcome, struct er
                                             .output = &streams.streams[1],
                                             .errors = &streams.streams[2]},
                    &s, e));
+    TRY(cpu_group_enter(g, e));
     served_set(g, s);
     r = served_run(s, &is_cut, e);
     pthread_mutex_lock(&g->lock);

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "container/cpu_group.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <mntent.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "base/fds.h"
+#include "base/paths.h"
+
+#define PARENT         "wherry"
+#define PERIOD_US      100000
+#define TEXT_LIMIT     (1u << 20)
+#define SMALLEST_QUOTA 1000 /* microseconds; the kernel takes no less */
+
+struct cpu_groups {
+    int version;
+    char *own;  /* the folder of this process's group */
+    int dir_fd; /* of PARENT below it */
+};
+
+static int write_at(int dir_fd, const char *name, const char *text)
+{
+    autofd fd = openat(dir_fd, name, O_WRONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return -errno;
+    return write(fd, text, strlen(text)) < 0 ? -errno : 0;
+}
+
+/* ---- What this machine has ---- */
+
+/* Where a hierarchy is mounted that has the controller (NULL: version 2). Heap; NULL without. */
+static char *mount_find(const char *controller)
+{
+    FILE *f = setmntent("/proc/self/mounts", "re");
+    char line[4096], *found = NULL;
+    struct mntent m;
+
+    if (!f)
+        return NULL;
+    while (!found && getmntent_r(f, &m, line, sizeof(line)))
+        if (controller ? str_eq(m.mnt_type, "cgroup") && hasmntopt(&m, controller)
+                       : str_eq(m.mnt_type, "cgroup2"))
+            found = xstrdup(m.mnt_dir);
+    endmntent(f);
+    return found;
+}
+
+static bool has_word(const char *list, size_t len, const char *word)
+{
+    size_t n = strlen(word);
+
+    for (const char *end = list + len; list < end; list++) {
+        size_t part = strcspn(list, ",:");
+
+        if (part == n && !memcmp(list, word, n))
+            return true;
+        list += part;
+    }
+    return false;
+}
+
+/* This process's group in the hierarchy, from "9:cpu,cpuacct:/path" or "0::/path". Heap. */
+static char *path_find(const char *text, const char *controller)
+{
+    while (*text) {
+        size_t len = strcspn(text, "\n");
+        const char *list = memchr(text, ':', len);
+        const char *path = list ? memchr(list + 1, ':', len - (size_t)(list + 1 - text)) : NULL;
+
+        if (path && (controller ? has_word(list + 1, (size_t)(path - list - 1), controller)
+                                : path == list + 1))
+            return xstrndup(path + 1, len - (size_t)(path + 1 - text));
+        text += len + (text[len] == '\n');
+    }
+    return NULL;
+}
+
+/* Opens PARENT, made when it is missing. */
+static int parent_open(const char *own, int *ret_fd)
+{
+    autofree char *path = path_join(own, PARENT);
+    int fd;
+
+    if (mkdir(path, 0755) < 0 && errno != EEXIST)
+        return -errno;
+    fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    *ret_fd = fd;
+    return 0;
+}
+
+/* A group that only threads are put in, and the controller for what is below it. */
+static int threaded_prepare(const char *own, int dir_fd)
+{
+    autofd own_fd = open(own, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int r;
+
+    if (own_fd < 0)
+        return -errno;
+    r = write_at(dir_fd, "cgroup.type", "threaded");
+    if (r >= 0)
+        r = write_at(own_fd, "cgroup.subtree_control", "+cpu");
+    return r < 0 ? r : write_at(dir_fd, "cgroup.subtree_control", "+cpu");
+}
+
+static int hierarchy_open(int version, const char *text, struct cpu_groups **ret)
+{
+    const char *controller = version == 1 ? "cpu" : NULL;
+    autofree char *mount = mount_find(controller), *path = path_find(text, controller);
+    autofree char *own = mount && path ? path_join(mount, path) : NULL;
+    autofd dir_fd = -EBADF;
+    struct cpu_groups *g;
+    int r = own ? parent_open(own, &dir_fd) : -ENOENT;
+
+    if (r >= 0 && version == 2)
+        r = threaded_prepare(own, dir_fd);
+    if (r < 0)
+        return r;
+    g = xcalloc(1, sizeof(*g));
+    *g = (struct cpu_groups){version, take_ptr(own), take_fd(&dir_fd)};
+    *ret = g;
+    return 0;
+}
+
+int cpu_groups_open(struct cpu_groups **ret, struct err *e)
+{
+    autobuf text = BUF_INIT;
+    int first, second;
+
+    TRY(file_read("/proc/self/cgroup", TEXT_LIMIT, &text, e));
+    first = hierarchy_open(1, buf_str(&text), ret);
+    if (first >= 0)
+        return 0;
+    second = hierarchy_open(2, buf_str(&text), ret);
+    if (second >= 0)
+        return 0;
+    return err_set(e, first == -ENOENT ? second : first, "NoCpuGroups",
+                   "no control group of the kernel can limit processors here (version 1: %s; "
+                   "version 2: %s)",
+                   strerror(-first), strerror(-second));
+}
+
+void cpu_groups_free(struct cpu_groups *g)
+{
+    close(g->dir_fd);
+    free(g->own);
+    free(g);
+}
+
+int cpu_groups_version(const struct cpu_groups *g)
+{
+    return g->version;
+}
+
+/* ---- Groups ---- */
+
+static int limit_set(const struct cpu_groups *g, int fd, int64_t milli)
+{
+    char text[64];
+    int64_t quota = milli > INT64_MAX / (PERIOD_US / 1000) ? INT64_MAX : milli * (PERIOD_US / 1000);
+
+    if (quota < SMALLEST_QUOTA)
+        quota = SMALLEST_QUOTA;
+    if (g->version == 2) {
+        int r = write_at(fd, "cgroup.type", "threaded");
+
+        snprintf(text, sizeof(text), "%lld %d", (long long)quota, PERIOD_US);
+        /* One that is there is threaded already, and says so by this error. */
+        return r < 0 && r != -EOPNOTSUPP && r != -EINVAL ? r : write_at(fd, "cpu.max", text);
+    }
+    snprintf(text, sizeof(text), "%d", PERIOD_US);
+    TRY(write_at(fd, "cpu.cfs_period_us", text));
+    snprintf(text, sizeof(text), "%lld", (long long)quota);
+    return write_at(fd, "cpu.cfs_quota_us", text);
+}
+
+int cpu_group_make(const struct cpu_groups *g, const char *id, int64_t milli, int *ret_fd,
+                   struct err *e)
+{
+    autofd dir_fd = -EBADF;
+    int fd, r;
+
+    if (mkdirat(g->dir_fd, id, 0755) < 0 && errno != EEXIST)
+        return err_errno(e, -errno, "CpuGroupFailed", "cannot make the control group '%s/%s/%s'",
+                         g->own, PARENT, id);
+    dir_fd = openat(g->dir_fd, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    r = dir_fd < 0 ? -errno : limit_set(g, dir_fd, milli);
+    if (r < 0)
+        return err_errno(e, r, "CpuGroupFailed", "cannot limit the control group '%s/%s/%s'",
+                         g->own, PARENT, id);
+    fd = openat(dir_fd, g->version == 1 ? "tasks" : "cgroup.threads", O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return err_errno(e, -errno, "CpuGroupFailed", "cannot enter the control group '%s/%s/%s'",
+                         g->own, PARENT, id);
+    *ret_fd = fd;
+    return 0;
+}
+
+int cpu_group_remove(const struct cpu_groups *g, const char *id, struct err *e)
+{
+    if (unlinkat(g->dir_fd, id, AT_REMOVEDIR) < 0 && errno != ENOENT)
+        return err_errno(e, -errno, "CpuGroupFailed", "cannot remove the control group '%s/%s/%s'",
+                         g->own, PARENT, id);
+    return 0;
+}
+
+int cpu_groups_list(const struct cpu_groups *g, struct strv *ret, struct err *e)
+{
+    int fd = openat(g->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+    if (!dir) {
+        int r = -errno;
+
+        if (fd >= 0)
+            close(fd);
+        return err_errno(e, r, "CpuGroupFailed", "cannot list the control groups in '%s/%s'",
+                         g->own, PARENT);
+    }
+    for (const struct dirent *d; (d = readdir(dir));)
+        if (d->d_type == DT_DIR && d->d_name[0] != '.')
+            strv_add(ret, d->d_name);
+    closedir(dir);
+    return 0;
+}
