@@ -195,10 +195,15 @@ static void measures_tell(struct container *c)
 
     c->n_measures = 0;
     c->is_measure_due = false;
-    /* A callback may free the container; those who asked before that are answered. */
-    for (size_t i = 0; i < n; i++)
+    /* A callback may free the container: then no other is called. */
+    c->n_telling = n;
+    c->is_telling = true;
+    for (size_t i = 0; i < c->n_telling; i++)
         m[i].measured(m[i].ctx, has_figures ? &f : NULL);
+    c->is_telling = false;
     free(m);
+    if (c->is_dropped)
+        container_destroy(c);
 }
 
 void container_tell(struct container *c)
@@ -264,17 +269,31 @@ static int body_check(const struct container *c, const struct descriptors *d, st
     return 0;
 }
 
+static void descriptor_count(void *ctx, int64_t *fd)
+{
+    (void)fd;
+    ++*(size_t *)ctx;
+}
+
 /* Encodes the START, with places for descriptors, and takes those. */
 static int start_encode(struct container *c, const struct guest_spec *spec, struct err *e)
 {
     struct guest_spec placed = *spec;
     autofree struct guest_dir *dirs = xcalloc(spec->n_dirs + 1, sizeof(*dirs));
-    struct descriptors d = {.fds = xcalloc(spec->n_dirs + 8, sizeof(int))};
+    autofree struct guest_listener *listeners = xcalloc(spec->n_listeners + 1, sizeof(*listeners));
     struct message m = {.type = MESSAGE_START, .has_spec = true};
+    struct descriptors d = {0};
+    size_t n = 0;
 
+    /* The places are written into copies: the spec is the caller's. */
     if (spec->n_dirs)
         memcpy(dirs, spec->dirs, spec->n_dirs * sizeof(*dirs));
+    if (spec->n_listeners)
+        memcpy(listeners, spec->listeners, spec->n_listeners * sizeof(*listeners));
     placed.dirs = dirs;
+    placed.listeners = listeners;
+    guest_spec_fds(&placed, descriptor_count, &n);
+    d.fds = xcalloc(n + 1, sizeof(int));
     guest_spec_fds(&placed, descriptor_take, &d);
     c->fds = d.fds;
     c->n_fds = d.n;
@@ -437,7 +456,7 @@ void container_free(struct container *c)
     c->is_claimed = false;
     c->set->n_claimed--;
     c->is_start_due = c->is_measure_due = c->is_end_due = false;
-    c->n_measures = 0;
+    c->n_measures = c->n_telling = 0;
     link_remove(&c->in_due);
     /* What runs, and the end that was not noted, can be claimed again. */
     if (c->state == CONTAINER_WAITING || c->state == CONTAINER_REFUSED || c->is_forgotten)

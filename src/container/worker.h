@@ -60,7 +60,7 @@ struct container {
     struct guest_status status;
 
     struct measure *measures; /* one MEASURE is under way for all of them */
-    size_t n_measures;
+    size_t n_measures, n_telling; /* the latter: of those that are being told */
     bool is_measure_due, has_figures;
     struct message_figures figures;
 };

@@ -367,6 +367,23 @@ static void figures_are_answered_also_when_there_are_none(void **state)
     seen_done(&s);
 }
 
+static void who_freed_the_container_is_told_no_figures(void **state)
+{
+    struct place *p = *state;
+    struct seen s = {0};
+
+    run(p, "die", &s);
+    s.freed_at = "none";
+    container_measure(s.container, measured, &s);
+    container_measure(s.container, measured, &s);
+    for (int more = 0; more < 4; more += !s.container) {
+        loop_post(p->loop, stop_loop, p);
+        loop_run(p->loop);
+    }
+    assert_string_equal(s.said, "WorkerLost none");
+    free(s.said);
+}
+
 static void descriptors_are_closed_however_it_ends(void **state)
 {
     static const char *const ids[] = {"ends", "refuse", ".bad", "die", "close", "nonsense"};
@@ -404,6 +421,37 @@ static void a_descriptor_named_twice_is_closed_once(void **state)
     assert_int_equal(fds_open(), before);
     guest_spec_done(&spec);
     seen_done(&s);
+}
+
+static void listeners_are_taken_and_the_spec_is_left_as_it_was(void **state)
+{
+    struct place *p = *state;
+    struct seen first = {0}, s = {.place = p};
+    struct guest_spec spec;
+    int64_t fds[GUEST_LISTENER_LIMIT], dir_fd;
+    size_t before;
+
+    run(p, "ends-first", &first);
+    before = fds_open();
+    guest_spec_init(&spec);
+    spec.id = xstrdup("ends-many");
+    spec.module_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    guest_spec_dir_add(&spec, open("/", O_PATH | O_CLOEXEC), "/", true);
+    dir_fd = spec.dirs[0].fd;
+    for (int i = 0; i < GUEST_LISTENER_LIMIT; i++) {
+        fds[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        guest_spec_listener_add(&spec, (int)fds[i], "http://127.0.0.1:1");
+    }
+    s.container = container_start(p->set, "t", &spec, &events, &s);
+    assert_int_equal(spec.dirs[0].fd, dir_fd);
+    for (int i = 0; i < GUEST_LISTENER_LIMIT; i++)
+        assert_int_equal(spec.listeners[i].fd, fds[i]);
+    loop_run(p->loop);
+    assert_string_equal(s.said, "started Completed");
+    assert_int_equal(fds_open(), before);
+    guest_spec_done(&spec);
+    seen_done(&s);
+    seen_done(&first);
 }
 
 static void a_guest_that_was_let_go_can_be_claimed(void **state)
@@ -496,8 +544,10 @@ int main(int argc, char **argv)
         TEST(a_worker_that_sends_nonsense_is_killed),
         TEST(a_stop_before_the_start_was_sent_refuses),
         TEST(figures_are_answered_also_when_there_are_none),
+        TEST(who_freed_the_container_is_told_no_figures),
         TEST(descriptors_are_closed_however_it_ends),
         TEST(a_descriptor_named_twice_is_closed_once),
+        TEST(listeners_are_taken_and_the_spec_is_left_as_it_was),
         TEST(a_guest_that_was_let_go_can_be_claimed),
         TEST(a_note_finds_only_the_process_it_was_made_for),
         TEST(a_record_that_cannot_be_read_is_an_end),
