@@ -258,12 +258,21 @@ static int starts_send(struct worker *w, struct err *e)
 
 int worker_send(struct worker *w, struct err *e)
 {
-    int r = requests_send(w, e);
+    int r;
 
-    if (r == 0 && w->state == WORKER_READY)
-        r = starts_send(w, e);
-    if (r >= 0 && w->channel.out.len)
-        r = channel_flush(&w->channel, e);
+    for (;;) {
+        bool is_rest;
+
+        r = requests_send(w, e);
+        if (r == 0 && w->state == WORKER_READY)
+            r = starts_send(w, e);
+        is_rest = r > 0 && w->channel.out.len;
+        if (r >= 0 && w->channel.out.len)
+            r = channel_flush(&w->channel, e);
+        /* Room came in between, so nobody would be told of room any more: the rest goes now. */
+        if (r || !is_rest)
+            break;
+    }
     if (r < 0)
         return r;
     if (w->is_full != r) {
