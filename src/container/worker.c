@@ -14,6 +14,8 @@
 #define BROKEN_WAIT_MS 1000u
 /* After which a connection that always breaks is no connection. */
 #define FRUITLESS_LIMIT 3u
+/* Reads of what a dead worker has left, of 64 KiB each: far more than the socket holds. */
+#define LAST_WORDS_LIMIT 64u
 
 struct worker *worker_find(const struct containers *s, const char *tenant)
 {
@@ -181,15 +183,17 @@ void worker_free(struct worker *w)
 
 /* ---- The end ---- */
 
-/* What it said before it died is still in the socket. */
+/* What it said before it died is still in the socket, which another process may hold and write to
+ * for ever. */
 static void last_words_read(struct worker *w)
 {
     struct err e = ERR_INIT;
     struct pollfd p = {.events = POLLIN};
+    unsigned n = 0;
 
     do
         p.fd = w->channel.fd;
-    while (p.fd >= 0 && poll(&p, 1, 0) > 0 && worker_read(w, &e) == 0);
+    while (p.fd >= 0 && n++ < LAST_WORDS_LIMIT && poll(&p, 1, 0) > 0 && worker_read(w, &e) == 0);
 }
 
 /* Guests that may have run end: by their records, or as lost. */
