@@ -14,11 +14,21 @@ bool container_is_active(const struct container *c)
     return c->state <= CONTAINER_RUNNING;
 }
 
+/* FNV-1a from a start that nobody outside knows: a worker names what it likes. */
+static size_t bucket(const struct worker *w, const char *id)
+{
+    uint64_t hash = w->set->seed;
+
+    for (; *id; id++)
+        hash = (hash ^ (unsigned char)*id) * UINT64_C(0x100000001b3);
+    return (hash >> 32) % WORKER_BUCKETS;
+}
+
 struct container *container_find(const struct worker *w, const char *id)
 {
     struct container *c;
 
-    LINK_EACH(c, &w->containers, struct container, in_worker)
+    LINK_EACH(c, &w->buckets[bucket(w, id)], struct container, in_bucket)
     if (str_eq(c->id, id))
         return c;
     return NULL;
@@ -31,6 +41,7 @@ static struct container *container_new(struct containers *s, const char *id,
 
     *c = (struct container){.set = s, .id = xstrdup(id), .state = state};
     link_init(&c->in_worker);
+    link_init(&c->in_bucket);
     link_init(&c->in_starts);
     link_init(&c->in_due);
     return c;
@@ -40,6 +51,8 @@ static void worker_join(struct container *c, struct worker *w)
 {
     c->worker = w;
     link_append(&w->containers, &c->in_worker);
+    link_append(&w->buckets[bucket(w, c->id)], &c->in_bucket);
+    w->n_known++;
     if (container_is_active(c))
         w->n_active++;
 }
@@ -82,6 +95,9 @@ void container_destroy(struct container *c)
     start_done(c);
     state_set(c, CONTAINER_REFUSED);
     link_remove(&c->in_worker);
+    link_remove(&c->in_bucket);
+    if (c->worker)
+        c->worker->n_known--;
     link_remove(&c->in_due);
     guest_status_done(&c->status);
     free(c->measures);
@@ -145,10 +161,12 @@ void container_settle(struct container *c, const char *why)
 {
     struct guest_status status;
     struct err e = ERR_INIT;
+    int r;
 
-    if (record_read(c->worker->dir_fd, c->id, &status, &e) < 0) {
+    r = record_read(c->worker->dir_fd, c->id, &status, &e);
+    if (r < 0) {
         record_lost(c->id, why, c->started_ns, &status);
-        c->is_unrecorded = record_write(c->worker->dir_fd, &status, &e) < 0;
+        c->is_unrecorded = r != -ENOENT || record_write(c->worker->dir_fd, &status, &e) < 0;
     }
     container_set_ended(c, &status);
 }
@@ -375,9 +393,16 @@ struct container *container_claim(struct containers *s, const char *tenant, cons
     struct worker *w = worker_find(s, tenant);
     struct container *c = w ? container_find(w, id) : NULL;
 
+    bool is_possible = folder_name_is_valid(tenant) && folder_name_is_valid(id);
+    struct err e = ERR_INIT;
+
     BUG_ON(!s->is_adopted || (c && c->is_claimed));
+    if (w && !c && is_possible && worker_record_know(w, id, &c, &e) < 0 && e.code != -ENOENT) {
+        /* There may be a record, which is not to be replaced. */
+        *ret_is_lost = true;
+        return NULL;
+    }
     if (!c) {
-        bool is_possible = folder_name_is_valid(tenant) && folder_name_is_valid(id);
         bool is_alive = w && w->state != WORKER_NONE && w->state != WORKER_KILLED;
 
         *ret_is_lost = is_possible && !is_alive;

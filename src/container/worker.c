@@ -130,6 +130,8 @@ int worker_new(struct containers *s, const char *tenant, struct worker **ret, st
     channel_init(&w->channel, -EBADF);
     link_init(&w->in_set);
     link_init(&w->containers);
+    for (size_t i = 0; i < WORKER_BUCKETS; i++)
+        link_init(&w->buckets[i]);
     link_init(&w->starts);
     link_init(&w->requests);
     link_append(&s->workers, &w->in_set);
@@ -271,8 +273,11 @@ void worker_kill(struct worker *w, const char *why)
         loop_watch_set(w->watch, 0);
     if (w->pid_fd >= 0)
         process_kill(w->pid_fd);
-    if (!w->child && !w->pid_watch && (w->pid_fd < 0 || worker_watch_process(w, &e) < 0))
-        worker_died(w, "cannot be watched");
+    if (w->child || w->pid_watch || (w->pid_fd >= 0 && worker_watch_process(w, &e) == 0))
+        return;
+    /* Its end cannot be seen; its successor is not started before it is there no more. */
+    w->is_unseen = true;
+    worker_died(w, "cannot be watched");
 }
 
 void worker_leave(struct worker *w)
