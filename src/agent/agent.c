@@ -97,7 +97,7 @@ static void told(void *ctx, const char *tenant, const char *what)
 }
 
 /* Workers were found again, so it is known what runs. */
-static void adopted(void *ctx)
+static void adopted(void *ctx, const struct err *shortage)
 {
     struct agent *a = ctx;
     struct api_options options = {
@@ -116,8 +116,14 @@ static void adopted(void *ctx)
         .group = a->o->group,
         .config_json = a->o->config_json,
     };
-    int r = api_open(&options, &a->api, a->e);
+    int r;
 
+    if (shortage) {
+        *a->e = *shortage;
+        failed(a, shortage->code);
+        return;
+    }
+    r = api_open(&options, &a->api, a->e);
     a->listen_fd = -EBADF;
     if (r < 0) {
         failed(a, r);

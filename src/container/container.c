@@ -14,11 +14,21 @@ bool container_is_active(const struct container *c)
     return c->state <= CONTAINER_RUNNING;
 }
 
+/* FNV-1a from a start that nobody outside knows: a worker names what it likes. */
+static size_t bucket(const struct worker *w, const char *id)
+{
+    uint64_t hash = w->set->seed;
+
+    for (; *id; id++)
+        hash = (hash ^ (unsigned char)*id) * UINT64_C(0x100000001b3);
+    return (hash >> 32) % WORKER_BUCKETS;
+}
+
 struct container *container_find(const struct worker *w, const char *id)
 {
     struct container *c;
 
-    LINK_EACH(c, &w->containers, struct container, in_worker)
+    LINK_EACH(c, &w->buckets[bucket(w, id)], struct container, in_bucket)
     if (str_eq(c->id, id))
         return c;
     return NULL;
@@ -31,6 +41,7 @@ static struct container *container_new(struct containers *s, const char *id,
 
     *c = (struct container){.set = s, .id = xstrdup(id), .state = state};
     link_init(&c->in_worker);
+    link_init(&c->in_bucket);
     link_init(&c->in_starts);
     link_init(&c->in_due);
     return c;
@@ -40,6 +51,8 @@ static void worker_join(struct container *c, struct worker *w)
 {
     c->worker = w;
     link_append(&w->containers, &c->in_worker);
+    link_append(&w->buckets[bucket(w, c->id)], &c->in_bucket);
+    w->n_known++;
     if (container_is_active(c))
         w->n_active++;
 }
@@ -82,6 +95,9 @@ void container_destroy(struct container *c)
     start_done(c);
     state_set(c, CONTAINER_REFUSED);
     link_remove(&c->in_worker);
+    link_remove(&c->in_bucket);
+    if (c->worker)
+        c->worker->n_known--;
     link_remove(&c->in_due);
     guest_status_done(&c->status);
     free(c->measures);
@@ -145,10 +161,12 @@ void container_settle(struct container *c, const char *why)
 {
     struct guest_status status;
     struct err e = ERR_INIT;
+    int r;
 
-    if (record_read(c->worker->dir_fd, c->id, &status, &e) < 0) {
+    r = record_read(c->worker->dir_fd, c->id, &status, &e);
+    if (r < 0) {
         record_lost(c->id, why, c->started_ns, &status);
-        c->is_unrecorded = record_write(c->worker->dir_fd, &status, &e) < 0;
+        c->is_unrecorded = r != -ENOENT || record_write(c->worker->dir_fd, &status, &e) < 0;
     }
     container_set_ended(c, &status);
 }
@@ -195,10 +213,15 @@ static void measures_tell(struct container *c)
 
     c->n_measures = 0;
     c->is_measure_due = false;
-    /* A callback may free the container; those who asked before that are answered. */
-    for (size_t i = 0; i < n; i++)
+    /* A callback may free the container: then no other is called. */
+    c->n_telling = n;
+    c->is_telling = true;
+    for (size_t i = 0; i < c->n_telling; i++)
         m[i].measured(m[i].ctx, has_figures ? &f : NULL);
+    c->is_telling = false;
     free(m);
+    if (c->is_dropped)
+        container_destroy(c);
 }
 
 void container_tell(struct container *c)
@@ -264,17 +287,31 @@ static int body_check(const struct container *c, const struct descriptors *d, st
     return 0;
 }
 
+static void descriptor_count(void *ctx, int64_t *fd)
+{
+    (void)fd;
+    ++*(size_t *)ctx;
+}
+
 /* Encodes the START, with places for descriptors, and takes those. */
 static int start_encode(struct container *c, const struct guest_spec *spec, struct err *e)
 {
     struct guest_spec placed = *spec;
     autofree struct guest_dir *dirs = xcalloc(spec->n_dirs + 1, sizeof(*dirs));
-    struct descriptors d = {.fds = xcalloc(spec->n_dirs + 8, sizeof(int))};
+    autofree struct guest_listener *listeners = xcalloc(spec->n_listeners + 1, sizeof(*listeners));
     struct message m = {.type = MESSAGE_START, .has_spec = true};
+    struct descriptors d = {0};
+    size_t n = 0;
 
+    /* The places are written into copies: the spec is the caller's. */
     if (spec->n_dirs)
         memcpy(dirs, spec->dirs, spec->n_dirs * sizeof(*dirs));
+    if (spec->n_listeners)
+        memcpy(listeners, spec->listeners, spec->n_listeners * sizeof(*listeners));
     placed.dirs = dirs;
+    placed.listeners = listeners;
+    guest_spec_fds(&placed, descriptor_count, &n);
+    d.fds = xcalloc(n + 1, sizeof(int));
     guest_spec_fds(&placed, descriptor_take, &d);
     c->fds = d.fds;
     c->n_fds = d.n;
@@ -356,9 +393,16 @@ struct container *container_claim(struct containers *s, const char *tenant, cons
     struct worker *w = worker_find(s, tenant);
     struct container *c = w ? container_find(w, id) : NULL;
 
+    bool is_possible = folder_name_is_valid(tenant) && folder_name_is_valid(id);
+    struct err e = ERR_INIT;
+
     BUG_ON(!s->is_adopted || (c && c->is_claimed));
+    if (w && !c && is_possible && worker_record_know(w, id, &c, &e) < 0 && e.code != -ENOENT) {
+        /* There may be a record, which is not to be replaced. */
+        *ret_is_lost = true;
+        return NULL;
+    }
     if (!c) {
-        bool is_possible = folder_name_is_valid(tenant) && folder_name_is_valid(id);
         bool is_alive = w && w->state != WORKER_NONE && w->state != WORKER_KILLED;
 
         *ret_is_lost = is_possible && !is_alive;
@@ -437,7 +481,7 @@ void container_free(struct container *c)
     c->is_claimed = false;
     c->set->n_claimed--;
     c->is_start_due = c->is_measure_due = c->is_end_due = false;
-    c->n_measures = 0;
+    c->n_measures = c->n_telling = 0;
     link_remove(&c->in_due);
     /* What runs, and the end that was not noted, can be claimed again. */
     if (c->state == CONTAINER_WAITING || c->state == CONTAINER_REFUSED || c->is_forgotten)

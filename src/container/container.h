@@ -54,8 +54,13 @@ void containers_close(struct containers *s);
  * `done`. Until then container_start() and container_claim() must not be called (BUG). A worker
  * that does not answer within five seconds is killed: it cannot be supervised, and what it ran is
  * lost.
+ *
+ * `failed` is NULL, or says why it is not known what runs ("RunFolder"): for want of descriptors or
+ * memory, or since the run folder cannot be read. A guest might then be run twice, so nothing can
+ * be started or claimed, and all that is left is containers_close(), later, from the loop.
  */
-void containers_adopt(struct containers *s, void (*done)(void *ctx), void *ctx);
+void containers_adopt(struct containers *s, void (*done)(void *ctx, const struct err *failed),
+                      void *ctx);
 
 /* After that, and once containers_claim() was called for everything that is wanted: ends and
  * forgets every guest that nobody claimed. How many there were. */

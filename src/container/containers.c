@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* All workers of a supervisor, and telling it what happened. */
-#include <dirent.h>
 #include <fcntl.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 
 #include "base/clock.h"
@@ -48,9 +48,11 @@ static void workers_sweep(struct containers *s)
 {
     struct worker *w;
 
+    if (s->adopt_failed.code)
+        return;
     LINK_EACH(w, &s->workers, struct worker, in_set)
     {
-        if (w->state != WORKER_NONE || !link_is_empty(&w->containers))
+        if (w->state != WORKER_NONE || w->is_unseen || !link_is_empty(&w->containers))
             continue;
         folder_remove(s->run_fd, w->tenant, w->dir_fd);
         worker_free(w);
@@ -99,10 +101,11 @@ static void due_fired(void *ctx)
         return;
     }
     workers_sweep(s);
-    if (s->adopted && !is_adopting(s)) {
-        done = take_ptr(s->adopted);
-        s->is_adopted = true;
-        done(s->adopted_ctx);
+    if (s->adopted && (s->adopt_failed.code || !is_adopting(s))) {
+        void (*adopted)(void *of, const struct err *failed) = take_ptr(s->adopted);
+
+        s->is_adopted = !s->adopt_failed.code;
+        adopted(s->adopted_ctx, s->is_adopted ? NULL : &s->adopt_failed);
     }
     if (s->shut && !containers_workers(s)) {
         done = take_ptr(s->shut);
@@ -144,6 +147,8 @@ int containers_open(const struct containers_options *o, struct containers **ret,
     s->o.run_dir = xstrdup(o->run_dir);
     s->o.worker = xstrdup(o->worker);
     s->o.cache_dir = o->cache_dir ? xstrdup(o->cache_dir) : NULL;
+    /* Without it ids may be chosen so that they are found slowly, which the limits bear. */
+    (void)!getrandom(&s->seed, sizeof(s->seed), GRND_NONBLOCK);
     s->run_fd = take_fd(&run_fd);
     s->lock_fd = take_fd(&lock_fd);
     s->due_timer = loop_timer_new(o->loop, due_fired, s);
@@ -174,35 +179,47 @@ void containers_close(struct containers *s)
     free(s);
 }
 
-static void folder_adopt(struct containers *s, const char *tenant)
+void containers_adopt_failed(struct containers *s, const char *tenant, const struct err *e)
 {
-    struct worker *w;
-    struct err e = ERR_INIT;
-
-    if (worker_new(s, tenant, &w, &e) == 0)
-        worker_adopt(w);
-    else if (s->o.told)
-        s->o.told(s->o.ctx, tenant, e.msg);
+    if (tenant && !is_shortage(e->code)) {
+        if (s->o.told)
+            s->o.told(s->o.ctx, tenant, e->msg);
+        return;
+    }
+    if (s->adopted && !s->adopt_failed.code)
+        err_set(&s->adopt_failed, e->code, "RunFolder",
+                "cannot find out what of %s%.60s runs: %s; once that is mended, start again",
+                tenant ? "the tenant " : "all tenants", tenant ? tenant : "", e->msg);
+    containers_check(s);
 }
 
-void containers_adopt(struct containers *s, void (*done)(void *ctx), void *ctx)
+static bool folder_adopt(void *ctx, const char *tenant)
 {
-    int fd = openat(s->run_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-    const struct dirent *entry;
+    struct containers *s = ctx;
+    struct worker *w;
+    struct stat st;
+    struct err e = ERR_INIT;
 
-    BUG_ON(s->is_adopted || s->adopted);
+    if (!folder_name_is_valid(tenant) || fstatat(s->run_fd, tenant, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+        !S_ISDIR(st.st_mode))
+        return true;
+    if (worker_new(s, tenant, &w, &e) < 0)
+        containers_adopt_failed(s, tenant, &e);
+    else
+        worker_adopt(w);
+    return !s->adopt_failed.code;
+}
+
+void containers_adopt(struct containers *s, void (*done)(void *ctx, const struct err *failed),
+                      void *ctx)
+{
+    struct err e = ERR_INIT;
+
+    BUG_ON(s->is_adopted || s->adopted || s->adopt_failed.code);
     s->adopted = done;
     s->adopted_ctx = ctx;
-    while (dir && (entry = readdir(dir))) {
-        struct stat st;
-
-        if (folder_name_is_valid(entry->d_name) &&
-            fstatat(s->run_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode))
-            folder_adopt(s, entry->d_name);
-    }
-    if (dir)
-        closedir(dir);
+    if (folder_each(s->run_fd, folder_adopt, s, &e) < 0)
+        containers_adopt_failed(s, NULL, &e);
     containers_check(s);
 }
 

@@ -34,44 +34,57 @@ int folder_open(const char *run_dir, const char *tenant, int *ret_fd, struct err
     return path_open_private(path, ret_fd, e);
 }
 
-/* Calls with the name of each file; the folder may change meanwhile. */
-static void names_each(int dir_fd, void (*each)(void *ctx, const char *name), void *ctx)
+/* Calls with the name of each file until one call returns false; the folder may change meanwhile.
+ */
+static int names_each(int dir_fd, bool (*each)(void *ctx, const char *name), void *ctx,
+                      struct err *e)
 {
-    int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     const struct dirent *entry;
+    bool is_wanted = true;
 
     if (!dir) {
+        r = -errno;
         if (fd >= 0)
             close(fd);
-        return;
+        return err_errno(e, r, "RunFolder", "cannot read a folder of the run folder");
     }
-    while ((entry = readdir(dir)))
+    while (is_wanted && (errno = 0, entry = readdir(dir)))
         if (!str_eq(entry->d_name, ".") && !str_eq(entry->d_name, ".."))
-            each(ctx, entry->d_name);
+            is_wanted = each(ctx, entry->d_name);
+    r = is_wanted ? -errno : 0;
     closedir(dir);
+    return r < 0 ? err_errno(e, r, "RunFolder", "cannot read a folder of the run folder") : 0;
 }
 
-static void count(void *ctx, const char *id)
+int folder_each(int run_fd, bool (*each)(void *ctx, const char *name), void *ctx, struct err *e)
+{
+    return names_each(run_fd, each, ctx, e);
+}
+
+static bool note(void *ctx, const char *id)
 {
     (void)id;
-    ++*(size_t *)ctx;
+    *(bool *)ctx = true;
+    return false;
 }
 
-static void file_remove(void *ctx, const char *name)
+static bool file_remove(void *ctx, const char *name)
 {
     unlinkat(*(const int *)ctx, name, 0);
+    return true;
 }
 
 void folder_remove(int run_fd, const char *tenant, int dir_fd)
 {
-    size_t n_records = 0;
+    bool has_records = false;
+    struct err e = ERR_INIT;
 
     process_note_remove(run_fd, tenant);
-    record_each(dir_fd, count, &n_records);
-    if (n_records)
+    if (record_each(dir_fd, note, &has_records, &e) < 0 || has_records ||
+        names_each(dir_fd, file_remove, &dir_fd, &e) < 0)
         return;
-    names_each(dir_fd, file_remove, &dir_fd);
     unlinkat(run_fd, tenant, AT_REMOVEDIR);
 }
 
@@ -192,6 +205,8 @@ int record_read(int dir_fd, const char *id, struct guest_status *ret, struct err
     fd = file_open_at(dir_fd, name);
     if (fd == -ENOENT)
         return err_set(e, -ENOENT, "NotFound", "there is no record of the end of '%s'", id);
+    if (is_shortage(fd))
+        return err_errno(e, fd, "RunFolder", "cannot read the record of the end of '%s'", id);
     if (fd >= 0 && fd_read_all(fd, RECORD_LIMIT_BYTES, &text, e) == 0 &&
         guest_status_decode(buf_str(&text), text.len, &s, e) == 0) {
         *ret = s;
@@ -224,26 +239,25 @@ void record_remove(int dir_fd, const char *id)
 }
 
 struct record_walk {
-    void (*each)(void *ctx, const char *id);
+    bool (*each)(void *ctx, const char *id);
     void *ctx;
 };
 
-static void record_one(void *ctx, const char *name)
+static bool record_one(void *ctx, const char *name)
 {
     const struct record_walk *w = ctx;
     size_t len = strlen(name), suffix = strlen(RECORD_SUFFIX);
     autofree char *id = NULL;
 
     if (len <= suffix || !str_eq(name + len - suffix, RECORD_SUFFIX))
-        return;
+        return true;
     id = xstrndup(name, len - suffix);
-    if (folder_name_is_valid(id))
-        w->each(w->ctx, id);
+    return folder_name_is_valid(id) ? w->each(w->ctx, id) : true;
 }
 
-void record_each(int dir_fd, void (*each)(void *ctx, const char *id), void *ctx)
+int record_each(int dir_fd, bool (*each)(void *ctx, const char *id), void *ctx, struct err *e)
 {
     struct record_walk w = {.each = each, .ctx = ctx};
 
-    names_each(dir_fd, record_one, &w);
+    return names_each(dir_fd, record_one, &w, e);
 }

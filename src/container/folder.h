@@ -27,6 +27,9 @@ bool folder_name_is_valid(const char *name);
 /* Opens it, making it when it is missing. "RunFolder", "UntrustedFolder". */
 int folder_open(const char *run_dir, const char *tenant, int *ret_fd, struct err *e);
 
+/* Calls with each name in the run folder until one call returns false. "RunFolder". */
+int folder_each(int run_fd, bool (*each)(void *ctx, const char *name), void *ctx, struct err *e);
+
 /* Removes it with all that is in it, unless there is a record. */
 void folder_remove(int run_fd, const char *tenant, int dir_fd);
 
@@ -48,22 +51,33 @@ void folder_log_tail(int dir_fd, off_t from, char *ret, size_t size);
 
 /* ---- Records ---- */
 
-/* -ENOENT ("NotFound") without one. A record that nobody can read gives a status that says so. */
+/* -ENOENT ("NotFound") without one, "RunFolder" for want of descriptors or memory. A record that
+ * nobody can read gives a status that says so. */
 int record_read(int dir_fd, const char *id, struct guest_status *ret, struct err *e);
 int record_write(int dir_fd, const struct guest_status *s, struct err *e);
 void record_remove(int dir_fd, const char *id);
-void record_each(int dir_fd, void (*each)(void *ctx, const char *id), void *ctx);
+/* Until one returns false. "RunFolder" when not all can be seen. */
+int record_each(int dir_fd, bool (*each)(void *ctx, const char *id), void *ctx, struct err *e);
 
 /* The status of a guest that was lost with its worker; `why` is a sentence. */
 void record_lost(const char *id, const char *why, uint64_t started_ns, struct guest_status *ret);
 
 /* ---- The process ---- */
 
+/* Numbers that the worker sees its descriptors by. */
+enum { PROCESS_LISTEN_FD = 3, PROCESS_DIR_FD = 4 };
+
 /* Notes which process the worker is. Its start time tells it from a later one of that number. */
 int process_note(int run_fd, const char *tenant, pid_t pid, struct err *e);
 void process_note_remove(int run_fd, const char *tenant);
-/* A pidfd of the process noted, if it lives; else -ESRCH. ret_pid too. */
+/* A pidfd of the process noted, or without a note of the one of worker.json, if it lives; else
+ * -ESRCH. When there is a shortage nobody knows: that error. ret_pid too. */
 int process_find(int run_fd, const char *tenant, int dir_fd, pid_t *ret_pid);
+/* A pidfd of that process if it is the worker of this folder, as the folder itself, open in it as
+ * PROCESS_DIR_FD, shows; errors as before. */
+int process_of_folder(pid_t pid, int dir_fd);
+/* Of descriptors or memory: it says nothing about what was looked for. */
+bool is_shortage(int code);
 int process_open(pid_t pid); /* pidfd_open(2): a pidfd (close-on-exec) or a negative errno */
 bool process_has_ended(int pid_fd);
 void process_kill(int pid_fd);

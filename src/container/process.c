@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "base/fds.h"
@@ -49,6 +50,18 @@ static int start_ticks(pid_t pid, unsigned long long *ret, struct err *e)
     return 0;
 }
 
+bool is_shortage(int code)
+{
+    return code == -EMFILE || code == -ENFILE || code == -ENOMEM || code == -ENOBUFS ||
+           code == -ENOSPC;
+}
+
+/* A shortage stays what it is: with that nobody knows whether there is a process. */
+static int not_found(int code)
+{
+    return is_shortage(code) ? code : -ESRCH;
+}
+
 static void note_name(const char *tenant, char ret[static NOTE_SIZE])
 {
     snprintf(ret, NOTE_SIZE, ".%.*s.process", FOLDER_NAME_LIMIT, tenant);
@@ -74,6 +87,7 @@ void process_note_remove(int run_fd, const char *tenant)
     unlinkat(run_fd, name, 0);
 }
 
+/* -ENOENT: there is no note. */
 static int find_by_note(int run_fd, const char *tenant, pid_t *ret_pid)
 {
     char name[NOTE_SIZE];
@@ -83,17 +97,45 @@ static int find_by_note(int run_fd, const char *tenant, pid_t *ret_pid)
     autofd fd = -EBADF;
     char *end;
     pid_t pid;
+    int r;
 
     note_name(tenant, name);
-    TRY(file_read_at(run_fd, name, TEXT_LIMIT, &text, &e));
+    r = file_read_at(run_fd, name, TEXT_LIMIT, &text, &e);
+    if (r < 0)
+        return r == -ENOENT ? r : not_found(r);
     pid = (pid_t)strtol(buf_str(&text), &end, 10);
     noted = strtoull(end, NULL, 10);
     if (pid <= 0)
         return -ESRCH;
     fd = process_open(pid);
-    if (fd < 0 || start_ticks(pid, &now, &e) < 0 || now != noted)
-        return -ESRCH;
+    if (fd < 0)
+        return not_found(fd);
+    r = start_ticks(pid, &now, &e);
+    if (r < 0 || now != noted)
+        return not_found(r);
     *ret_pid = pid;
+    return take_fd(&fd);
+}
+
+int process_of_folder(pid_t pid, int dir_fd)
+{
+    char path[48];
+    autobuf name = BUF_INIT;
+    struct stat own, its;
+    struct err e = ERR_INIT;
+    autofd fd = process_open(pid);
+    int r;
+
+    if (fd < 0)
+        return not_found(fd);
+    snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+    r = file_read(path, TEXT_LIMIT, &name, &e);
+    if (r < 0 || !str_eq(buf_str(&name), "wherry-worker\n"))
+        return not_found(r);
+    snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)pid, PROCESS_DIR_FD);
+    if (fstat(dir_fd, &own) < 0 || stat(path, &its) < 0 || own.st_ino != its.st_ino ||
+        own.st_dev != its.st_dev)
+        return -ESRCH;
     return take_fd(&fd);
 }
 
@@ -115,25 +157,34 @@ static int find_by_record(int dir_fd, pid_t *ret_pid)
     };
     struct json_limits limits = {.bytes = TEXT_LIMIT, .depth = 2};
     struct worker_record r = {0};
-    autobuf text = BUF_INIT, name = BUF_INIT;
+    autobuf text = BUF_INIT;
     struct err e = ERR_INIT;
-    autofd fd = -EBADF;
-    char path[48];
+    autofd file = file_open_at(dir_fd, "worker.json");
+    int fd;
 
-    TRY(file_read_at(dir_fd, "worker.json", TEXT_LIMIT, &text, &e));
-    TRY(json_decode(buf_str(&text), text.len, limits, fields, 0, &r, &e));
-    fd = process_open((pid_t)r.pid);
-    snprintf(path, sizeof(path), "/proc/%d/comm", (int)r.pid);
-    if (fd < 0 || file_read(path, TEXT_LIMIT, &name, &e) < 0 ||
-        !str_eq(buf_str(&name), "wherry-worker\n"))
+    if (file < 0)
+        return not_found(file);
+    if (fd_read_all(file, TEXT_LIMIT, &text, &e) < 0 ||
+        json_decode(buf_str(&text), text.len, limits, fields, 0, &r, &e) < 0)
         return -ESRCH;
-    *ret_pid = (pid_t)r.pid;
-    return take_fd(&fd);
+    fd = process_of_folder((pid_t)r.pid, dir_fd);
+    if (fd >= 0)
+        *ret_pid = (pid_t)r.pid;
+    return fd;
 }
 
 int process_find(int run_fd, const char *tenant, int dir_fd, pid_t *ret_pid)
 {
-    int fd = find_by_note(run_fd, tenant, ret_pid);
+    pid_t pid = 0;
+    autofd fd = find_by_note(run_fd, tenant, &pid);
 
-    return fd >= 0 ? fd : find_by_record(dir_fd, ret_pid);
+    if (fd == -ENOENT)
+        fd = find_by_record(dir_fd, &pid);
+    if (fd < 0)
+        return fd;
+    /* One that only waits to be reaped. */
+    if (process_has_ended(fd))
+        return -ESRCH;
+    *ret_pid = pid;
+    return take_fd(&fd);
 }

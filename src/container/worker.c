@@ -14,6 +14,8 @@
 #define BROKEN_WAIT_MS 1000u
 /* After which a connection that always breaks is no connection. */
 #define FRUITLESS_LIMIT 3u
+/* Reads of what a dead worker has left, of 64 KiB each: far more than the socket holds. */
+#define LAST_WORDS_LIMIT 64u
 
 struct worker *worker_find(const struct containers *s, const char *tenant)
 {
@@ -128,6 +130,8 @@ int worker_new(struct containers *s, const char *tenant, struct worker **ret, st
     channel_init(&w->channel, -EBADF);
     link_init(&w->in_set);
     link_init(&w->containers);
+    for (size_t i = 0; i < WORKER_BUCKETS; i++)
+        link_init(&w->buckets[i]);
     link_init(&w->starts);
     link_init(&w->requests);
     link_append(&s->workers, &w->in_set);
@@ -181,15 +185,17 @@ void worker_free(struct worker *w)
 
 /* ---- The end ---- */
 
-/* What it said before it died is still in the socket. */
+/* What it said before it died is still in the socket, which another process may hold and write to
+ * for ever. */
 static void last_words_read(struct worker *w)
 {
     struct err e = ERR_INIT;
     struct pollfd p = {.events = POLLIN};
+    unsigned n = 0;
 
     do
         p.fd = w->channel.fd;
-    while (p.fd >= 0 && poll(&p, 1, 0) > 0 && worker_read(w, &e) == 0);
+    while (p.fd >= 0 && n++ < LAST_WORDS_LIMIT && poll(&p, 1, 0) > 0 && worker_read(w, &e) == 0);
 }
 
 /* Guests that may have run end: by their records, or as lost. */
@@ -267,8 +273,11 @@ void worker_kill(struct worker *w, const char *why)
         loop_watch_set(w->watch, 0);
     if (w->pid_fd >= 0)
         process_kill(w->pid_fd);
-    if (!w->child && !w->pid_watch && (w->pid_fd < 0 || worker_watch_process(w, &e) < 0))
-        worker_died(w, "cannot be watched");
+    if (w->child || w->pid_watch || (w->pid_fd >= 0 && worker_watch_process(w, &e) == 0))
+        return;
+    /* Its end cannot be seen; its successor is not started before it is there no more. */
+    w->is_unseen = true;
+    worker_died(w, "cannot be watched");
 }
 
 void worker_leave(struct worker *w)

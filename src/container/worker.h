@@ -18,6 +18,12 @@
 #define CONTAINER_HELLO_WAIT_MS 5000u
 #define CONTAINER_START_WAIT_MS 30000u
 
+/* Guests that a worker may tell of when it is adopted: those that it may have. Of records, as many
+ * again are read in advance; the others when they are claimed. */
+#define WORKER_GUEST_LIMIT  4096u
+#define WORKER_RECORD_LIMIT 8192u
+#define WORKER_BUCKETS      256u
+
 enum container_state {
     CONTAINER_WAITING, /* its START was not sent: it is nowhere yet */
     CONTAINER_SENT,    /* not answered: nobody knows */
@@ -34,7 +40,7 @@ struct measure {
 struct container {
     struct containers *set;
     struct worker *worker; /* NULL for one that was refused before there was any */
-    struct link in_worker, in_starts, in_due;
+    struct link in_worker, in_bucket, in_starts, in_due;
     char *id;
     enum container_state state;
     bool is_claimed; /* somebody holds it; otherwise it is only known */
@@ -59,8 +65,8 @@ struct container {
     struct err refusal;
     struct guest_status status;
 
-    struct measure *measures; /* one MEASURE is under way for all of them */
-    size_t n_measures;
+    struct measure *measures;     /* one MEASURE is under way for all of them */
+    size_t n_measures, n_telling; /* the latter: of those that are being told */
     bool is_measure_due, has_figures;
     struct message_figures figures;
 };
@@ -87,15 +93,18 @@ struct worker {
     struct link in_set;
     char *tenant;
     enum worker_state state;
-    int dir_fd;              /* its folder */
-    struct link containers;  /* all that are known */
-    struct link starts;      /* those in the state WAITING, in order */
-    struct link requests;    /* other messages, not sent yet */
-    size_t n_active;         /* WAITING, SENT or RUNNING */
-    size_t n_unanswered;     /* STARTs */
-    bool is_adopting;        /* containers_adopt() waits for it */
-    bool was_ready;          /* since its process started */
-    unsigned fruitless;      /* connections in a row that broke before they served anything */
+    int dir_fd;                          /* its folder */
+    struct link containers;              /* all that are known */
+    struct link buckets[WORKER_BUCKETS]; /* the same by id */
+    size_t n_known;
+    struct link starts;   /* those in the state WAITING, in order */
+    struct link requests; /* other messages, not sent yet */
+    size_t n_active;      /* WAITING, SENT or RUNNING */
+    size_t n_unanswered;  /* STARTs */
+    bool is_adopting;     /* containers_adopt() waits for it */
+    bool is_unseen;       /* there may be a process that nobody knows: none is started beside it */
+    bool was_ready;       /* since its process started */
+    unsigned fruitless;   /* connections in a row that broke before they served anything */
     const char *kill_reason; /* static; NULL: it was not killed */
     bool is_full;            /* the last message that was tried found no room */
 
@@ -119,9 +128,11 @@ struct containers {
     struct link due;
     struct loop_timer *due_timer;
     size_t n_claimed;
+    uint64_t seed; /* of the hashes of ids */
     bool is_adopted, is_shutting_down;
-    void (*adopted)(void *ctx); /* NULL: not waited for */
+    void (*adopted)(void *ctx, const struct err *failed); /* NULL: not waited for */
     void *adopted_ctx;
+    struct err adopt_failed; /* its code is 0 as long as it did not */
     void (*shut)(void *ctx);
     void *shut_ctx;
 };
@@ -155,13 +166,16 @@ void worker_broken(struct worker *w, const struct err *e);
 /* ---- worker_start.c ---- */
 
 int worker_launch(struct worker *w, struct err *e);
-/* Finds the one that an earlier supervisor has started; without one its records are read. */
+/* Finds the one that an earlier supervisor has started; without one its records are read. Fails by
+ * containers_adopt_failed(). */
 void worker_adopt(struct worker *w);
 int worker_connect(struct worker *w, struct err *e);
 /* Of a process that is not our child: watches its pid_fd for its end. */
 int worker_watch_process(struct worker *w, struct err *e);
-/* Makes an ended container of each record whose guest is not known. */
+/* At the end of adoption: makes an ended container of each record whose guest is not known. */
 void worker_records_read(struct worker *w);
+/* The same of one. Errors as of record_read(). */
+int worker_record_know(struct worker *w, const char *id, struct container **ret, struct err *e);
 
 /* ---- worker_messages.c ---- */
 
@@ -195,5 +209,9 @@ bool container_is_due(const struct container *c);
 /* ---- containers.c ---- */
 
 void containers_due(struct container *c);
+/* Something of a tenant (NULL: which there are) could not be found out. For want of descriptors or
+ * memory adoption fails, since a guest might be run twice; what a worker has made unreadable is its
+ * own loss, and told. */
+void containers_adopt_failed(struct containers *s, const char *tenant, const struct err *e);
 /* Something that `adopt` or `shut_down` waits for, or a worker without use, may be there. */
 void containers_check(struct containers *s);

@@ -29,6 +29,19 @@ static void answered(struct worker *w, struct container *c)
         w->n_unanswered--;
 }
 
+/* Of one that was found by its socket only. What it says of itself is not simply believed: another
+ * process could be killed for it. */
+static int process_learn(struct worker *w, int64_t pid, struct err *e)
+{
+    int fd = pid > 1 && pid <= INT32_MAX ? process_of_folder((pid_t)pid, w->dir_fd) : -ESRCH;
+
+    if (fd < 0)
+        return err_errno(e, fd, "RunFolder", "cannot find the worker's process");
+    w->pid = (pid_t)pid;
+    w->pid_fd = fd;
+    return worker_watch_process(w, e);
+}
+
 static void hello(struct worker *w, const struct message *m)
 {
     struct container *c;
@@ -47,13 +60,9 @@ static void hello(struct worker *w, const struct message *m)
         return;
     }
     /* That it answers LIST after this shows that the process was it, and no later one. */
-    if (w->pid_fd < 0) {
-        w->pid = (pid_t)m->pid;
-        w->pid_fd = m->pid > 1 && m->pid <= INT32_MAX ? process_open(w->pid) : -ESRCH;
-        if (w->pid_fd < 0 || worker_watch_process(w, &e) < 0) {
-            worker_kill(w, "its process cannot be watched");
-            return;
-        }
+    if (w->pid_fd < 0 && process_learn(w, m->pid, &e) < 0) {
+        worker_kill(w, "its process cannot be watched");
+        return;
     }
     LINK_EACH(c, &w->containers, struct container, in_worker)
     c->is_seen = false;
@@ -61,12 +70,24 @@ static void hello(struct worker *w, const struct message *m)
     worker_ask(w, MESSAGE_LIST, NULL);
 }
 
-static void started(struct worker *w, const char *id)
+/* While a worker is adopted its guests are new to us. NULL: one of no concern. */
+static struct container *guest_know(struct worker *w, const char *id)
 {
     struct container *c = container_find(w, id);
 
-    if (!c && w->is_adopting && folder_name_is_valid(id))
-        c = container_known(w, id, CONTAINER_RUNNING);
+    if (c || !w->is_adopting || !folder_name_is_valid(id))
+        return c;
+    if (w->n_known >= WORKER_GUEST_LIMIT) {
+        worker_kill(w, "it tells of more guests than it can have");
+        return NULL;
+    }
+    return container_known(w, id, CONTAINER_RUNNING);
+}
+
+static void started(struct worker *w, const char *id)
+{
+    struct container *c = guest_know(w, id);
+
     if (!c)
         return;
     answered(w, c);
@@ -94,10 +115,8 @@ static void refused(struct worker *w, const struct message *m)
 
 static void exited(struct worker *w, struct message *m)
 {
-    struct container *c = container_find(w, m->id);
+    struct container *c = guest_know(w, m->id);
 
-    if (!c && w->is_adopting && folder_name_is_valid(m->id))
-        c = container_known(w, m->id, CONTAINER_RUNNING);
     if (!c) {
         /* It was forgotten, and the connection that should have said so broke. */
         if (w->state == WORKER_LISTING)
@@ -258,12 +277,21 @@ static int starts_send(struct worker *w, struct err *e)
 
 int worker_send(struct worker *w, struct err *e)
 {
-    int r = requests_send(w, e);
+    int r;
 
-    if (r == 0 && w->state == WORKER_READY)
-        r = starts_send(w, e);
-    if (r >= 0 && w->channel.out.len)
-        r = channel_flush(&w->channel, e);
+    for (;;) {
+        bool is_rest;
+
+        r = requests_send(w, e);
+        if (r == 0 && w->state == WORKER_READY)
+            r = starts_send(w, e);
+        is_rest = r > 0 && w->channel.out.len;
+        if (r >= 0 && w->channel.out.len)
+            r = channel_flush(&w->channel, e);
+        /* Room came in between, so nobody would be told of room any more: the rest goes now. */
+        if (r || !is_rest)
+            break;
+    }
     if (r < 0)
         return r;
     if (w->is_full != r) {

@@ -9,9 +9,6 @@
 #include "container/folder.h"
 #include "container/worker.h"
 
-/* Numbers that the worker sees its descriptors by. */
-enum { CHILD_LISTEN_FD = 3, CHILD_DIR_FD = 4 };
-
 static void connection_ready(void *ctx, unsigned events)
 {
     struct worker *w = ctx;
@@ -80,10 +77,10 @@ static int child_start(struct worker *w, int listen_fd, int log_fd, struct err *
     const char *argv[] = {o->worker, "--listen-fd", "3", "--dir-fd", "4", NULL, NULL, NULL};
     const char *const env[] = {NULL};
     const struct loop_child_fd fds[] = {
-        {log_fd,    1              },
-        {log_fd,    2              },
-        {listen_fd, CHILD_LISTEN_FD},
-        {w->dir_fd, CHILD_DIR_FD   },
+        {log_fd,    1                },
+        {log_fd,    2                },
+        {listen_fd, PROCESS_LISTEN_FD},
+        {w->dir_fd, PROCESS_DIR_FD   },
     };
     struct loop_child_options child = {.argv = argv,
                                        .env = env,
@@ -122,6 +119,33 @@ static void child_discard(struct worker *w)
     w->pid = 0;
 }
 
+/* That nobody should be there any more does not mean that nobody is: a second worker could run
+ * again what the first one runs. */
+static int absence_check(struct worker *w, struct err *e)
+{
+    pid_t pid;
+    autofd pid_fd = process_find(w->set->run_fd, w->tenant, w->dir_fd, &pid);
+    autofd fd = -EBADF;
+    int r;
+
+    if (pid_fd >= 0) {
+        process_kill(pid_fd);
+        return err_set(e, -EBUSY, CONTAINER_REASON_WORKER,
+                       "an earlier one still runs (process %d) and is being killed", (int)pid);
+    }
+    if (pid_fd != -ESRCH)
+        return err_errno(e, pid_fd, CONTAINER_REASON_WORKER, "cannot look for an earlier one");
+    if (!w->is_unseen)
+        return 0;
+    r = folder_connect(w->dir_fd, &fd, e);
+    if (r != -ECONNREFUSED && r != -ENOENT)
+        return err_set(e, -EBUSY, CONTAINER_REASON_WORKER,
+                       "a process that nobody knows has the socket of '%s/%s'; end that first",
+                       w->set->o.run_dir, w->tenant);
+    w->is_unseen = false;
+    return 0;
+}
+
 static int launch(struct worker *w, struct err *e)
 {
     autofd listen_fd = -EBADF, log_fd = -EBADF;
@@ -132,11 +156,15 @@ static int launch(struct worker *w, struct err *e)
     TRY(folder_open(w->set->o.run_dir, w->tenant, &dir_fd, e));
     close(w->dir_fd);
     w->dir_fd = dir_fd;
+    TRY(absence_check(w, e));
     TRY(losses_write(w, e));
     TRY(folder_log_open(w->dir_fd, &log_fd, e));
     folder_log_cut(log_fd);
     w->log_from = fstat(log_fd, &st) < 0 ? 0 : st.st_size;
     TRY(folder_listen(w->dir_fd, &listen_fd, e));
+    /* Of the last process: what is found after this is of the next one. */
+    process_note_remove(w->set->run_fd, w->tenant);
+    unlinkat(w->dir_fd, "worker.json", 0);
     TRY(child_start(w, listen_fd, log_fd, e));
     if (child_know(w, e) < 0) {
         child_discard(w);
@@ -175,37 +203,72 @@ int worker_watch_process(struct worker *w, struct err *e)
     return 0;
 }
 
-static void record_known(void *ctx, const char *id)
+int worker_record_know(struct worker *w, const char *id, struct container **ret, struct err *e)
+{
+    struct guest_status status;
+
+    TRY(record_read(w->dir_fd, id, &status, e));
+    *ret = container_known(w, id, CONTAINER_RUNNING);
+    container_set_ended(*ret, &status);
+    return 0;
+}
+
+static bool record_known(void *ctx, const char *id)
 {
     struct worker *w = ctx;
-    struct guest_status status;
     struct container *c;
     struct err e = ERR_INIT;
 
-    if (container_find(w, id) || record_read(w->dir_fd, id, &status, &e) < 0)
-        return;
-    c = container_known(w, id, CONTAINER_RUNNING);
-    container_set_ended(c, &status);
+    if (container_find(w, id))
+        return true;
+    if (w->n_known >= WORKER_GUEST_LIMIT + WORKER_RECORD_LIMIT) {
+        worker_tell(w,
+                    "there are more records of ends than %u: the rest is read when it is claimed",
+                    WORKER_RECORD_LIMIT);
+        return false;
+    }
+    if (worker_record_know(w, id, &c, &e) < 0 && e.code != -ENOENT)
+        containers_adopt_failed(w->set, w->tenant, &e);
+    return true;
 }
 
 void worker_records_read(struct worker *w)
 {
-    record_each(w->dir_fd, record_known, w);
+    struct err e = ERR_INIT;
+
+    if (record_each(w->dir_fd, record_known, w, &e) < 0)
+        containers_adopt_failed(w->set, w->tenant, &e);
+}
+
+/* Nobody listens there, or nobody can tell who does. */
+static void adopt_without(struct worker *w, int why)
+{
+    w->is_adopting = false;
+    w->is_unseen = why != -ECONNREFUSED && why != -ENOENT;
+    worker_records_read(w);
 }
 
 void worker_adopt(struct worker *w)
 {
     struct err e = ERR_INIT;
+    int r;
 
     w->is_adopting = true;
     w->pid_fd = process_find(w->set->run_fd, w->tenant, w->dir_fd, &w->pid);
-    if (worker_connect(w, &e) < 0) {
-        if (w->pid_fd >= 0) {
-            worker_kill(w, "nobody can connect to it");
-            return;
-        }
+    if (w->pid_fd < 0 && w->pid_fd != -ESRCH)
+        err_errno(&e, w->pid_fd, "RunFolder", "cannot look for its worker");
+    r = e.code ? e.code : worker_connect(w, &e);
+    if (is_shortage(r)) {
         w->is_adopting = false;
-        worker_records_read(w);
+        w->is_unseen = true;
+        containers_adopt_failed(w->set, w->tenant, &e);
+        return;
+    }
+    if (r < 0) {
+        if (w->pid_fd >= 0)
+            worker_kill(w, "nobody can connect to it");
+        else
+            adopt_without(w, r);
         return;
     }
     folder_log_open(w->dir_fd, &w->log_fd, &e);

@@ -17,7 +17,7 @@
 #define GUEST_SPEC_LIMIT_BYTES (4u << 20)
 #define GUEST_DIR_LIMIT        128
 #define GUEST_LISTENER_LIMIT   16
-#define GUEST_ID_LIMIT         253
+#define GUEST_ID_LIMIT         200 /* with what a record's name adds it is within NAME_MAX */
 #define GUEST_IMAGE_STORED     "docker://"
 #define GUEST_IMAGE_LIMIT      640
 

@@ -66,25 +66,44 @@ void loop_timer_free(struct loop_timer *t)
 struct loop_watch {
     uv_poll_t uv;
     struct loop *loop;
+    int fd;
     unsigned events; /* of enum loop_events: what is asked for */
     void (*ready)(void *ctx, unsigned events);
     void *ctx;
 };
 
+static bool is_watched(const struct loop *l, int fd)
+{
+    return fd >= 0 && (size_t)fd < l->n_watched && l->is_watched[fd];
+}
+
+static void watched_note(struct loop *l, int fd)
+{
+    if ((size_t)fd >= l->n_watched) {
+        size_t n = 2 * (size_t)fd + 64;
+        l->is_watched = xrealloc(l->is_watched, n, sizeof *l->is_watched);
+        memset(l->is_watched + l->n_watched, 0, n - l->n_watched);
+        l->n_watched = n;
+    }
+    l->is_watched[fd] = true;
+}
+
 int loop_watch_new(struct loop *l, int fd, void (*ready)(void *ctx, unsigned events), void *ctx,
                    struct loop_watch **ret, struct err *e)
 {
+    if (is_watched(l, fd))
+        return err_set(e, -EEXIST, "LoopFailed",
+                       "cannot watch the descriptor %d: it has a watch already", fd);
     struct loop_watch *w = xcalloc(1, sizeof *w);
     int r = uv_poll_init(&l->uv, &w->uv, fd);
     if (r < 0) {
         free(w);
-        if (r == -EEXIST)
-            return err_set(e, r, "LoopFailed",
-                           "cannot watch the descriptor %d: it has a watch already", fd);
         return err_errno(e, r, "LoopFailed", "cannot watch the descriptor %d", fd);
     }
+    watched_note(l, fd);
     w->uv.data = w;
     w->loop = l;
+    w->fd = fd;
     w->ready = ready;
     w->ctx = ctx;
     l->n_handles++;
@@ -99,8 +118,9 @@ static void watch_start(struct loop_watch *w)
     int events = (w->events & LOOP_READABLE ? UV_READABLE : 0) |
                  (w->events & LOOP_WRITABLE ? UV_WRITABLE : 0) |
                  (w->events & LOOP_HUNG_UP ? UV_DISCONNECT : 0);
+    /* Fails only for a descriptor that another handle of libuv watches. */
     if (events)
-        uv_poll_start(&w->uv, events, watch_ready);
+        BUG_ON(uv_poll_start(&w->uv, events, watch_ready) < 0);
     else
         uv_poll_stop(&w->uv);
 }
@@ -131,8 +151,10 @@ void loop_watch_set(struct loop_watch *w, unsigned events)
 
 void loop_watch_free(struct loop_watch *w)
 {
-    if (w)
-        handle_close(w->loop, (uv_handle_t *)&w->uv);
+    if (!w)
+        return;
+    w->loop->is_watched[w->fd] = false;
+    handle_close(w->loop, (uv_handle_t *)&w->uv);
 }
 
 void watch_unref(struct loop_watch *w)

@@ -39,6 +39,9 @@ struct loop {
     _Atomic(struct post *) posts; /* the youngest first */
     struct loop_child *orphans;   /* children that were left while they ran */
     size_t n_handles, n_work;
+    /* By descriptor: libuv knows only of those that are asked about something now. */
+    bool *is_watched;
+    size_t n_watched;
     bool is_running, is_stopping;
 };
 

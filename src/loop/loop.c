@@ -45,6 +45,7 @@ int loop_open(struct loop **ret, struct err *e)
     r = wake_open(l, e);
     if (r < 0) {
         uv_loop_close(&l->uv);
+        free(l->is_watched);
         free(l);
         return r;
     }
@@ -74,6 +75,7 @@ void loop_free(struct loop *l)
     while (uv_run(&l->uv, UV_RUN_NOWAIT))
         ;
     BUG_ON(uv_loop_close(&l->uv));
+    free(l->is_watched);
     free(l);
 }
 

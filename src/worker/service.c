@@ -28,6 +28,8 @@
 #define DESCRIPTORS_EXPECTED 16384
 /* A supervisor that reads nothing is dropped before its queue grows beyond this. */
 #define QUEUE_LIMIT_BYTES (4u << 20)
+/* Of a list no more is queued than this: the rest is made when it is read. */
+#define LIST_QUEUE_BYTES (256u << 10)
 
 /* A guest that was told to stop and still has not ended after this long is in a file call of the
  * kernel, which nothing can cancel: its end is told, and its thread left to the call. */
@@ -42,10 +44,18 @@ struct member {
     uint64_t drained_ns; /* when it is told to, as it answers requests until then; 0: not */
 };
 
+struct connection {
+    struct channel channel;
+    size_t n_lists; /* lists to answer */
+    bool is_listing;
+    struct strv listing; /* the first of them: the ids of the guests when it was begun */
+    size_t n_listed;
+};
+
 struct service {
     struct guest_host host;
     int listen_fd, signal_fd, dir_fd;
-    struct channel connections[CONNECTION_LIMIT];
+    struct connection connections[CONNECTION_LIMIT];
     size_t n_connections;
     struct member *members;
     size_t n_members, capacity;
@@ -58,7 +68,8 @@ struct service {
 
 static void drop(struct service *s, size_t c)
 {
-    channel_done(&s->connections[c]);
+    channel_done(&s->connections[c].channel);
+    strv_done(&s->connections[c].listing);
     s->connections[c] = s->connections[--s->n_connections];
 }
 
@@ -75,7 +86,7 @@ static void tell(struct channel *c, const struct message *m)
 static void tell_all(struct service *s, const struct message *m)
 {
     for (size_t i = 0; i < s->n_connections; i++)
-        tell(&s->connections[i], m);
+        tell(&s->connections[i].channel, m);
 }
 
 static void tell_simple(struct channel *c, enum message_type type, const char *id)
@@ -171,12 +182,17 @@ static void worker_record_write(const struct service *s)
 
 /* ---- Guests ---- */
 
+static const char *member_id(const struct member *m)
+{
+    return m->guest ? guest_id(m->guest) : m->status.id;
+}
+
 static struct member *member_find(struct service *s, const char *id)
 {
     for (size_t i = 0; i < s->n_members; i++) {
         struct member *m = &s->members[i];
 
-        if (str_eq(m->guest ? guest_id(m->guest) : m->status.id, id))
+        if (str_eq(member_id(m), id))
             return m;
     }
     return NULL;
@@ -344,20 +360,42 @@ static int start(struct service *s, struct guest_spec *spec, struct err *e)
     return 0;
 }
 
-static void list(struct service *s, struct channel *c)
+/* As it is now; nothing of one that was forgotten meanwhile. */
+static void list_one(struct service *s, struct channel *c, const char *id)
 {
-    for (size_t i = 0; i < s->n_members; i++) {
-        struct message m;
+    struct member *member = member_find(s, id);
+    struct message m;
 
-        if (!s->members[i].is_ended) {
-            tell_simple(c, MESSAGE_STARTED, guest_id(s->members[i].guest));
+    if (!member)
+        return;
+    if (!member->is_ended) {
+        tell_simple(c, MESSAGE_STARTED, id);
+        return;
+    }
+    exited_message(member, &m);
+    tell(c, &m);
+    exited_message_done(&m);
+}
+
+/* Ends of many guests with much to say are more than may be queued. */
+static void lists_go_on(struct service *s, struct connection *c)
+{
+    while (c->n_lists && c->channel.out.len < LIST_QUEUE_BYTES) {
+        if (!c->is_listing) {
+            c->is_listing = true;
+            for (size_t i = 0; i < s->n_members; i++)
+                strv_add(&c->listing, member_id(&s->members[i]));
+        }
+        if (c->n_listed < c->listing.n) {
+            list_one(s, &c->channel, c->listing.v[c->n_listed++]);
             continue;
         }
-        exited_message(&s->members[i], &m);
-        tell(c, &m);
-        exited_message_done(&m);
+        tell_simple(&c->channel, MESSAGE_LISTED, NULL);
+        strv_done(&c->listing);
+        c->n_listed = 0;
+        c->is_listing = false;
+        c->n_lists--;
     }
-    tell_simple(c, MESSAGE_LISTED, NULL);
 }
 
 static void forget(struct service *s, struct member *m)
@@ -428,22 +466,23 @@ static void member_request(struct service *s, struct channel *c, const struct me
     }
 }
 
-static void request(struct service *s, struct channel *c, struct message *m, const int *fds,
+static void request(struct service *s, struct connection *c, struct message *m, const int *fds,
                     size_t n_fds)
 {
     struct err e = ERR_INIT;
 
     switch (m->type) {
     case MESSAGE_START:
-        start_request(s, c, m, fds, n_fds);
+        start_request(s, &c->channel, m, fds, n_fds);
         return;
     case MESSAGE_STOP:
     case MESSAGE_MEASURE:
     case MESSAGE_FORGET:
-        member_request(s, c, m);
+        member_request(s, &c->channel, m);
         break;
     case MESSAGE_LIST:
-        list(s, c);
+        c->n_lists++;
+        lists_go_on(s, c);
         break;
     case MESSAGE_SHUTDOWN:
         shut_down(s);
@@ -457,7 +496,7 @@ static void request(struct service *s, struct channel *c, struct message *m, con
     case MESSAGE_LISTED:
     case MESSAGE_TYPES:
         err_set(&e, -EINVAL, "BadMessage", "'%s' is not a request", message_type_name(m->type));
-        tell_refused(c, m->id, &e);
+        tell_refused(&c->channel, m->id, &e);
         break;
     }
     for (size_t i = 0; i < n_fds; i++)
@@ -465,17 +504,17 @@ static void request(struct service *s, struct channel *c, struct message *m, con
 }
 
 /* Reads and serves a connection; false when it is to be dropped. */
-static bool serve(struct service *s, struct channel *c)
+static bool serve(struct service *s, struct connection *c)
 {
     int fds[MESSAGE_FD_LIMIT];
     struct err e = ERR_INIT;
     struct message m;
     size_t n_fds;
-    int is_closed = channel_read(c, &e), r;
+    int is_closed = channel_read(&c->channel, &e), r;
 
     if (is_closed < 0)
         return false;
-    while ((r = channel_next(c, &m, fds, &n_fds, &e)) > 0) {
+    while ((r = channel_next(&c->channel, &m, fds, &n_fds, &e)) > 0) {
         request(s, c, &m, fds, n_fds);
         message_done(&m);
     }
@@ -495,8 +534,9 @@ static void accept_one(struct service *s)
         close(fd);
         return;
     }
-    channel_init(&s->connections[s->n_connections], fd);
-    tell_hello(&s->connections[s->n_connections++]);
+    s->connections[s->n_connections] = (struct connection){.listing = STRV_INIT};
+    channel_init(&s->connections[s->n_connections].channel, fd);
+    tell_hello(&s->connections[s->n_connections++].channel);
 }
 
 /*
@@ -507,7 +547,7 @@ static void accept_one(struct service *s)
 static void connections_drain(struct service *s)
 {
     for (size_t i = s->n_connections; i-- > 0;) {
-        struct pollfd p = {.fd = s->connections[i].fd, .events = POLLIN};
+        struct pollfd p = {.fd = s->connections[i].channel.fd, .events = POLLIN};
         bool is_kept = true;
 
         while (is_kept && poll(&p, 1, 0) > 0)
@@ -527,13 +567,16 @@ static void connections_serve(struct service *s, const struct pollfd *p, size_t 
 
     /* Backwards, because dropping moves the last one into the gap. */
     for (size_t i = n; i-- > 0;) {
-        struct channel *c = &s->connections[i];
+        struct connection *c = &s->connections[i];
         bool is_kept = true;
 
         if (p[i].revents & (POLLIN | POLLHUP | POLLERR))
             is_kept = serve(s, c);
-        if (is_kept && c->out.len)
-            is_kept = channel_flush(c, &e) >= 0 && c->out.len <= QUEUE_LIMIT_BYTES;
+        if (is_kept && c->channel.out.len)
+            is_kept =
+                channel_flush(&c->channel, &e) >= 0 && c->channel.out.len <= QUEUE_LIMIT_BYTES;
+        if (is_kept)
+            lists_go_on(s, c);
         if (!is_kept)
             drop(s, i);
     }
@@ -561,8 +604,8 @@ static void loop(struct service *s)
 
         for (size_t i = 0; i < n; i++)
             p[POLL_FIXED + i] = (struct pollfd){
-                .fd = s->connections[i].fd,
-                .events = (short)(POLLIN | (s->connections[i].out.len ? POLLOUT : 0))};
+                .fd = s->connections[i].channel.fd,
+                .events = (short)(POLLIN | (s->connections[i].channel.out.len ? POLLOUT : 0))};
         poll(p, POLL_FIXED + n, wait_ms(s));
         if (p[POLL_SIGNALS].revents) {
             struct signalfd_siginfo info;
@@ -607,7 +650,7 @@ int service_main(const struct service_options *o)
     turns_request(SHORTEST_TURN_NS);
     loop(&s);
     while (s.n_connections) {
-        channel_flush(&s.connections[0], &e);
+        channel_flush(&s.connections[0].channel, &e);
         drop(&s, 0);
     }
     for (size_t i = 0; i < s.n_members; i++)

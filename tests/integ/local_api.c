@@ -32,7 +32,7 @@ static char *folder(const char *name)
     return path;
 }
 
-static void on_adopted(void *ctx)
+static void on_adopted(void *ctx, const struct err *failed)
 {
     autofree char *state = folder("state"), *logs = folder("logs"), *memory = folder("memory");
     autofree char *store = folder("images"), *socket = path_join(dir, "api.sock");
@@ -56,6 +56,8 @@ static void on_adopted(void *ctx)
     };
 
     (void)ctx;
+    if (failed)
+        fail(failed);
     if (api_listen(socket, NULL, &fd, &e) < 0 || api_open(&o, &api, &e) < 0)
         fail(&e);
     puts("ready");

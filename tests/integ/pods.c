@@ -286,10 +286,12 @@ static void input_ready(void *ctx, unsigned events_seen)
     }
 }
 
-static void adopted(void *ctx)
+static void adopted(void *ctx, const struct err *failed)
 {
     struct driver *d = ctx;
 
+    if (failed)
+        fail(failed);
     say("adopted");
     loop_watch_set(d->input, LOOP_READABLE);
 }

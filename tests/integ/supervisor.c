@@ -8,7 +8,7 @@
  *   claim TENANT ID               claimed ID, or none ID lost, or none ID unknown
  *   stop ID, forget ID, free ID
  *   measure ID                    figures ID CPU_NS MEMORY_BYTES, or figures ID none
- *   adopt                         adopted
+ *   adopt                         adopted, or failed REASON TEXT
  *   orphans                       orphans COUNT
  *   workers                       worker TENANT PID GUESTS for each, then workers COUNT
  *   down                          down
@@ -134,6 +134,15 @@ static void say(void *ctx)
     dprintf(STDOUT_FILENO, "%s\n", (const char *)ctx);
 }
 
+static void adopted(void *ctx, const struct err *failed)
+{
+    (void)ctx;
+    if (failed)
+        dprintf(STDOUT_FILENO, "failed %s %s\n", failed->reason, failed->msg);
+    else
+        dprintf(STDOUT_FILENO, "adopted\n");
+}
+
 static void told(void *ctx, const char *tenant, const char *what)
 {
     (void)ctx;
@@ -172,7 +181,7 @@ static void obey(struct supervisor *s, char **words, size_t n)
     else if (str_eq(verb, "measure") && n == 2)
         container_measure(guest_get(s, words[1])->container, measured, guest_get(s, words[1]));
     else if (str_eq(verb, "adopt"))
-        containers_adopt(s->set, say, "adopted");
+        containers_adopt(s->set, adopted, NULL);
     else if (str_eq(verb, "orphans"))
         dprintf(STDOUT_FILENO, "orphans %zu\n", containers_end_unclaimed(s->set));
     else if (str_eq(verb, "down"))

@@ -282,13 +282,14 @@ def test_adoption_of_a_worker_that_does_not_answer():
         # As if the supervisor had died before it noted which processes they are.
         for tenant in "uv":
             os.unlink(os.path.join(r.run, f".{tenant}.process"))
+        os.unlink(os.path.join(r.run, "v", "worker.json"))
         begin = time.monotonic()
         s = r.supervisor()
         took = time.monotonic() - begin
         tap.ok("a worker that says nothing is killed after five seconds",
                4 < took < 20 and has_ended(pid), took)
         tap.ok("also one of which only its own record is left", has_ended(other))
-        tap.equal("one that answers needs no note", (s.worker("v"), s.claim("v", "d")),
+        tap.equal("one that answers needs neither note nor record", (s.worker("v"), s.claim("v", "d")),
                   (sound, "claimed"))
         os.kill(sound, signal.SIGKILL)
         tap.equal("and its death is seen", s.ended("d")[:2], LOST)

@@ -75,6 +75,35 @@ def lines_of(path):
     return data.endswith(b"\n") and all(found), [m.groups() for m in found if m]
 
 
+def test_lists_that_nobody_reads(w, c):
+    ids = [f"{i:03d}" + "-" * 190 for i in range(150)]
+    for id in ids:
+        c.accepted(id, guest("exitcode"), "7")
+        c.ended(id)
+    for _ in range(100):
+        c.send("list")
+    tap.equal("others are served meanwhile", sorted(w.connect().list()), ids)
+    for id in ids[:50]:
+        c.send("forget", id)
+    seen, lists = set(), []
+    while len(lists) < 100:
+        m = c.receive()
+        if m["type"] == "listed":
+            lists.append(seen)
+            seen = set()
+        else:
+            seen.add(m["id"])
+    tap.ok("lists of more than 4 MiB are answered as they are read", lists[0] >= set(ids[50:]) and
+           lists[-1] == set(ids[50:]), [len(one) for one in lists])
+    for id in ids[50:]:
+        c.send("forget", id)
+    c.accepted("n" * 200, guest("exitcode"), "3")
+    c.ended("n" * 200)
+    tap.equal("the longest name has a record", w.record("n" * 200)["exit_code"], 3)
+    c.send("forget", "n" * 200)
+    c.list()
+
+
 def test_logs(w, c):
     logs = tempfile.mkdtemp(dir=w.dir)
     fd = folder(logs)
@@ -359,8 +388,8 @@ def main():
     try:
         with Worker(cache) as w:
             c = w.connect()
-            for test in (test_start_and_end, test_logs, test_limits, test_stops, test_images,
-                         test_refusals, test_supervisor_dies, test_leaves_no_descriptors):
+            for test in (test_start_and_end, test_lists_that_nobody_reads, test_logs, test_limits, test_stops,
+                         test_images, test_refusals, test_supervisor_dies, test_leaves_no_descriptors):
                 test(w, c)
             c.close()
         test_ends_of_the_worker(cache)

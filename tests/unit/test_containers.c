@@ -8,8 +8,10 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "base/fds.h"
 #include "base/paths.h"
@@ -39,6 +41,36 @@ static void fake_say(struct channel *c, enum message_type type, const char *id, 
     message_done(&m);
 }
 
+/* Says so much that it is never read to its end, and leaves it to a process that outlives this. */
+static _Noreturn void fake_die_talking(const struct channel *c)
+{
+    struct channel said;
+    struct message m;
+
+    if (fork())
+        _exit(9);
+    channel_init(&said, -EBADF);
+    message_init(&m, MESSAGE_STARTED, "talk");
+    for (int i = 0; i < 10000; i++)
+        channel_queue(&said, &m);
+    while (write(c->fd, said.out.data, said.out.len) >= 0)
+        continue;
+    _exit(0);
+}
+
+static bool fake_has_crowd;
+
+static void fake_list(struct channel *c)
+{
+    for (int i = 0; fake_has_crowd && i < 5000; i++) {
+        char id[16];
+
+        snprintf(id, sizeof(id), "g%d", i);
+        fake_say(c, MESSAGE_STARTED, id, NULL);
+    }
+    fake_say(c, MESSAGE_LISTED, NULL, NULL);
+}
+
 /* false: the connection is to be closed. */
 static bool fake_start(struct channel *c, const char *id)
 {
@@ -48,11 +80,14 @@ static bool fake_start(struct channel *c, const char *id)
         fake_say(c, MESSAGE_REFUSED, id, "NobodyKnowsThis");
     else if (str_eq(id, "die"))
         _exit(9);
+    else if (str_eq(id, "die-talking"))
+        fake_die_talking(c);
     else if (str_eq(id, "nonsense"))
         (void)!write(c->fd, "0123456789abcdef", 16);
     else if (str_eq(id, "close"))
         return false;
     else if (!str_eq(id, "silent")) {
+        fake_has_crowd = fake_has_crowd || str_eq(id, "crowd");
         fake_say(c, MESSAGE_STARTED, id, NULL);
         if (str_starts(id, "ends")) {
             fake_say(c, MESSAGE_EXITED, id, NULL);
@@ -71,7 +106,7 @@ static bool fake_obey(struct channel *c, const struct message *m)
     else if (m->type == MESSAGE_SHUTDOWN)
         _exit(0);
     else if (m->type == MESSAGE_LIST)
-        fake_say(c, MESSAGE_LISTED, NULL, NULL);
+        fake_list(c);
     return true;
 }
 
@@ -106,6 +141,7 @@ struct place {
     char *dir, *run, *program;
     struct loop *loop;
     struct containers *set;
+    bool has_failed; /* the adoption */
 };
 
 struct seen {
@@ -164,7 +200,33 @@ static void stop_loop(void *ctx)
     loop_stop(((struct place *)ctx)->loop);
 }
 
-static void place_open(struct place *p)
+static void adopted(void *ctx, const struct err *failed)
+{
+    struct place *p = ctx;
+
+    p->has_failed = failed != NULL;
+    if (failed)
+        assert_string_equal(failed->reason, "RunFolder");
+    stop_loop(p);
+}
+
+/* With so many descriptors more than it has. */
+static void adopt_within(struct place *p, rlim_t n)
+{
+    struct rlimit all, few;
+
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &all), 0);
+    few = all;
+    for (int fd = 0; n; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && !--n)
+            few.rlim_cur = (rlim_t)fd;
+    setrlimit(RLIMIT_NOFILE, &few);
+    containers_adopt(p->set, adopted, p);
+    loop_run(p->loop);
+    setrlimit(RLIMIT_NOFILE, &all);
+}
+
+static void place_open_unadopted(struct place *p)
 {
     struct err e = ERR_INIT;
     struct containers_options o = {.idle_ms = UINT64_MAX};
@@ -174,8 +236,21 @@ static void place_open(struct place *p)
     o.run_dir = p->run;
     o.worker = p->program;
     assert_ok(containers_open(&o, &p->set, &e));
-    containers_adopt(p->set, stop_loop, p);
+}
+
+static void place_open(struct place *p)
+{
+    place_open_unadopted(p);
+    containers_adopt(p->set, adopted, p);
     loop_run(p->loop);
+    assert_false(p->has_failed);
+}
+
+/* As when the supervisor has died. */
+static void place_leave(struct place *p)
+{
+    containers_close(p->set);
+    loop_free(p->loop);
 }
 
 static int place_new(void **state)
@@ -337,6 +412,15 @@ static void a_worker_that_sends_nonsense_is_killed(void **state)
     seen_done(&s);
 }
 
+static void a_process_that_talks_on_for_a_dead_worker_holds_up_nobody(void **state)
+{
+    struct seen s = {0};
+
+    run(*state, "die-talking", &s);
+    assert_string_equal(s.said, "WorkerLost");
+    seen_done(&s);
+}
+
 static void a_stop_before_the_start_was_sent_refuses(void **state)
 {
     struct place *p = *state;
@@ -365,6 +449,23 @@ static void figures_are_answered_also_when_there_are_none(void **state)
     }
     assert_string_equal(s.said, "WorkerLost none none");
     seen_done(&s);
+}
+
+static void who_freed_the_container_is_told_no_figures(void **state)
+{
+    struct place *p = *state;
+    struct seen s = {0};
+
+    run(p, "die", &s);
+    s.freed_at = "none";
+    container_measure(s.container, measured, &s);
+    container_measure(s.container, measured, &s);
+    for (int more = 0; more < 4; more += !s.container) {
+        loop_post(p->loop, stop_loop, p);
+        loop_run(p->loop);
+    }
+    assert_string_equal(s.said, "WorkerLost none");
+    free(s.said);
 }
 
 static void descriptors_are_closed_however_it_ends(void **state)
@@ -406,6 +507,37 @@ static void a_descriptor_named_twice_is_closed_once(void **state)
     seen_done(&s);
 }
 
+static void listeners_are_taken_and_the_spec_is_left_as_it_was(void **state)
+{
+    struct place *p = *state;
+    struct seen first = {0}, s = {.place = p};
+    struct guest_spec spec;
+    int64_t fds[GUEST_LISTENER_LIMIT], dir_fd;
+    size_t before;
+
+    run(p, "ends-first", &first);
+    before = fds_open();
+    guest_spec_init(&spec);
+    spec.id = xstrdup("ends-many");
+    spec.module_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    guest_spec_dir_add(&spec, open("/", O_PATH | O_CLOEXEC), "/", true);
+    dir_fd = spec.dirs[0].fd;
+    for (int i = 0; i < GUEST_LISTENER_LIMIT; i++) {
+        fds[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        guest_spec_listener_add(&spec, (int)fds[i], "http://127.0.0.1:1");
+    }
+    s.container = container_start(p->set, "t", &spec, &events, &s);
+    assert_int_equal(spec.dirs[0].fd, dir_fd);
+    for (int i = 0; i < GUEST_LISTENER_LIMIT; i++)
+        assert_int_equal(spec.listeners[i].fd, fds[i]);
+    loop_run(p->loop);
+    assert_string_equal(s.said, "started Completed");
+    assert_int_equal(fds_open(), before);
+    guest_spec_done(&spec);
+    seen_done(&s);
+    seen_done(&first);
+}
+
 static void a_guest_that_was_let_go_can_be_claimed(void **state)
 {
     struct place *p = *state;
@@ -425,6 +557,143 @@ static void a_guest_that_was_let_go_can_be_claimed(void **state)
     assert_string_equal(s.said, "started Completed");
     seen_done(&s);
     free(first.said);
+}
+
+/* ---- Adoption ---- */
+
+static void pid_note(void *ctx, const char *tenant, pid_t pid, size_t guests)
+{
+    (void)tenant, (void)guests;
+    *(pid_t *)ctx = pid;
+}
+
+static pid_t worker_pid(const struct place *p)
+{
+    pid_t pid = 0;
+
+    containers_each_worker(p->set, pid_note, &pid);
+    return pid;
+}
+
+/* Waits for the end of a process of no matter whom, and answers for a child. */
+static void wait_for_end(pid_t pid)
+{
+    autofd fd = process_open(pid);
+    struct pollfd w = {.fd = fd, .events = POLLIN};
+
+    while (fd >= 0 && poll(&w, 1, -1) < 0)
+        continue;
+    waitpid(pid, NULL, WNOHANG);
+}
+
+static void adoption_with_too_few_descriptors_fails_or_is_complete(void **state)
+{
+    struct place *p = *state;
+    struct seen first = {0}, old = {.place = p};
+    struct guest_status status;
+    struct err e = ERR_INIT;
+    bool is_lost = true;
+    size_t n_failed = 0;
+    pid_t pid;
+
+    run(p, "ends-first", &first);
+    pid = worker_pid(p);
+    seen_done(&first);
+    record_lost("old", "the test says so", 0, &status);
+    for (rlim_t n = 1; n < 12; n++) {
+        autofd run_fd = -EBADF, dir_fd = -EBADF;
+
+        place_leave(p);
+        run_fd = open(p->run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        dir_fd = openat(run_fd, "t", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        assert_ok(record_write(dir_fd, &status, &e));
+        place_open_unadopted(p);
+        adopt_within(p, n);
+        n_failed += p->has_failed;
+        if (p->has_failed)
+            continue;
+        assert_int_equal(worker_pid(p), pid);
+        old.container = container_claim(p->set, "t", "old", &events, &old, &is_lost);
+        assert_non_null(old.container);
+        container_free(take_ptr(old.container));
+    }
+    assert_in_range(n_failed, 3, 9);
+    assert_int_equal(worker_pid(p), pid);
+    guest_status_done(&status);
+}
+
+static void a_worker_that_tells_of_more_guests_than_it_can_have_is_killed(void **state)
+{
+    struct place *p = *state;
+    struct seen s = {.freed_at = "started"};
+
+    start(p, "crowd", &s);
+    while (!s.said) {
+        loop_post(p->loop, stop_loop, p);
+        loop_run(p->loop);
+    }
+    place_leave(p);
+    place_open(p);
+    assert_int_equal(containers_workers(p->set), 0);
+    free(s.said);
+}
+
+static void no_worker_is_started_beside_one_that_nobody_knows(void **state)
+{
+    struct place *p = *state;
+    struct seen first = {0}, refusal = {0}, after = {0};
+    autofree char *note = path_join(p->run, ".t.process");
+    pid_t pid;
+
+    run(p, "ends-first", &first);
+    pid = worker_pid(p);
+    seen_done(&first);
+    place_leave(p);
+    assert_int_equal(unlink(note), 0);
+    place_open(p);
+    run(p, "ends", &refusal);
+    assert_string_equal(refusal.said, "refused");
+    assert_string_equal(refusal.refusal.reason, CONTAINER_REASON_WORKER);
+    assert_contains(refusal.refusal.msg, "a process that nobody knows");
+    kill(pid, SIGKILL);
+    wait_for_end(pid);
+    run(p, "ends-after", &after);
+    assert_string_equal(after.said, "started Completed");
+    seen_done(&refusal);
+    seen_done(&after);
+}
+
+static void records_beyond_the_limit_are_found_when_they_are_claimed(void **state)
+{
+    struct place *p = *state;
+    struct seen s = {.place = p};
+    struct guest_status status;
+    struct err e = ERR_INIT;
+    autofree char *dir = path_join(p->run, "t");
+    autofd dir_fd = -EBADF;
+    bool is_lost = true;
+
+    assert_int_equal(mkdir(dir, 0700), 0);
+    dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    record_lost("r", "the test says so", 0, &status);
+    assert_ok(record_write(dir_fd, &status, &e));
+    for (int i = 0; i < 12500; i++) {
+        char name[16];
+
+        snprintf(name, sizeof(name), "r%d.exit", i);
+        assert_int_equal(linkat(dir_fd, "r.exit", dir_fd, name, 0), 0);
+    }
+    place_leave(p);
+    place_open(p);
+    for (int i = 0; i < 12500; i++) {
+        char id[16];
+
+        snprintf(id, sizeof(id), "r%d", i);
+        s.container = container_claim(p->set, "t", id, &events, &s, &is_lost);
+        assert_non_null(s.container);
+        container_free(take_ptr(s.container));
+    }
+    guest_status_done(&status);
 }
 
 /* ---- The folder ---- */
@@ -448,6 +717,8 @@ static void a_note_finds_only_the_process_it_was_made_for(void **state)
     assert_ok(file_write_at(run_fd, ".n.process", "nonsense", 8, 0600, 0, &e));
     assert_true(process_find(run_fd, "n", run_fd, &pid) < 0);
     process_note_remove(run_fd, "n");
+    /* A worker makes what it likes in its folder, also what would be waited for. */
+    assert_int_equal(mkfifoat(run_fd, "worker.json", 0600), 0);
     assert_true(process_find(run_fd, "n", run_fd, &pid) < 0);
 }
 
@@ -494,11 +765,18 @@ int main(int argc, char **argv)
         TEST(a_death_during_a_start_is_a_loss),
         TEST(a_start_that_a_closed_connection_swallowed_is_refused),
         TEST(a_worker_that_sends_nonsense_is_killed),
+        TEST(a_process_that_talks_on_for_a_dead_worker_holds_up_nobody),
         TEST(a_stop_before_the_start_was_sent_refuses),
         TEST(figures_are_answered_also_when_there_are_none),
+        TEST(who_freed_the_container_is_told_no_figures),
         TEST(descriptors_are_closed_however_it_ends),
         TEST(a_descriptor_named_twice_is_closed_once),
+        TEST(listeners_are_taken_and_the_spec_is_left_as_it_was),
         TEST(a_guest_that_was_let_go_can_be_claimed),
+        TEST(adoption_with_too_few_descriptors_fails_or_is_complete),
+        TEST(a_worker_that_tells_of_more_guests_than_it_can_have_is_killed),
+        TEST(no_worker_is_started_beside_one_that_nobody_knows),
+        TEST(records_beyond_the_limit_are_found_when_they_are_claimed),
         TEST(a_note_finds_only_the_process_it_was_made_for),
         TEST(a_record_that_cannot_be_read_is_an_end),
         TEST(a_log_is_cut_to_its_last_part),

@@ -435,9 +435,13 @@ static void what_cannot_be_watched_is_refused(void **state)
     autofd fd = eventfd(1, EFD_CLOEXEC);
     struct loop_watch *second = NULL;
     assert_ok(loop_watch_new(l, fd, ready, &s, &s.watch, &e));
+    /* Also before anything is asked for. */
+    assert_fails(loop_watch_new(l, fd, ready, &s, &second, &e), -EEXIST, "LoopFailed");
     loop_watch_set(s.watch, LOOP_READABLE);
     assert_fails(loop_watch_new(l, fd, ready, &s, &second, &e), -EEXIST, "LoopFailed");
     assert_null(second);
+    loop_watch_free(s.watch);
+    assert_ok(loop_watch_new(l, fd, ready, &s, &s.watch, &e));
     loop_watch_free(s.watch);
 }
 
