@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "agent/object_tools.h"
+#include "agent/api/object_tools.h"
 #include "base/clock.h"
 #include "base/fds.h"
 #include "base/json.h"
