@@ -8,8 +8,8 @@
 #include <signal.h>
 #include <spawn.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
+#include "base/child.h"
 #include "base/log.h"
 #include "base/paths.h"
 #include "cli/cli.h"
@@ -99,10 +99,9 @@ static int tar_wait(pid_t pid)
 {
     int status;
 
-    while (waitpid(pid, &status, 0) < 0)
-        if (errno != EINTR)
-            return -1;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    if (child_wait(pid, &status) < 0)
+        return -1;
+    return child_exit_status(status);
 }
 
 /* The exit status of a command in the pod. */

@@ -12,7 +12,7 @@ static int session_make(const struct exec_options *o, const struct strv *operand
                         char **ret_program, struct strv *command, struct err *e)
 {
     if (o->program) {
-        TRY(launch_path_absolute(o->program, ret_program, e));
+        TRY(path_absolute(o->program, ret_program, e));
         strv_add(command, path_base(o->program));
     } else if (operands->n < 2) {
         return err_set(e, -EINVAL, "BadUsage",

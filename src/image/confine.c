@@ -15,6 +15,7 @@
 #include <seccomp.h>
 
 #include "base/buf.h"
+#include "base/child.h"
 #include "base/clock.h"
 #include "base/fds.h"
 #include "base/text.h"
@@ -307,7 +308,7 @@ int confine_run(const struct confine *c, struct err *e)
     autofd from = -EBADF, to = -EBADF, said = memfd_create("confined", MFD_CLOEXEC);
     struct answer a = {0};
     pid_t pid, parent = getpid();
-    int fds[2] = {-EBADF, -EBADF}, status = 0;
+    int fds[2] = {-EBADF, -EBADF}, status = 0, r;
 
     for (size_t i = 0; i < c->n_fds; i++)
         BUG_ON(c->fds[i] <= STDERR_FILENO);
@@ -323,9 +324,9 @@ int confine_run(const struct confine *c, struct err *e)
         child_main(c, parent, to, said);
     close(take_fd(&to));
     watch(&c->watch, pid);
-    while (waitpid(pid, &status, 0) < 0)
-        if (errno != EINTR)
-            return err_errno(e, -errno, "ConfineFailed", "cannot wait for a process");
+    r = child_wait(pid, &status);
+    if (r < 0)
+        return err_errno(e, r, "ConfineFailed", "cannot wait for a process");
     if (read(from, &a, sizeof(a)) == (ssize_t)sizeof(a) && WIFEXITED(status))
         return answered(c, &a, e);
     return died(c, status, said, e);

@@ -9,6 +9,7 @@
 #include "agent/store/store_commit.h"
 #include "base/clock.h"
 #include "base/fds.h"
+#include "base/hash.h"
 #include "base/json.h"
 #include "base/paths.h"
 
@@ -185,13 +186,9 @@ void object_store_close(struct object_store *s)
 
 static uint32_t key_hash(enum object_kind kind, const char *space, const char *name)
 {
-    uint32_t h = 2166136261u ^ (unsigned)kind;
+    uint64_t h = hash_add_str(HASH_INIT ^ (unsigned)kind, space);
 
-    for (; *space; space++)
-        h = (h ^ (unsigned char)*space) * 16777619u;
-    for (h *= 16777619u; *name; name++)
-        h = (h ^ (unsigned char)*name) * 16777619u;
-    return h;
+    return (uint32_t)hash_fold(hash_add_str(h, name));
 }
 
 static struct change *change_new(struct object_store *s, enum object_kind kind, const char *space,
