@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "agent/admission.h"
-#include "agent/api.h"
+#include "agent/api/admission.h"
+#include "agent/api/api.h"
 #include "agent/notify.h"
 #include "base/fds.h"
 #include "base/log.h"

@@ -8,7 +8,7 @@
 /*
  * The daemon that keeps pods: one loop, the objects that were asked for, their pods, and the local
  * API. It ends on SIGTERM and SIGINT and leaves guests running in their workers; the next one
- * adopts them (docs/internals/agent.md).
+ * adopts them (docs/internals/containers.md).
  */
 struct agent_options {
     /* Absolute. Made when they are missing: the first two for this user only. */

@@ -3,9 +3,10 @@
 
 #include <stdio.h>
 
-#include "agent/object_tools.h"
+#include "agent/api/object_tools.h"
 #include "base/clock.h"
 #include "base/fds.h"
+#include "base/hash.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/paths.h"
@@ -49,16 +50,6 @@ const char *const *workloads_fields(enum workloads_resource r)
 }
 
 /* ---- What is shown ---- */
-
-/* FNV-1a */
-static uint64_t text_hash(const char *text, size_t len)
-{
-    uint64_t h = 14695981039346656037u;
-
-    for (size_t i = 0; i < len; i++)
-        h = (h ^ (unsigned char)text[i]) * 1099511628211u;
-    return h;
-}
 
 static const char *restart_name(enum pod_restart r)
 {
@@ -156,7 +147,7 @@ static void workload_refresh(struct workload *w, bool is_object_new)
     if (!w->object || w->is_gone)
         return;
     status_write(w, &status);
-    hash = text_hash(status.data, status.len);
+    hash = hash_add(HASH_INIT, status.data, status.len);
     if (hash == w->shown_hash && !is_object_new)
         return;
     w->shown_hash = hash;

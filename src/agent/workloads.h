@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include "agent/admission.h"
-#include "agent/events.h"
-#include "agent/store.h"
-#include "agent/watch.h"
-#include "pod/pods.h"
+#include "agent/api/admission.h"
+#include "agent/api/events.h"
+#include "agent/api/watch.h"
+#include "agent/store/store.h"
+#include "pod/runtime/pods.h"
 
 /*
  * The objects of this machine: kept by the object store, carried out by the pods' runtime, and

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is asked for: objects put and deleted. */
-#include "agent/object_tools.h"
+#include "agent/api/object_tools.h"
 #include "agent/workloads_parts.h"
 #include "base/clock.h"
 #include "base/log.h"

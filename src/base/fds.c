@@ -103,6 +103,13 @@ int fd_cloexec_set(int fd, bool is_cloexec)
     return fcntl(fd, F_SETFD, flags) < 0 ? -errno : 0;
 }
 
+int fd_nonblock_set(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+
+    return flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ? -errno : 0;
+}
+
 int fd_move_above(int *fd, int min, struct err *e)
 {
     int moved;

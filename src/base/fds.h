@@ -23,6 +23,8 @@ int fd_write_all(int fd, const void *data, size_t len, struct err *e);
 
 /* Sets or clears close-on-exec. Returns a negative errno, without a message. */
 int fd_cloexec_set(int fd, bool is_cloexec);
+/* No call on it waits any more. Returns a negative errno, without a message. */
+int fd_nonblock_set(int fd);
 
 /* Adds one to an eventfd, which makes it readable; one that is full is readable already. */
 void fd_event(int fd);

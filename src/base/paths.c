@@ -163,6 +163,21 @@ char *path_join(const char *a, const char *b)
     return xasprintf("%.*s/%s", (int)len, a, b);
 }
 
+int path_absolute(const char *path, char **ret, struct err *e)
+{
+    autofree char *cwd = NULL;
+
+    if (path[0] == '/') {
+        *ret = xstrdup(path);
+        return 0;
+    }
+    cwd = getcwd(NULL, 0);
+    if (!cwd)
+        return err_errno(e, -errno, "NoWorkingFolder", "cannot name the working folder");
+    *ret = path_join(cwd, path);
+    return 0;
+}
+
 char *path_dir(const char *path)
 {
     const char *slash = strrchr(path, '/');

@@ -52,6 +52,9 @@ int paths_program_dirs(struct strv *ret, struct err *e);
 /* "a/b" with exactly one slash between; an absolute `b` still goes below `a`. Heap. */
 char *path_join(const char *a, const char *b);
 
+/* The same file as seen from the root: for whoever has another working folder. Heap. */
+int path_absolute(const char *path, char **ret, struct err *e);
+
 /* Everything before the last slash ("." without one, "/" for the root). Heap. */
 char *path_dir(const char *path);
 

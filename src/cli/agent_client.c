@@ -248,6 +248,15 @@ int agent_client_websocket(const struct agent_client *c, const char *target,
     return websocket_connect(fd, &q, o, ret, e);
 }
 
+const char *agent_space(const char *given)
+{
+    const char *variable = getenv("WHERRY_NAMESPACE");
+
+    if (given)
+        return given;
+    return variable && *variable ? variable : "default";
+}
+
 void agent_target_add(struct buf *target, const char *space, const char *resource, const char *name)
 {
     buf_addstr(target, "/api/v1/namespaces/");

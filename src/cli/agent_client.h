@@ -58,6 +58,9 @@ int agent_client_websocket(const struct agent_client *c, const char *target,
                            const struct websocket_options *o, struct websocket **ret,
                            struct err *e);
 
+/* The namespace: `given` (of --namespace) unless it is NULL, WHERRY_NAMESPACE, or "default". */
+const char *agent_space(const char *given);
+
 /* Adds "/api/v1/namespaces/SPACE/RESOURCE/NAME", encoded; `name` NULL: without it. */
 void agent_target_add(struct buf *target, const char *space, const char *resource,
                       const char *name);

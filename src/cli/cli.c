@@ -4,8 +4,8 @@
 #include <spawn.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 
+#include "base/child.h"
 #include "base/fds.h"
 #include "base/log.h"
 
@@ -48,10 +48,10 @@ int cli_program_run(const char *path, char *const *argv, int out_fd)
     posix_spawn_file_actions_destroy(&actions);
     if (r)
         return -r;
-    while (waitpid(pid, &status, 0) < 0)
-        if (errno != EINTR)
-            return -errno;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    r = child_wait(pid, &status);
+    if (r < 0)
+        return r;
+    return child_exit_status(status);
 }
 
 int cli_program_output(const char *path, char *const *argv, size_t limit, struct buf *ret,

@@ -111,21 +111,6 @@ struct system_check_options {
     const char *output, *cache_dir;
 };
 
-struct exec_options {
-    bool is_help, is_interactive, is_tty;
-    const char *space, *container, *program, *socket;
-};
-
-struct forward_options {
-    bool is_help;
-    const char *space, *socket;
-};
-
-struct copy_options {
-    bool is_help;
-    const char *space, *container, *socket;
-};
-
 /* For commands whose only option is --help. */
 struct plain_options {
     bool is_help;
@@ -149,7 +134,7 @@ extern const struct command_spec command_system_df; /* commands_system.c, with t
 extern const struct command_spec command_system_prune;
 extern const struct command_spec command_system_check;
 extern const struct command_spec command_agent; /* daemon_options.c */
-extern const struct command_spec command_exec; /* commands_agent.c, with the next two */
+extern const struct command_spec command_exec;  /* commands_agent.c, with the next two */
 extern const struct command_spec command_port_forward;
 extern const struct command_spec command_cp;
 extern const struct command_spec command_version;

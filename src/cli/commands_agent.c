@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/commands.h"
+#include "cli/commands_pods.h"
 #include "cli/option_rows.h"
+#include "cli/pods_rows.h"
 
 #define ROW(struct_, member_) .offset = offsetof(struct struct_, member_)
 
@@ -13,20 +15,20 @@ static const struct option_spec exec_table[] = {
                     .type = OPTION_FLAG,
                     .help = "Give the command this command's standard input",
                     ROW(exec_options, is_interactive)},
-    OPTION_NAMESPACE_ROW(exec_options),
+    PODS_NAMESPACE_ROW(exec_options),
     {.name = "program",
                     .type = OPTION_STRING,
                     .arg_name = "FILE",
                     .help = "Run this WebAssembly program instead of the tools that every pod has",
                     .complete = COMPLETE_FILE,
                     ROW(exec_options, program)},
-    OPTION_SOCKET_ROW(exec_options),
+    PODS_SOCKET_ROW(exec_options),
     {.name = "tty",
                     .short_name = 't',
                     .type = OPTION_FLAG,
                     .help = "Ask for a terminal, which no agent has yet",
                     ROW(exec_options, is_tty)},
-    OPTION_HELP_ROW(struct exec_options, is_help),
+    PODS_HELP_ROW(exec_options),
     {0                    },
 };
 
@@ -79,9 +81,9 @@ const struct command_spec command_exec = {
 /* --- port-forward --- */
 
 static const struct option_spec forward_table[] = {
-    OPTION_NAMESPACE_ROW(forward_options),
-    OPTION_SOCKET_ROW(forward_options),
-    OPTION_HELP_ROW(struct forward_options, is_help),
+    PODS_NAMESPACE_ROW(forward_options),
+    PODS_SOCKET_ROW(forward_options),
+    PODS_HELP_ROW(forward_options),
     {0},
 };
 
@@ -122,9 +124,9 @@ const struct command_spec command_port_forward = {
 
 static const struct option_spec cp_table[] = {
     OPTION_CONTAINER_ROW(copy_options),
-    OPTION_NAMESPACE_ROW(copy_options),
-    OPTION_SOCKET_ROW(copy_options),
-    OPTION_HELP_ROW(struct copy_options, is_help),
+    PODS_NAMESPACE_ROW(copy_options),
+    PODS_SOCKET_ROW(copy_options),
+    PODS_HELP_ROW(copy_options),
     {0},
 };
 

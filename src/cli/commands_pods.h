@@ -4,8 +4,8 @@
 #include "base/options.h"
 
 /*
- * The options of the commands for pods, whose tables are in commands_pods.c and
- * commands_pods_more.c, and which the helper program wherry-pods has (cli/pods/).
+ * The options of the commands for pods, whose tables are in commands_pods.c, commands_pods_more.c
+ * and commands_agent.c, and which the helper program wherry-pods has.
  */
 
 /* What all of them begin with. */
@@ -96,6 +96,21 @@ struct wait_options {
 
 struct config_show_options {
     struct pods_common common;
+};
+
+struct exec_options {
+    struct pods_common common;
+    bool is_interactive, is_tty;
+    const char *container, *program;
+};
+
+struct forward_options {
+    struct pods_common common;
+};
+
+struct copy_options {
+    struct pods_common common;
+    const char *container;
 };
 
 extern const struct command_spec command_up; /* commands_pods.c, with the next seven */

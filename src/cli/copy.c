@@ -8,8 +8,8 @@
 #include <signal.h>
 #include <spawn.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
+#include "base/child.h"
 #include "base/log.h"
 #include "base/paths.h"
 #include "cli/cli.h"
@@ -99,10 +99,9 @@ static int tar_wait(pid_t pid)
 {
     int status;
 
-    while (waitpid(pid, &status, 0) < 0)
-        if (errno != EINTR)
-            return -1;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    if (child_wait(pid, &status) < 0)
+        return -1;
+    return child_exit_status(status);
 }
 
 /* The exit status of a command in the pod. */
@@ -110,7 +109,7 @@ static int remote_run(struct copy *c, const char *const *command, int in_fd, int
                       int64_t *ret_status, struct err *e)
 {
     struct exec_session x = {
-        .space = c->o->space,
+        .space = agent_space(c->o->common.space),
         .pod = pods_name(c->pod),
         .container = c->o->container,
         .command = command,
@@ -220,7 +219,7 @@ static int copy(const struct copy_options *o, const struct strv *operands, struc
     c.pod = is_upload ? pod : other_pod;
     c.remote = is_upload ? path : other_path;
     c.local = operands->v[!is_upload];
-    TRY(agent_client_open(o->socket, &client, e));
+    TRY(agent_client_open(o->common.socket, &client, e));
     c.client = client;
     return c.is_upload ? upload(&c, e) : download(&c, e);
 }

@@ -25,28 +25,12 @@ static void places_done(struct places *p)
         free(all[i]);
 }
 
-/* As seen from the root: the daemon's folder may not be the caller's. */
-static int absolute(const char *path, char **ret, struct err *e)
-{
-    autofree char *here = NULL;
-
-    if (path[0] == '/') {
-        *ret = xstrdup(path);
-        return 0;
-    }
-    here = getcwd(NULL, 0);
-    if (!here)
-        return err_errno(e, -errno, "NoFolder", "cannot tell the current folder");
-    *ret = path_join(here, path);
-    return 0;
-}
-
 static int state_place(const struct daemon_options *o, struct places *p, struct err *e)
 {
     autofree char *state = NULL;
 
     if (o->state_dir)
-        return absolute(o->state_dir, &p->state_dir, e);
+        return path_absolute(o->state_dir, &p->state_dir, e);
     TRY(paths_state_dir(&state, e));
     p->state_dir = path_join(state, "agent");
     return 0;
@@ -58,20 +42,20 @@ static int places_fill(const struct daemon_options *o, struct places *p, struct 
 
     TRY(state_place(o, p, e));
     if (o->run_dir)
-        TRY(absolute(o->run_dir, &p->run_dir, e));
+        TRY(path_absolute(o->run_dir, &p->run_dir, e));
     else
         TRY(paths_run_dir(&p->run_dir, e));
     p->workers_dir = path_join(p->run_dir, "workers");
     if (o->logs_dir)
-        TRY(absolute(o->logs_dir, &p->logs_dir, e));
+        TRY(path_absolute(o->logs_dir, &p->logs_dir, e));
     else
         p->logs_dir = geteuid() ? path_join(p->state_dir, "logs") : xstrdup("/var/log/pods");
     if (o->socket || socket)
-        TRY(absolute(o->socket ? o->socket : socket, &p->socket, e));
+        TRY(path_absolute(o->socket ? o->socket : socket, &p->socket, e));
     else
         p->socket = path_join(p->run_dir, "wherry.sock");
     if (o->cache_dir)
-        TRY(absolute(o->cache_dir, &p->cache_dir, e));
+        TRY(path_absolute(o->cache_dir, &p->cache_dir, e));
     else
         TRY(paths_cache_dir(&p->cache_dir, e));
     TRY(paths_images_dir(&p->store_dir, e));

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/wait.h>
 
+#include "base/child.h"
 #include "base/clock.h"
 #include "base/fds.h"
 #include "base/paths.h"
@@ -111,7 +111,7 @@ void doctor_folders(struct report *r, const char *cache_dir)
 static int run_capture(char *const *argv, struct buf *out)
 {
     struct err e = ERR_INIT;
-    int pipe_fds[2], status;
+    int pipe_fds[2], status, r;
     pid_t pid;
 
     if (pipe2(pipe_fds, O_CLOEXEC) < 0)
@@ -129,10 +129,10 @@ static int run_capture(char *const *argv, struct buf *out)
     close(pipe_fds[0]);
     if (pid < 0)
         return -errno;
-    while (waitpid(pid, &status, 0) < 0)
-        if (errno != EINTR)
-            return -errno;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    r = child_wait(pid, &status);
+    if (r < 0)
+        return r;
+    return child_exit_status(status);
 }
 
 static void first_line_only(struct buf *b)

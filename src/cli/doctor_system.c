@@ -11,6 +11,7 @@
 #include <sys/utsname.h>
 #include <sys/wait.h>
 
+#include "base/child.h"
 #include "base/clock.h"
 #include "base/fds.h"
 #include "cli/doctor.h"
@@ -115,16 +116,16 @@ void doctor_kernel(struct report *r)
 /* 0, or the errno with which unshare() failed in a child. */
 static int unshare_try(int flags)
 {
-    int status;
+    int status, r;
     pid_t pid = fork();
 
     if (pid < 0)
         return errno;
     if (pid == 0)
         _exit(unshare(flags) < 0 ? errno & 255 : 0);
-    while (waitpid(pid, &status, 0) < 0)
-        if (errno != EINTR)
-            return errno;
+    r = child_wait(pid, &status);
+    if (r < 0)
+        return -r;
     return WIFEXITED(status) ? WEXITSTATUS(status) : EIO;
 }
 

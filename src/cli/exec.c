@@ -12,7 +12,7 @@ static int session_make(const struct exec_options *o, const struct strv *operand
                         char **ret_program, struct strv *command, struct err *e)
 {
     if (o->program) {
-        TRY(launch_path_absolute(o->program, ret_program, e));
+        TRY(path_absolute(o->program, ret_program, e));
         strv_add(command, path_base(o->program));
     } else if (operands->n < 2) {
         return err_set(e, -EINVAL, "BadUsage",
@@ -30,7 +30,7 @@ static int exec(const struct exec_options *o, const struct strv *operands,
     autofree char *program = NULL;
     autostrv command = STRV_INIT;
     struct exec_session x = {
-        .space = o->space,
+        .space = agent_space(o->common.space),
         .pod = pods_name(operands->v[0]),
         .container = o->container,
         .is_tty = o->is_tty,
@@ -42,7 +42,7 @@ static int exec(const struct exec_options *o, const struct strv *operands,
     TRY(session_make(o, operands, &program, &command, e));
     x.program = program;
     x.command = strv_array(&command);
-    TRY(agent_client_open(o->socket, &client, e));
+    TRY(agent_client_open(o->common.socket, &client, e));
     return exec_session_run(client, &x, ret, e);
 }
 

@@ -4,6 +4,7 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
+#include "base/child.h"
 #include "base/log.h"
 #include "base/paths.h"
 #include "cli/image.h"
@@ -52,15 +53,14 @@ static _Noreturn void worker_become(pid_t parent, struct guest_job *j)
 static int worker_run(struct guest_job *j, int *ret_status, struct err *e)
 {
     pid_t parent = getpid(), pid = fork();
+    int r;
 
     if (pid < 0)
         return err_errno(e, -errno, "ForkFailed", "cannot start a process");
     if (pid == 0)
         worker_become(parent, j);
-    while (waitpid(pid, ret_status, 0) < 0)
-        if (errno != EINTR)
-            return err_errno(e, -errno, "ForkFailed", "cannot wait for a process");
-    return 0;
+    r = child_wait(pid, ret_status);
+    return r < 0 ? err_errno(e, r, "ForkFailed", "cannot wait for a process") : 0;
 }
 
 void image_compile(const char *name, const struct image_compile_options *o)

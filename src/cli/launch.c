@@ -360,7 +360,7 @@ int launch_program(const char *text, const struct launch_pull *pull, struct gues
         TRY(launch_program_open(&p, &fd, e));
     TRY(launch_inherit(fd, e));
     if (ret_path)
-        TRY(launch_path_absolute(p.path, ret_path, e));
+        TRY(path_absolute(p.path, ret_path, e));
     *ret = (struct guest_file){.fd = take_fd(&fd),
                                .image = take_ptr(p.image),
                                .command = take_ptr(command),
@@ -379,27 +379,12 @@ int launch_files_add(const struct strv *paths, const struct launch_pull *pull, s
     return 0;
 }
 
-int launch_path_absolute(const char *path, char **ret, struct err *e)
-{
-    autofree char *cwd = NULL;
-
-    if (path[0] == '/') {
-        *ret = xstrdup(path);
-        return 0;
-    }
-    cwd = getcwd(NULL, 0);
-    if (!cwd)
-        return err_errno(e, -errno, "NoWorkingFolder", "cannot name the working folder");
-    *ret = path_join(cwd, path);
-    return 0;
-}
-
 int launch_cache_dir(const char *dir, char **ret, struct err *e)
 {
     int r;
 
     if (dir)
-        return launch_path_absolute(dir, ret, e);
+        return path_absolute(dir, ret, e);
     r = paths_cache_dir(ret, e);
     if (r >= 0 || !str_eq(e->reason, "NoHome"))
         return r;

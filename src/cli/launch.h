@@ -90,9 +90,6 @@ int launch_files_add(const struct strv *paths, const struct launch_pull *pull, s
  * none, and NULL. */
 int launch_cache_dir(const char *dir, char **ret, struct err *e);
 
-/* The path as seen from the root: the worker's working folder may be another. Heap. */
-int launch_path_absolute(const char *path, char **ret, struct err *e);
-
 /* Becomes wherry-worker with this job, by exec: the descriptors that it names are inheritable. The
  * limits of the compiler are taken from the environment ("BadUsage"). Returns only on failure. */
 int launch_job(struct guest_job *j, struct err *e);

@@ -107,21 +107,9 @@
         .help = "Leave the compilation to the first run",                                          \
         .offset = offsetof(struct struct_, is_uncompiled)                                          \
     }
-#define OPTION_NAMESPACE_ROW(struct_)                                                              \
-    {                                                                                              \
-        .name = "namespace", .short_name = 'n', .type = OPTION_STRING, .arg_name = "NAME",         \
-        .help = "The namespace of what is named", .default_text = "default",                       \
-        .offset = offsetof(struct struct_, space)                                                  \
-    }
 #define OPTION_CONTAINER_ROW(struct_)                                                              \
     {                                                                                              \
         .name = "container", .short_name = 'c', .type = OPTION_STRING, .arg_name = "NAME",         \
         .help = "The container of the pod (default: its first)",                                   \
         .offset = offsetof(struct struct_, container)                                              \
-    }
-#define OPTION_SOCKET_ROW(struct_)                                                                 \
-    {                                                                                              \
-        .name = "socket", .type = OPTION_STRING, .arg_name = "PATH",                               \
-        .help = "The agent's socket (default: WHERRY_SOCKET, or wherry.sock in the run folder)",   \
-        .complete = COMPLETE_FILE, .offset = offsetof(struct struct_, socket)                      \
     }

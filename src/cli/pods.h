@@ -3,6 +3,7 @@
 
 #include "base/err.h"
 #include "cli/commands.h"
+#include "cli/commands_pods.h"
 
 /*
  * The program wherry-pods: the commands that speak to the agent. Each returns its exit status.

@@ -284,8 +284,8 @@ static int forward(const struct forward_options *o, const struct strv *operands,
 
     if (operands->n - 1 > PORTS_LIMIT)
         return err_set(e, -EINVAL, "BadUsage", "more than %d ports at a time", PORTS_LIMIT);
-    TRY(agent_client_open(o->socket, &f.client, e));
-    agent_target_add(&target, o->space, "pods", pods_name(operands->v[0]));
+    TRY(agent_client_open(o->common.socket, &f.client, e));
+    agent_target_add(&target, agent_space(o->common.space), "pods", pods_name(operands->v[0]));
     f.target = target.data;
     q.target = f.target;
     TRY(agent_client_ask(f.client, &q, &answer, NULL, e));

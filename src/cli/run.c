@@ -64,7 +64,7 @@ static int job_fill(const struct run_options *o, const struct strv *operands, st
     j->verbosity = o->verbosity;
     /* First, so that every later failure can be written there. */
     if (o->status_file)
-        TRY(launch_path_absolute(o->status_file, &j->status_file, e));
+        TRY(path_absolute(o->status_file, &j->status_file, e));
     guest_spec_init(&j->spec);
     j->has_spec = true;
     TRY(spec_fill(o, operands, &j->spec, e));

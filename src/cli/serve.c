@@ -146,7 +146,7 @@ static int pem_add(const char *option, const char *path, char **ret, struct err 
     autofd fd = -EBADF;
 
     TRY(launch_pem_open(option, path, &fd, e));
-    return launch_path_absolute(path, ret, e);
+    return path_absolute(path, ret, e);
 }
 
 static int tls_add(const struct serve_options *o, struct serve_spec *s, struct err *e)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/sockets.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 
 #include "base/fds.h"
@@ -205,7 +204,7 @@ int sockets_name(int fd, char **ret, struct err *e)
         *ret = xasprintf("unix:@%.*s", (int)(sizeof(a.un.sun_path) - 1), a.un.sun_path + 1);
         return 0;
     }
-    TRY(launch_path_absolute(a.un.sun_path, &path, e));
+    TRY(path_absolute(a.un.sun_path, &path, e));
     *ret = xasprintf("unix:%s", path);
     return 0;
 }
@@ -214,7 +213,7 @@ int sockets_name(int fd, char **ret, struct err *e)
 
 static int passed_check(int fd, struct err *e)
 {
-    int type = 0, is_listening = 0, flags;
+    int type = 0, is_listening = 0;
     socklen_t len = sizeof(type);
     struct sockaddr_storage name = {0};
     socklen_t name_len = sizeof(name);
@@ -229,8 +228,7 @@ static int passed_check(int fd, struct err *e)
                        "descriptor %d of LISTEN_FDS is no listening TCP or unix socket; use "
                        "ListenStream= and Accept=no in the socket unit",
                        fd);
-    flags = fcntl(fd, F_GETFL);
-    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 || fd_cloexec_set(fd, true) < 0)
+    if (fd_nonblock_set(fd) < 0 || fd_cloexec_set(fd, true) < 0)
         return err_errno(e, -errno, "ActivationFailed", "descriptor %d of LISTEN_FDS", fd);
     return 0;
 }

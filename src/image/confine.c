@@ -15,6 +15,7 @@
 #include <seccomp.h>
 
 #include "base/buf.h"
+#include "base/child.h"
 #include "base/clock.h"
 #include "base/fds.h"
 #include "base/text.h"
@@ -144,7 +145,7 @@ static int rules_add(scmp_filter_ctx f)
     /* abort(), but no signals for others. */
     if (r >= 0)
         r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-                             SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+                             SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0));
     return r;
 }
 
@@ -307,7 +308,7 @@ int confine_run(const struct confine *c, struct err *e)
     autofd from = -EBADF, to = -EBADF, said = memfd_create("confined", MFD_CLOEXEC);
     struct answer a = {0};
     pid_t pid, parent = getpid();
-    int fds[2] = {-EBADF, -EBADF}, status = 0;
+    int fds[2] = {-EBADF, -EBADF}, status = 0, r;
 
     for (size_t i = 0; i < c->n_fds; i++)
         BUG_ON(c->fds[i] <= STDERR_FILENO);
@@ -323,9 +324,9 @@ int confine_run(const struct confine *c, struct err *e)
         child_main(c, parent, to, said);
     close(take_fd(&to));
     watch(&c->watch, pid);
-    while (waitpid(pid, &status, 0) < 0)
-        if (errno != EINTR)
-            return err_errno(e, -errno, "ConfineFailed", "cannot wait for a process");
+    r = child_wait(pid, &status);
+    if (r < 0)
+        return err_errno(e, r, "ConfineFailed", "cannot wait for a process");
     if (read(from, &a, sizeof(a)) == (ssize_t)sizeof(a) && WIFEXITED(status))
         return answered(c, &a, e);
     return died(c, status, said, e);

@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "base/child.h"
 #include "base/clock.h"
 #include "base/fds.h"
 #include "base/json.h"
@@ -173,8 +174,9 @@ static int helper_start(const struct credential_helper *h, const char *verb, int
     to = pipes[1];
     /* Not 0 or 1, which would be replaced before they are used. */
     TRY(fd_move_above(&to, STDERR_FILENO + 1, e));
-    if (fcntl(from, F_SETFL, O_NONBLOCK) < 0)
-        return failed_errno(h, verb, -errno, e);
+    r = fd_nonblock_set(from);
+    if (r < 0)
+        return failed_errno(h, verb, r, e);
     r = program_start(program, (char *)(uintptr_t)verb, in, to, &ret->pid);
     if (r < 0)
         return failed_errno(h, verb, r, e);
@@ -199,8 +201,7 @@ static int helper_run(const struct credential_helper *h, const char *verb, const
     r = pidfd < 0 ? -errno : program_wait(pidfd, out, h->timeout_ms, said);
     if (r < 0)
         kill(p.pid, SIGKILL);
-    while (waitpid(p.pid, &status, 0) < 0 && errno == EINTR)
-        ;
+    child_wait(p.pid, &status);
     if (r == -ETIMEDOUT)
         return err_set(e, r, "HelperTimeout",
                        "the credential helper '" PREFIX "%.64s' did not answer for the registry "

@@ -7,6 +7,7 @@
 #include <sys/pidfd.h>
 #include <sys/wait.h>
 
+#include "base/child.h"
 #include "base/fds.h"
 
 struct loop_child {
@@ -188,8 +189,7 @@ int loop_child_start(struct loop *l, const struct loop_child_options *o, struct 
     if (r < 0) {
         /* Nobody would learn of its end, so it must not run. */
         kill(c->pid, SIGKILL);
-        while (waitpid(c->pid, NULL, 0) < 0 && errno == EINTR)
-            ;
+        child_wait(c->pid, NULL);
         close_cleanup_(&c->pidfd);
         free(c);
         return r;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "manifest/objects.h"
 
+#include "base/hash.h"
 #include "base/json.h"
 #include "base/secret.h"
 #include "manifest/decode.h"
@@ -77,13 +78,9 @@ void object_stamp_deleted(struct object *o, const char *deleted, int64_t grace_s
 
 static size_t key_hash(enum object_kind kind, const char *space, const char *name)
 {
-    uint64_t h = 14695981039346656037u ^ (unsigned)kind;
+    uint64_t h = hash_add_str(HASH_INIT ^ (unsigned)kind, space);
 
-    for (; *space; space++)
-        h = (h ^ (unsigned char)*space) * 1099511628211u;
-    for (h *= 1099511628211u; *name; name++)
-        h = (h ^ (unsigned char)*name) * 1099511628211u;
-    return (size_t)(h ^ h >> 32);
+    return (size_t)hash_fold(hash_add_str(h, name));
 }
 
 /* The slot of the table where this key is, or would be. */

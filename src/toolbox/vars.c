@@ -219,7 +219,8 @@ int shell_join(struct shell *child, const struct shell *parent)
     return status;
 }
 
-static void report(struct shell *sh, const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static void report(struct shell *sh, const char *fmt,
+                                                         va_list ap)
 {
     autobuf text = BUF_INIT;
 

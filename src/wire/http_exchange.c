@@ -6,6 +6,8 @@
 #include <strings.h>
 #include <sys/socket.h>
 
+#include "base/fds.h"
+
 enum {
     PIECE_BYTES = 4096, /* for clients of HTTP/1.0; the others' pieces lie in their pool */
     EXCESS_BYTES = 65536,
@@ -239,7 +241,7 @@ static void on_upgraded(void *ctx, struct MHD_Connection *mhd, void *pos, const 
 
     (void)mhd;
     (void)pos;
-    if (own >= 0 && fcntl(own, F_SETFL, O_NONBLOCK) < 0)
+    if (own >= 0 && fd_nonblock_set(own) < 0)
         close(own), own = -1;
     http_connection_release(x->c);
     http_server_hand_over(x->server, x, own < 0 ? -1 : own, rest, len);

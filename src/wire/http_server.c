@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "wire/http_server.h"
 
-#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include "base/clock.h"
+#include "base/fds.h"
 #include "loop/loop.h"
 #include "wire/http_exchange.h"
 
@@ -399,9 +399,8 @@ int http_server_listen(struct http_server *s, int fd, struct err *e)
 {
     struct listener *l;
     autofd own = fd;
-    int flags = fcntl(fd, F_GETFL);
 
-    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+    if (fd_nonblock_set(fd) < 0)
         return err_errno(e, -errno, "ServerFailed", "cannot accept connections");
     l = xcalloc(1, sizeof(*l));
     *l = (struct listener){.fd = fd, .server = s};

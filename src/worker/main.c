@@ -90,7 +90,7 @@ int main(int argc, char **argv)
     struct service_options service = {.listen_fd = -1, .dir_fd = -1};
     int spec_fd = -1;
 
-    for (int i = 1; i < argc; i++) {
+    for (int i = 1; i < argc; i += 2) {
         int n = number_after(argc, argv, i);
 
         if (str_eq(argv[i], "--compile") && i + 1 < argc)
@@ -109,7 +109,6 @@ int main(int argc, char **argv)
             service.cache_dir = argv[i + 1];
         else
             spec_fd = service.listen_fd = -1, i = argc;
-        i++;
     }
     if (spec_fd < 0 && service.listen_fd < 0) {
         fputs(usage, stderr);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/service.h"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -634,8 +633,7 @@ int service_main(const struct service_options *o)
     };
     struct err e = ERR_INIT;
 
-    if (s.host.event_fd < 0 || s.signal_fd < 0 ||
-        fcntl(s.listen_fd, F_SETFL, O_NONBLOCK | fcntl(s.listen_fd, F_GETFL)) < 0) {
+    if (s.host.event_fd < 0 || s.signal_fd < 0 || fd_nonblock_set(s.listen_fd) < 0) {
         log_error("the worker cannot start: %s", strerror(errno));
         return GUEST_EXIT_WHERRY;
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Any bytes as the journal of objects, as frames behind a good beginning, and as records of a frame
  * with good sums: damage with its place, or records and a length to go on from. */
-#include "agent/journal.h"
+#include "agent/store/journal.h"
 #include "base/fds.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -2,7 +2,7 @@
 /* Any bytes as a record of a log: none, or parts that lie in it. */
 #include "base/clock.h"
 #include "base/err.h"
-#include "pod/log_line.h"
+#include "pod/logs/log_line.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Any bytes as a selector: an error, or one that can be asked about any labels. */
-#include "agent/selector.h"
+#include "agent/api/selector.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -5,7 +5,7 @@
  */
 #include <stdio.h>
 
-#include "agent/api.h"
+#include "agent/api/api.h"
 #include "base/log.h"
 #include "base/paths.h"
 

@@ -22,7 +22,7 @@
 #include "base/log.h"
 #include "base/paths.h"
 #include "manifest/objects.h"
-#include "pod/pods.h"
+#include "pod/runtime/pods.h"
 
 #define WORD_LIMIT 16
 

@@ -242,6 +242,21 @@ def up_starts_an_agent_and_ends_it_again():
         p.agent = FakeAgent(p.agent.path)
 
 
+def the_namespace_of_the_environment_holds_for_every_command():
+    with Place() as p:
+        p.env["WHERRY_NAMESPACE"] = "team"
+        for argv in (["exec", "web", "--", "ls"], ["cp", "web:/x", p.dir],
+                     ["port-forward", "web", ":80"], ["logs", "web"]):
+            del p.agent.requests[:]
+            p.popen(*argv).communicate(timeout=PATIENCE_S)
+            assert p.agent.requests, argv
+            assert all("/namespaces/team/pods" in r for r in p.agent.requests), p.agent.requests
+            del p.agent.requests[:]
+            p.popen(argv[0], "-n", "mine", *argv[1:]).communicate(timeout=PATIENCE_S)
+            assert p.agent.requests, argv
+            assert all("/namespaces/mine/pods" in r for r in p.agent.requests), p.agent.requests
+
+
 def without_an_agent_it_says_what_to_type():
     with Place() as p:
         err = p.run("get", "pods", "--socket", os.path.join(p.dir, "none.sock"), status=1)[1]
@@ -255,7 +270,9 @@ def main():
                  logs_are_printed_and_followed, up_follows_until_it_is_interrupted,
                  a_second_interrupt_leaves_at_once,
                  up_in_the_background_returns_when_ready_and_says_why_not,
-                 up_starts_an_agent_and_ends_it_again, without_an_agent_it_says_what_to_type):
+                 up_starts_an_agent_and_ends_it_again,
+                 the_namespace_of_the_environment_holds_for_every_command,
+                 without_an_agent_it_says_what_to_type):
         try:
             part()
             tap.ok(part.__name__, True)

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * A server of exec and port-forward on a thread of its own, with a STAND-IN for src/pod/pods.h:
- * what pod_exec_start() begins is a native process of this machine in place of a guest. So both
- * sides of the protocol are the real ones, and what runs in the pod is not.
+ * A server of exec and port-forward on a thread of its own, with a STAND-IN for
+ * src/pod/runtime/pods.h: what pod_exec_start() begins is a native process of this machine in place
+ * of a guest. So both sides of the protocol are the real ones, and what runs in the pod is not.
  */
 #include "sockets.h"
 
@@ -13,7 +13,7 @@
 #include <stdatomic.h>
 #include <sys/wait.h>
 
-#include "agent/api_exec.h"
+#include "agent/api/api_exec.h"
 #include "wire/http_server.h"
 
 struct pod {

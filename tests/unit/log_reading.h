@@ -12,7 +12,7 @@
 #include "base/clock.h"
 #include "base/fds.h"
 #include "base/paths.h"
-#include "pod/logs.h"
+#include "pod/logs/logs.h"
 #include "worker/log_file.h"
 
 #define PATIENCE_NS 30000000000

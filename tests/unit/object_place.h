@@ -4,7 +4,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include "agent/store.h"
+#include "agent/store/store.h"
 #include "base/fds.h"
 #include "base/paths.h"
 

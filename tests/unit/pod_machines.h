@@ -203,3 +203,13 @@ static inline const char *rig_said(const struct rig *r)
     assert_string_equal(pod_phase_name(pod_machine_phase((rig)->m)), pod_phase_name(phase))
 #define assert_waits(rig, ns)                                                                      \
     assert_int_equal(pod_machine_timer_ns((rig)->m), (rig)->now.monotonic_ns + (ns))
+
+/* A pod of one container, set up. */
+static inline void rig_open_one(struct rig *r, enum pod_restart restart)
+{
+    struct pod_spec *s = rig_spec(restart);
+
+    rig_add(s, POD_ROLE_MAIN, "app");
+    rig_open(r, s);
+    rig_set_up(r);
+}

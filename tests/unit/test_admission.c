@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit.h"
 
-#include "agent/admission.h"
+#include "agent/api/admission.h"
 #include "manifest/objects.h"
 
 static const struct node_capacity node = {2000, 1 << 30};

@@ -508,6 +508,7 @@ static void several_ports_have_their_channels(void **state)
     autobuf got = BUF_INIT;
 
     (void)state;
+    (void)first;
     snprintf(target, sizeof(target), "%s&ports=%s", one, strchr(another, '=') + 1);
     raw_open(target, CHANNEL_PROTOCOL_FORWARD);
     raw_send("\2second", 7);

@@ -3,7 +3,7 @@
 
 #include <grp.h>
 
-#include "agent/api_peers.h"
+#include "agent/api/api_peers.h"
 
 /* Nobody has it. */
 enum { STRANGER = 54321 };

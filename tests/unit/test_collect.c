@@ -296,6 +296,7 @@ static void test_one_collects_at_a_time(void **state)
     struct err e = ERR_INIT;
 
     (void)state;
+    (void)first;
     assert_int_equal(collector_open(store, &(struct collect_options){0}, false, &second, &e), 0);
     assert_null(second);
 }

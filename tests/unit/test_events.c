@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sockets.h"
 
-#include "agent/events.h"
+#include "agent/api/events.h"
 
 static uint64_t version;
 

@@ -118,6 +118,21 @@ static void test_memfd_is_sealed(void **state)
     assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
 }
 
+static void a_pipe_made_nonblocking_says_so_instead_of_waiting(void **state)
+{
+    int fds[2];
+    char c;
+
+    (void)state;
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    assert_int_equal(fd_nonblock_set(fds[0]), 0);
+    assert_int_equal(read(fds[0], &c, 1), -1);
+    assert_int_equal(errno, EAGAIN);
+    close(fds[0]);
+    close(fds[1]);
+    assert_int_equal(fd_nonblock_set(fds[0]), -EBADF);
+}
+
 static int ignore_file_size_signal(void **state)
 {
     (void)state;
@@ -127,9 +142,12 @@ static int ignore_file_size_signal(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_read_limits),     cmocka_unit_test(test_reads_proc),
-        cmocka_unit_test(test_replace),         cmocka_unit_test(test_failed_replace),
+        cmocka_unit_test(test_read_limits),
+        cmocka_unit_test(test_reads_proc),
+        cmocka_unit_test(test_replace),
+        cmocka_unit_test(test_failed_replace),
         cmocka_unit_test(test_memfd_is_sealed),
+        cmocka_unit_test(a_pipe_made_nonblocking_says_so_instead_of_waiting),
     };
     return cmocka_run_group_tests_name("fds", tests, ignore_file_size_signal, NULL);
 }

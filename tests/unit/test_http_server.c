@@ -460,6 +460,7 @@ static void a_takeover_that_is_not_possible_hands_out_nothing(void **state)
     autofd fd = ask("GET /up HTTP/1.0\r\nHost: x\r\n\r\n");
 
     (void)state;
+    (void)fd;
     run_until(n_taken == 1);
     assert_int_equal(taken_fd, -1);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit.h"
 
-#include "pod/last_words.h"
+#include "pod/runtime/last_words.h"
 
 static const char *tail(const char *log, bool is_cut)
 {

@@ -6,7 +6,7 @@
 
 #include "base/clock.h"
 #include "base/util.h"
-#include "pod/log_line.h"
+#include "pod/logs/log_line.h"
 
 static bool parse(const char *s, struct log_line *ret)
 {

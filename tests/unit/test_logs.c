@@ -5,7 +5,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-#include "pod/log_line.h"
+#include "pod/logs/log_line.h"
 
 /* ---- What is there ---- */
 

@@ -82,7 +82,9 @@ static void a_child_has_no_descriptor_that_it_was_not_given(void **state)
     autobuf out = BUF_INIT;
     /* One that this process has inherited, as it may look: not close-on-exec. */
     autofd inherited = fcntl(STDERR_FILENO, F_DUPFD, 5);
+    (void)inherited;
     autofd higher = fcntl(STDERR_FILENO, F_DUPFD, 50);
+    (void)higher;
     run_script("readlink /proc/$$/fd/0 /proc/$$/fd/2; ls /proc/$$/fd",
                (struct loop_child_options){0}, &out);
     /* dash keeps none of its own for a script of -c. */

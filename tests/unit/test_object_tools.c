@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit.h"
 
-#include "agent/object_tools.h"
+#include "agent/api/object_tools.h"
 
 static struct object *parse(const char *text)
 {

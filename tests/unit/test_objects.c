@@ -14,47 +14,48 @@ static int parse(const char *text, struct objects *into, struct err *e)
     return objects_parse(text_of(text), &o, into, e);
 }
 
+static const char three_documents[] = "# Settings\n"
+                                      "apiVersion: v1\n"
+                                      "kind: ConfigMap\n"
+                                      "metadata:\n"
+                                      "  name: game-demo\n"
+                                      "  labels: {app: game, version: \"1.0\"}\n"
+                                      "data:\n"
+                                      "  player_initial_lives: \"3\"\n"
+                                      "  game.properties: |\n"
+                                      "    enemy.types=aliens,monsters\n"
+                                      "binaryData:\n"
+                                      "  logo.bin: AAEC/w==\n"
+                                      "immutable: true\n"
+                                      "---\n"
+                                      "apiVersion: v1\n"
+                                      "kind: Secret\n"
+                                      "metadata:\n"
+                                      "  name: login\n"
+                                      "  namespace: shop\n"
+                                      "stringData:\n"
+                                      "  user: root\n"
+                                      "  both: new\n"
+                                      "data:\n"
+                                      "  password: |\n"
+                                      "    cGFzc3dvcmQ=\n"
+                                      "  both: b2xk\n"
+                                      "---\n"
+                                      "apiVersion: v1\n"
+                                      "kind: PersistentVolumeClaim\n"
+                                      "metadata: {name: data}\n"
+                                      "spec:\n"
+                                      "  accessModes: [ReadWriteOnce, ReadOnlyMany]\n"
+                                      "  storageClassName: \"\"\n"
+                                      "  resources: {requests: {storage: 8Gi}}\n";
+
 static void objects_of_several_documents_come_in_their_order(void **state)
 {
     struct err e = ERR_INIT;
     autoobjects s = {0};
 
     (void)state;
-    assert_ok(parse("# Settings\n"
-                    "apiVersion: v1\n"
-                    "kind: ConfigMap\n"
-                    "metadata:\n"
-                    "  name: game-demo\n"
-                    "  labels: {app: game, version: \"1.0\"}\n"
-                    "data:\n"
-                    "  player_initial_lives: \"3\"\n"
-                    "  game.properties: |\n"
-                    "    enemy.types=aliens,monsters\n"
-                    "binaryData:\n"
-                    "  logo.bin: AAEC/w==\n"
-                    "immutable: true\n"
-                    "---\n"
-                    "apiVersion: v1\n"
-                    "kind: Secret\n"
-                    "metadata:\n"
-                    "  name: login\n"
-                    "  namespace: shop\n"
-                    "stringData:\n"
-                    "  user: root\n"
-                    "  both: new\n"
-                    "data:\n"
-                    "  password: |\n"
-                    "    cGFzc3dvcmQ=\n"
-                    "  both: b2xk\n"
-                    "---\n"
-                    "apiVersion: v1\n"
-                    "kind: PersistentVolumeClaim\n"
-                    "metadata: {name: data}\n"
-                    "spec:\n"
-                    "  accessModes: [ReadWriteOnce, ReadOnlyMany]\n"
-                    "  storageClassName: \"\"\n"
-                    "  resources: {requests: {storage: 8Gi}}\n",
-                    &s, &e));
+    assert_ok(parse(three_documents, &s, &e));
     assert_int_equal(s.n, 3);
 
     assert_int_equal(s.v[0]->kind, OBJECT_CONFIG);
@@ -162,6 +163,11 @@ static void errors_have_file_line_and_path(void **state)
         META "generateName: a\n  name: b\n", "NotSupported",
         "app.yaml:4: $.metadata.generateName: not supported: the same manifest twice would be two "
         "objects; write a name");
+}
+
+static void errors_of_data_and_claims_have_file_line_and_path(void **state)
+{
+    (void)state;
     assert_refused(CONFIG "data:\n  a: x\n  b: 3\n", "BadManifest",
                    "app.yaml:6: $.data.b: expected a string; write it in quotes");
     assert_refused(CONFIG "data: {a/b: x}\n", "BadManifest",
@@ -348,6 +354,7 @@ int main(void)
         cmocka_unit_test(objects_of_several_documents_come_in_their_order),
         cmocka_unit_test(a_list_is_taken_apart),
         cmocka_unit_test(errors_have_file_line_and_path),
+        cmocka_unit_test(errors_of_data_and_claims_have_file_line_and_path),
         cmocka_unit_test(an_error_of_a_secret_does_not_quote_it),
         cmocka_unit_test(a_run_that_fails_adds_nothing_and_names_are_of_all_its_files),
         cmocka_unit_test(data_are_limited),

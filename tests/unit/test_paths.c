@@ -126,10 +126,33 @@ static void test_program(void **state)
     rmdir(dir);
 }
 
+static void a_relative_path_becomes_one_from_the_root(void **state)
+{
+    autofree char *here = getcwd(NULL, 0), *want = path_join(here, "a/b"), *got = NULL;
+    autofree char *same = NULL, *kept = NULL;
+    struct err e = ERR_INIT;
+
+    (void)state;
+    assert_ok(path_absolute("a/b", &got, &e));
+    assert_string_equal(got, want);
+    assert_ok(path_absolute("/x/../y", &same, &e));
+    assert_string_equal(same, "/x/../y");
+
+    /* A working folder that was removed has no name. */
+    char dir[] = "/tmp/wherry-paths.XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    assert_int_equal(chdir(dir), 0);
+    assert_int_equal(rmdir(dir), 0);
+    assert_fails(path_absolute("a", &kept, &e), -ENOENT, "NoWorkingFolder");
+    assert_null(kept);
+    assert_int_equal(chdir(here), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names),
+        cmocka_unit_test(a_relative_path_becomes_one_from_the_root),
         cmocka_unit_test(test_cache_folder),
         cmocka_unit_test(test_private_folder),
         cmocka_unit_test(test_program),

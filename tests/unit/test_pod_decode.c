@@ -214,40 +214,41 @@ static void variables_come_from_everywhere(void **state)
     assert_null(v[9].object);
 }
 
+static const char with_volumes[] =
+    HEAD "spec:\n"
+         "  containers:\n"
+         "  - name: a\n"
+         "    image: a:1\n"
+         "    volumeMounts:\n"
+         "    - {name: cache, mountPath: /cache}\n"
+         "    - {name: config, mountPath: /etc/app.conf, subPath: app.conf, readOnly: true}\n"
+         "    - {name: cache, mountPath: /logs, subPathExpr: $(POD_NAME)}\n"
+         "  volumes:\n"
+         "  - {name: cache, emptyDir: {medium: Memory, sizeLimit: 500Mi}}\n"
+         "  - {name: none}\n"
+         "  - {name: host, hostPath: {path: /data/foo, type: DirectoryOrCreate}}\n"
+         "  - name: config\n"
+         "    configMap: {name: log-config, items: [{key: log_level, path: log/level.conf, "
+         "mode: 0400}]}\n"
+         "  - {name: secret, secret: {secretName: s, optional: true, defaultMode: 0400}}\n"
+         "  - name: info\n"
+         "    downwardAPI:\n"
+         "      items:\n"
+         "      - {path: labels, fieldRef: {fieldPath: metadata.labels}}\n"
+         "      - {path: cpu, resourceFieldRef: {containerName: a, resource: limits.cpu, "
+         "divisor: 1m}}\n"
+         "  - name: all\n"
+         "    projected:\n"
+         "      sources:\n"
+         "      - secret: {name: s, items: [{key: user, path: u}]}\n"
+         "      - downwardAPI: {items: [{path: name, fieldRef: {fieldPath: metadata.name}}]}\n"
+         "      - configMap: {name: c, optional: true}\n"
+         "  - {name: data, persistentVolumeClaim: {claimName: data, readOnly: true}}\n";
+
 static void volumes_of_every_kind_are_mounted(void **state)
 {
     autoobjects s = {0};
-    const struct pod_spec *p = pod_of(
-        HEAD "spec:\n"
-             "  containers:\n"
-             "  - name: a\n"
-             "    image: a:1\n"
-             "    volumeMounts:\n"
-             "    - {name: cache, mountPath: /cache}\n"
-             "    - {name: config, mountPath: /etc/app.conf, subPath: app.conf, readOnly: true}\n"
-             "    - {name: cache, mountPath: /logs, subPathExpr: $(POD_NAME)}\n"
-             "  volumes:\n"
-             "  - {name: cache, emptyDir: {medium: Memory, sizeLimit: 500Mi}}\n"
-             "  - {name: none}\n"
-             "  - {name: host, hostPath: {path: /data/foo, type: DirectoryOrCreate}}\n"
-             "  - name: config\n"
-             "    configMap: {name: log-config, items: [{key: log_level, path: log/level.conf, "
-             "mode: 0400}]}\n"
-             "  - {name: secret, secret: {secretName: s, optional: true, defaultMode: 0400}}\n"
-             "  - name: info\n"
-             "    downwardAPI:\n"
-             "      items:\n"
-             "      - {path: labels, fieldRef: {fieldPath: metadata.labels}}\n"
-             "      - {path: cpu, resourceFieldRef: {containerName: a, resource: limits.cpu, "
-             "divisor: 1m}}\n"
-             "  - name: all\n"
-             "    projected:\n"
-             "      sources:\n"
-             "      - secret: {name: s, items: [{key: user, path: u}]}\n"
-             "      - downwardAPI: {items: [{path: name, fieldRef: {fieldPath: metadata.name}}]}\n"
-             "      - configMap: {name: c, optional: true}\n"
-             "  - {name: data, persistentVolumeClaim: {claimName: data, readOnly: true}}\n",
-        &s);
+    const struct pod_spec *p = pod_of(with_volumes, &s);
     const struct pod_mount *m = p->containers[0].mounts;
     const struct pod_volume *v = p->volumes;
 

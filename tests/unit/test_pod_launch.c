@@ -4,7 +4,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-#include "pod/launch.h"
+#include "pod/runtime/launch.h"
 
 static void a_message_of_its_own_gets_the_folder_that_it_is_in(void **state)
 {

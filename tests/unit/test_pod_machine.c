@@ -1,15 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pod_machines.h"
 
-static void open_one(struct rig *r, enum pod_restart restart)
-{
-    struct pod_spec *s = rig_spec(restart);
-
-    rig_add(s, POD_ROLE_MAIN, "app");
-    rig_open(r, s);
-    rig_set_up(r);
-}
-
 /* ---- Starting ---- */
 
 static void a_pod_is_set_up_then_its_image_environment_and_start_follow_the_record(void **state)
@@ -153,7 +144,7 @@ static void pulls_wait_longer_each_time_and_a_good_one_forgets_it(void **state)
     struct rig r;
 
     (void)state;
-    open_one(&r, POD_RESTART_NEVER);
+    rig_open_one(&r, POD_RESTART_NEVER);
     for (size_t i = 0; i < ARRAY_SIZE(seconds); i++) {
         rig_event(&r, 0, POD_EVENT_IMAGE_FAILED);
         assert_orders(&r, "persist");
@@ -181,7 +172,7 @@ static void a_refused_start_keeps_its_number_and_waits(void **state)
     struct rig r;
 
     (void)state;
-    open_one(&r, POD_RESTART_ALWAYS);
+    rig_open_one(&r, POD_RESTART_ALWAYS);
     rig_event(&r, 0, POD_EVENT_IMAGE_OK);
     rig_event(&r, 0, POD_EVENT_CONFIG_OK);
     rig_event(&r, 0, POD_EVENT_REFUSED);
@@ -201,7 +192,7 @@ static void a_refused_start_fails_a_pod_that_is_never_restarted(void **state)
     struct rig r;
 
     (void)state;
-    open_one(&r, POD_RESTART_NEVER);
+    rig_open_one(&r, POD_RESTART_NEVER);
     rig_event(&r, 0, POD_EVENT_IMAGE_OK);
     rig_event(&r, 0, POD_EVENT_CONFIG_OK);
     rig_event(&r, 0, POD_EVENT_REFUSED);
@@ -231,7 +222,7 @@ static void the_policy_and_the_exit_status_decide_what_follows_an_end(void **sta
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct rig r;
 
-        open_one(&r, cases[i].restart);
+        rig_open_one(&r, cases[i].restart);
         rig_run(&r, 0);
         rig_exit(&r, 0, cases[i].code);
         assert_phase(&r, cases[i].phase);
@@ -247,7 +238,7 @@ static void crashes_wait_longer_each_time_until_it_ran_ten_minutes(void **state)
     struct rig r;
 
     (void)state;
-    open_one(&r, POD_RESTART_ALWAYS);
+    rig_open_one(&r, POD_RESTART_ALWAYS);
     for (size_t i = 0; i < ARRAY_SIZE(seconds); i++) {
         rig_run(&r, 0);
         assert_int_equal(pod_machine_restart_count(r.m, 0), i);
@@ -272,7 +263,7 @@ static void a_person_restarts_at_once_whatever_the_policy_but_not_what_has_finis
     struct rig r;
 
     (void)state;
-    open_one(&r, POD_RESTART_NEVER);
+    rig_open_one(&r, POD_RESTART_NEVER);
     rig_run(&r, 0);
     rig_event(&r, 0, POD_EVENT_RESTART);
     assert_orders(&r, "persist unprobe:app tell:app");
@@ -292,7 +283,7 @@ static void a_person_ends_a_back_off(void **state)
     struct rig r;
 
     (void)state;
-    open_one(&r, POD_RESTART_ALWAYS);
+    rig_open_one(&r, POD_RESTART_ALWAYS);
     for (int i = 0; i < 2; i++) {
         rig_run(&r, 0);
         rig_exit(&r, 0, 1);
@@ -311,7 +302,7 @@ static void a_lost_worker_is_a_failed_run(void **state)
     struct rig r;
 
     (void)state;
-    open_one(&r, POD_RESTART_ON_FAILURE);
+    rig_open_one(&r, POD_RESTART_ON_FAILURE);
     rig_run(&r, 0);
     rig_event(&r, 0, POD_EVENT_LOST);
     assert_orders(&r, "persist unprobe:app forget:app#1 resolve:app");
@@ -328,7 +319,7 @@ static void what_is_told_of_an_earlier_run_is_ignored(void **state)
     struct rig r;
 
     (void)state;
-    open_one(&r, POD_RESTART_ALWAYS);
+    rig_open_one(&r, POD_RESTART_ALWAYS);
     rig_run(&r, 0);
     rig_exit(&r, 0, 1);
     rig_run(&r, 0);
@@ -444,188 +435,6 @@ static void a_hook_that_takes_all_of_the_grace_leaves_two_seconds_to_end(void **
     rig_done(&r);
 }
 
-/* ---- The end of a pod ---- */
-
-static void open_with_sidecars(struct rig *r, enum pod_restart restart)
-{
-    struct pod_spec *s = rig_spec(restart);
-
-    rig_add(s, POD_ROLE_SIDECAR, "one");
-    rig_add(s, POD_ROLE_SIDECAR, "two");
-    rig_add(s, POD_ROLE_MAIN, "app");
-    rig_add(s, POD_ROLE_MAIN, "job");
-    rig_open(r, s);
-    rig_set_up(r);
-    for (size_t i = 0; i < 4; i++)
-        rig_run(r, i);
-}
-
-static void sidecars_end_after_all_mains_the_last_one_first(void **state)
-{
-    struct rig r;
-
-    (void)state;
-    open_with_sidecars(&r, POD_RESTART_NEVER);
-    rig_exit(&r, 2, 0);
-    assert_orders(&r, "persist unprobe:app forget:app#1");
-    rig_exit(&r, 3, 0);
-    assert_orders(&r, "persist unprobe:job forget:job#1 unprobe:two tell:two");
-    assert_phase(&r, POD_IS_RUNNING); /* something runs */
-    rig_exit(&r, 1, 143);
-    assert_orders(&r, "persist forget:two#1 unprobe:one tell:one");
-    rig_exit(&r, 0, 143);
-    assert_orders(&r, "persist forget:one#1 teardown");
-    assert_phase(&r, POD_SUCCEEDED); /* whatever the sidecars' ends */
-    rig_delete(&r, -1);
-    assert_orders(&r, "persist gone");
-    assert_phase(&r, POD_SUCCEEDED);
-    rig_done(&r);
-}
-
-static void a_deleted_pod_stops_mains_first_and_shares_one_grace(void **state)
-{
-    struct rig r;
-
-    (void)state;
-    open_with_sidecars(&r, POD_RESTART_ALWAYS);
-    rig_delete(&r, 10000);
-    assert_orders(&r, "persist unprobe:app tell:app unprobe:job tell:job");
-    rig_exit(&r, 2, 0);
-    rig_timer(&r, 6 * SECOND);
-    rig_exit(&r, 3, 0);
-    assert_orders(&r, "persist forget:job#1 unprobe:two tell:two");
-    assert_waits(&r, 4 * SECOND);
-    rig_timer(&r, 4 * SECOND);
-    assert_orders(&r, "persist interrupt:two");
-    rig_exit(&r, 1, 143);
-    assert_orders(&r, "persist forget:two#1 unprobe:one tell:one");
-    assert_waits(&r, 2 * SECOND);
-    rig_exit(&r, 0, 0);
-    assert_orders(&r, "persist forget:one#1 teardown gone");
-    assert_phase(&r, POD_SUCCEEDED);
-    rig_done(&r);
-}
-
-static void a_second_deletion_can_only_shorten_the_grace(void **state)
-{
-    struct rig r;
-
-    (void)state;
-    open_one(&r, POD_RESTART_ALWAYS);
-    rig_run(&r, 0);
-    rig_delete(&r, 20000);
-    rig_delete(&r, 60000);
-    assert_waits(&r, 20 * SECOND);
-    rig_delete(&r, 1000);
-    assert_waits(&r, 1 * SECOND);
-    rig_delete(&r, 0);
-    rig_timer(&r, 0);
-    assert_orders(&r, "persist interrupt:app");
-    rig_done(&r);
-}
-
-static void no_grace_interrupts_at_once(void **state)
-{
-    struct rig r;
-
-    (void)state;
-    open_one(&r, POD_RESTART_ALWAYS);
-    rig_run(&r, 0);
-    rig_delete(&r, 0);
-    assert_orders(&r, "persist unprobe:app interrupt:app");
-    rig_done(&r);
-}
-
-static void a_pod_that_never_ran_is_gone_at_once(void **state)
-{
-    struct pod_spec *s = rig_spec(POD_RESTART_ALWAYS);
-    struct rig r;
-
-    (void)state;
-    rig_add(s, POD_ROLE_MAIN, "app");
-    rig_open(&r, s);
-    rig_delete(&r, -1);
-    assert_orders(&r, "persist teardown gone");
-    assert_phase(&r, POD_FAILED);
-    rig_set_up(&r); /* late */
-    rig_delete(&r, 0);
-    rig_timer(&r, 60 * SECOND);
-    assert_int_equal(r.orders.n, 0);
-    assert_state(&r, 0, POD_STATE_FINISHED);
-    rig_done(&r);
-}
-
-static void a_start_that_was_sent_is_waited_for_and_then_stopped_with_grace(void **state)
-{
-    struct rig r;
-
-    (void)state;
-    open_one(&r, POD_RESTART_ALWAYS);
-    rig_event(&r, 0, POD_EVENT_IMAGE_OK);
-    rig_event(&r, 0, POD_EVENT_CONFIG_OK);
-    rig_delete(&r, -1);
-    assert_orders(&r, "persist");
-    rig_event(&r, 0, POD_EVENT_STARTED);
-    assert_orders(&r, "persist unprobe:app tell:app");
-    rig_exit(&r, 0, 0);
-    assert_orders(&r, "persist forget:app#1 teardown gone");
-    rig_done(&r);
-}
-
-static void a_start_without_an_answer_is_interrupted_when_the_grace_ends(void **state)
-{
-    struct rig r;
-
-    (void)state;
-    open_one(&r, POD_RESTART_ALWAYS);
-    rig_event(&r, 0, POD_EVENT_IMAGE_OK);
-    rig_event(&r, 0, POD_EVENT_CONFIG_OK);
-    rig_delete(&r, -1);
-    rig_timer(&r, 30 * SECOND);
-    assert_orders(&r, "persist interrupt:app");
-    rig_event(&r, 0, POD_EVENT_REFUSED);
-    assert_orders(&r, "persist teardown gone");
-    rig_done(&r);
-}
-
-static void a_pod_past_its_deadline_fails_and_everything_is_stopped(void **state)
-{
-    struct pod_spec *s = rig_spec(POD_RESTART_ALWAYS);
-    struct rig r;
-
-    (void)state;
-    s->active_deadline_ms = 60000;
-    rig_add(s, POD_ROLE_MAIN, "app");
-    rig_open(&r, s);
-    rig_set_up(&r);
-    rig_run(&r, 0);
-    assert_waits(&r, MINUTE);
-    rig_timer(&r, MINUTE);
-    assert_orders(&r, "persist unprobe:app tell:app");
-    assert_contains(rig_said(&r), "DeadlineExceeded: Pod was active on the node longer");
-    rig_event(&r, 0, POD_EVENT_RESTART);
-    assert_orders(&r, "");
-    rig_exit(&r, 0, 0);
-    assert_orders(&r, "persist forget:app#1 teardown");
-    assert_phase(&r, POD_FAILED);
-    rig_done(&r);
-}
-
-static void a_pod_that_is_made_to_fail_waits_for_nothing_any_more(void **state)
-{
-    struct rig r;
-
-    (void)state;
-    open_one(&r, POD_RESTART_ALWAYS);
-    rig_event(&r, 0, POD_EVENT_IMAGE_FAILED);
-    pod_orders_clear(&r.orders);
-    pod_machine_fail(r.m, r.now, "Evicted", "memory is short", &r.orders);
-    assert_orders(&r, "persist teardown");
-    assert_phase(&r, POD_FAILED);
-    assert_int_equal(pod_machine_timer_ns(r.m), UINT64_MAX);
-    rig_done(&r);
-}
-
 /* ---- After a restart of the supervisor ---- */
 
 static void a_start_that_never_was_accepted_is_sent_again_with_its_number(void **state)
@@ -633,7 +442,7 @@ static void a_start_that_never_was_accepted_is_sent_again_with_its_number(void *
     struct rig r;
 
     (void)state;
-    open_one(&r, POD_RESTART_ALWAYS);
+    rig_open_one(&r, POD_RESTART_ALWAYS);
     rig_event(&r, 0, POD_EVENT_IMAGE_OK);
     rig_event(&r, 0, POD_EVENT_CONFIG_OK);
     assert_orders(&r, "persist start:app#1");
@@ -680,7 +489,7 @@ static void an_end_during_the_absence_counts_and_a_lost_run_too(void **state)
     struct rig r;
 
     (void)state;
-    open_one(&r, POD_RESTART_ALWAYS);
+    rig_open_one(&r, POD_RESTART_ALWAYS);
     rig_run(&r, 0);
     rig_restore(&r);
     rig_exit(&r, 0, 1);
@@ -699,7 +508,7 @@ static void a_stop_goes_on_where_it_was(void **state)
     struct rig r;
 
     (void)state;
-    open_one(&r, POD_RESTART_ALWAYS);
+    rig_open_one(&r, POD_RESTART_ALWAYS);
     rig_run(&r, 0);
     rig_delete(&r, -1);
     rig_pass(&r, 10 * SECOND);
@@ -718,7 +527,7 @@ static void a_finished_pod_stays_finished(void **state)
     struct rig r;
 
     (void)state;
-    open_one(&r, POD_RESTART_NEVER);
+    rig_open_one(&r, POD_RESTART_NEVER);
     rig_run(&r, 0);
     rig_exit(&r, 0, 0);
     rig_restore(&r);
@@ -737,7 +546,7 @@ static void a_back_off_is_waited_out_and_a_clock_that_was_set_back_makes_it_no_l
     struct rig r;
 
     (void)state;
-    open_one(&r, POD_RESTART_ALWAYS);
+    rig_open_one(&r, POD_RESTART_ALWAYS);
     for (int i = 0; i < 2; i++) {
         rig_run(&r, 0);
         rig_exit(&r, 0, 1);
@@ -788,7 +597,7 @@ static void a_record_that_contradicts_itself_or_its_pod_is_refused(void **state)
     struct rig r;
 
     (void)state;
-    open_one(&r, POD_RESTART_ALWAYS);
+    rig_open_one(&r, POD_RESTART_ALWAYS);
     rig_run(&r, 0);
     rig_record(&r, &record);
     for (size_t i = 0; i < ARRAY_SIZE(lies); i++) {
@@ -819,7 +628,7 @@ static void texts_from_outside_are_cut_and_made_utf_8(void **state)
     memset(text, 'x', 4095);
     memset(text + 4095, 0xc3, 1900);
     status.message = text;
-    open_one(&r, POD_RESTART_NEVER);
+    rig_open_one(&r, POD_RESTART_NEVER);
     rig_run(&r, 0);
     rig_feed(&r, &(struct pod_input){.event = POD_EVENT_EXITED, .status = &status});
     rig_restore(&r);
@@ -848,15 +657,6 @@ int main(void)
         cmocka_unit_test(a_probe_that_fails_for_good_kills_and_the_policy_restarts),
         cmocka_unit_test(what_does_not_end_within_its_grace_is_interrupted),
         cmocka_unit_test(a_hook_that_takes_all_of_the_grace_leaves_two_seconds_to_end),
-        cmocka_unit_test(sidecars_end_after_all_mains_the_last_one_first),
-        cmocka_unit_test(a_deleted_pod_stops_mains_first_and_shares_one_grace),
-        cmocka_unit_test(a_second_deletion_can_only_shorten_the_grace),
-        cmocka_unit_test(no_grace_interrupts_at_once),
-        cmocka_unit_test(a_pod_that_never_ran_is_gone_at_once),
-        cmocka_unit_test(a_start_that_was_sent_is_waited_for_and_then_stopped_with_grace),
-        cmocka_unit_test(a_start_without_an_answer_is_interrupted_when_the_grace_ends),
-        cmocka_unit_test(a_pod_past_its_deadline_fails_and_everything_is_stopped),
-        cmocka_unit_test(a_pod_that_is_made_to_fail_waits_for_nothing_any_more),
         cmocka_unit_test(a_start_that_never_was_accepted_is_sent_again_with_its_number),
         cmocka_unit_test(a_run_that_goes_on_is_probed_again_and_keeps_its_readiness),
         cmocka_unit_test(an_end_during_the_absence_counts_and_a_lost_run_too),

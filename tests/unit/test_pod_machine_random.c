@@ -151,6 +151,22 @@ static void persist(struct world *w)
         w->runs[i].is_finished |= pod_machine_state(w->r.m, i) == POD_STATE_FINISHED;
 }
 
+static void probe(struct world *w, size_t i)
+{
+    answer(w, i, chance(w, 8) ? POD_EVENT_STARTUP_FAILED : POD_EVENT_STARTUP_OK);
+    answer(w, i, chance(w, 2) ? POD_EVENT_READY : POD_EVENT_UNREADY);
+    if (chance(w, 8))
+        answer(w, i, POD_EVENT_LIVENESS_FAILED);
+}
+
+static void show(struct world *w)
+{
+    assert_true(pod_machine_phase(w->r.m) >= w->shown);
+    if (w->shown >= POD_SUCCEEDED)
+        assert_int_equal(pod_machine_phase(w->r.m), w->shown);
+    w->shown = pod_machine_phase(w->r.m);
+}
+
 static void carry_out(struct world *w, const struct pod_order *o)
 {
     size_t i = o->container;
@@ -178,10 +194,7 @@ static void carry_out(struct world *w, const struct pod_order *o)
         answer(w, i, chance(w, 8) ? POD_EVENT_POST_START_FAILED : POD_EVENT_POST_START_OK);
         break;
     case POD_ORDER_PROBE:
-        answer(w, i, chance(w, 8) ? POD_EVENT_STARTUP_FAILED : POD_EVENT_STARTUP_OK);
-        answer(w, i, chance(w, 2) ? POD_EVENT_READY : POD_EVENT_UNREADY);
-        if (chance(w, 8))
-            answer(w, i, POD_EVENT_LIVENESS_FAILED);
+        probe(w, i);
         break;
     case POD_ORDER_PRE_STOP:
         assert_non_null(w->r.spec->containers[i].pre_stop);
@@ -201,10 +214,7 @@ static void carry_out(struct world *w, const struct pod_order *o)
             w->runs[i].recorded = 0;
         break;
     case POD_ORDER_STATUS:
-        assert_true(pod_machine_phase(w->r.m) >= w->shown);
-        if (w->shown >= POD_SUCCEEDED)
-            assert_int_equal(pod_machine_phase(w->r.m), w->shown);
-        w->shown = pod_machine_phase(w->r.m);
+        show(w);
         break;
     case POD_ORDER_GONE:
         assert_true(w->is_deleted);

@@ -3,10 +3,6 @@
 
 #include "pod/machine/status.h"
 
-#define CONDITION(type, status, seconds, more)                                                     \
-    "{\"type\":\"" type "\",\"status\":\"" status                                                  \
-    "\",\"lastProbeTime\":null,\"lastTransitionTime\":\"2026-11-27T00:00:" seconds "Z\"" more "}"
-
 static const char *encoded(const struct rig *r, struct buf *out)
 {
     struct pod_addresses addresses = {"192.0.2.1", "10.1.2.3"};
@@ -21,10 +17,53 @@ static const char *encoded(const struct rig *r, struct buf *out)
     return buf_str(out);
 }
 
+/* What is wanted is written with "'" for a quote. */
+static const char *single_quoted(const struct rig *r, struct buf *out)
+{
+    encoded(r, out);
+    for (size_t i = 0; i < out->len; i++)
+        if (out->data[i] == '"')
+            out->data[i] = '\'';
+    return out->data;
+}
+
+static void assert_shown(const struct rig *r, const struct buf *want)
+{
+    autobuf out = BUF_INIT;
+
+    assert_string_equal(single_quoted(r, &out), want->data);
+}
+
+static void assert_has(const struct rig *r, const char *want)
+{
+    autobuf out = BUF_INIT;
+
+    assert_contains(single_quoted(r, &out), want);
+}
+
+static void condition(struct buf *want, const char *type, const char *status, int second,
+                      const char *more)
+{
+    buf_addf(want,
+             "{'type':'%s','status':'%s','lastProbeTime':null,"
+             "'lastTransitionTime':'2026-11-27T00:00:%02dZ'%s}",
+             type, status, second, more);
+    buf_addstr(want, str_eq(type, "Ready") ? "]," : ",");
+}
+
+static void addresses(struct buf *want)
+{
+    buf_addstr(want, "'hostIP':'192.0.2.1','hostIPs':[{'ip':'192.0.2.1'}],"
+                     "'podIP':'10.1.2.3','podIPs':[{'ip':'10.1.2.3'}],"
+                     "'startTime':'2026-11-27T00:00:00Z',");
+}
+
 static void a_pod_that_initializes_is_shown_as_a_kubelet_does(void **state)
 {
+    static const char unready[] = ",'reason':'ContainersNotReady',"
+                                  "'message':'containers with unready status: [app]'";
     struct pod_spec *s = rig_spec(POD_RESTART_ALWAYS);
-    autobuf out = BUF_INIT;
+    autobuf want = BUF_INIT;
     struct rig r;
 
     (void)state;
@@ -35,131 +74,24 @@ static void a_pod_that_initializes_is_shown_as_a_kubelet_does(void **state)
     rig_set_up(&r);
     rig_pass(&r, 1 * SECOND);
     rig_run(&r, 0);
-    assert_string_equal(
-        encoded(&r, &out),
-        "{\"phase\":\"Pending\",\"conditions\":[" CONDITION("PodScheduled", "True", "00", "") "," CONDITION(
-            "PodReadyToStartContainers", "True", "02",
-            "") "," CONDITION("Initialized", "False", "00",
-                              ",\"reason\":\"ContainersNotInitialized\","
-                              "\"message\":\"containers with incomplete status: "
-                              "[seed]\"") "," CONDITION("ContainersReady", "False", "00",
-                                                        ",\"reason\":"
-                                                        "\"ContainersNotReady\","
-                                                        "\"message\":\"containers "
-                                                        "with unready status: "
-                                                        "[app]\"") "," CONDITION("Rea"
-                                                                                 "dy",
-                                                                                 "Fal"
-                                                                                 "se",
-                                                                                 "00",
-                                                                                 ",\""
-                                                                                 "rea"
-                                                                                 "son"
-                                                                                 "\":"
-                                                                                 "\"C"
-                                                                                 "ont"
-                                                                                 "ain"
-                                                                                 "ers"
-                                                                                 "Not"
-                                                                                 "Rea"
-                                                                                 "dy"
-                                                                                 "\","
-                                                                                 "\"m"
-                                                                                 "ess"
-                                                                                 "age"
-                                                                                 "\":"
-                                                                                 "\"c"
-                                                                                 "ont"
-                                                                                 "ain"
-                                                                                 "ers"
-                                                                                 " wi"
-                                                                                 "th "
-                                                                                 "unr"
-                                                                                 "ead"
-                                                                                 "y "
-                                                                                 "sta"
-                                                                                 "tus"
-                                                                                 ": "
-                                                                                 "[ap"
-                                                                                 "p]"
-                                                                                 "\"") "],"
-                                                                                       "\"hostIP\":"
-                                                                                       "\"192.0.2."
-                                                                                       "1\","
-                                                                                       "\"hostIPs\""
-                                                                                       ":[{\"ip\":"
-                                                                                       "\"192.0.2."
-                                                                                       "1\"}],"
-                                                                                       "\"podIP\":"
-                                                                                       "\"10.1.2."
-                                                                                       "3\","
-                                                                                       "\"podIPs\":"
-                                                                                       "[{\"ip\":"
-                                                                                       "\"10.1.2."
-                                                                                       "3\"}],"
-                                                                                       "\"startTime"
-                                                                                       "\":\"2026-"
-                                                                                       "11-27T00:"
-                                                                                       "00:00Z\","
-                                                                                       "\"initConta"
-                                                                                       "inerStatuse"
-                                                                                       "s\":[{"
-                                                                                       "\"name\":"
-                                                                                       "\"seed\","
-                                                                                       "\"state\":{"
-                                                                                       "\"running\""
-                                                                                       ":{"
-                                                                                       "\"startedAt"
-                                                                                       "\":\"2026-"
-                                                                                       "11-27T00:"
-                                                                                       "00:03Z\"}},"
-                                                                                       "\"lastState"
-                                                                                       "\":{},"
-                                                                                       "\"ready\":"
-                                                                                       "false,"
-                                                                                       "\"restartCo"
-                                                                                       "unt\":0,"
-                                                                                       "\"image\":"
-                                                                                       "\"registry."
-                                                                                       "test/"
-                                                                                       "seed:1\","
-                                                                                       "\"imageID\""
-                                                                                       ":\"\","
-                                                                                       "\"container"
-                                                                                       "ID\":"
-                                                                                       "\"wherry://"
-                                                                                       "u-1-seed-"
-                                                                                       "1\","
-                                                                                       "\"started\""
-                                                                                       ":true}],"
-                                                                                       "\"container"
-                                                                                       "Statuses\":"
-                                                                                       "[{\"name\":"
-                                                                                       "\"app\","
-                                                                                       "\"state\":{"
-                                                                                       "\"waiting\""
-                                                                                       ":{"
-                                                                                       "\"reason\":"
-                                                                                       "\"PodInitia"
-                                                                                       "lizing\"}},"
-                                                                                       "\"lastState"
-                                                                                       "\":{},"
-                                                                                       "\"ready\":"
-                                                                                       "false,"
-                                                                                       "\"restartCo"
-                                                                                       "unt\":0,"
-                                                                                       "\"image\":"
-                                                                                       "\"registry."
-                                                                                       "test/"
-                                                                                       "app:1\","
-                                                                                       "\"imageID\""
-                                                                                       ":\"\","
-                                                                                       "\"started\""
-                                                                                       ":false}],"
-                                                                                       "\"qosClass"
-                                                                                       "\":"
-                                                                                       "\"BestEffor"
-                                                                                       "t\"}");
+    buf_addstr(&want, "{'phase':'Pending','conditions':[");
+    condition(&want, "PodScheduled", "True", 0, "");
+    condition(&want, "PodReadyToStartContainers", "True", 2, "");
+    condition(&want, "Initialized", "False", 0,
+              ",'reason':'ContainersNotInitialized',"
+              "'message':'containers with incomplete status: [seed]'");
+    condition(&want, "ContainersReady", "False", 0, unready);
+    condition(&want, "Ready", "False", 0, unready);
+    addresses(&want);
+    buf_addstr(&want, "'initContainerStatuses':[{'name':'seed',"
+                      "'state':{'running':{'startedAt':'2026-11-27T00:00:03Z'}},'lastState':{},"
+                      "'ready':false,'restartCount':0,'image':'registry.test/seed:1',"
+                      "'imageID':'','containerID':'wherry://u-1-seed-1','started':true}],"
+                      "'containerStatuses':[{'name':'app',"
+                      "'state':{'waiting':{'reason':'PodInitializing'}},'lastState':{},"
+                      "'ready':false,'restartCount':0,'image':'registry.test/app:1',"
+                      "'imageID':'','started':false}],'qosClass':'BestEffort'}");
+    assert_shown(&r, &want);
     rig_done(&r);
 }
 
@@ -171,7 +103,7 @@ static void a_restarted_container_shows_its_last_end(void **state)
                                   .started_at = (char *)"2026-11-27T00:00:01.123456789Z",
                                   .finished_at = (char *)"2026-11-27T00:00:04.000000001Z"};
     struct pod_spec *s = rig_spec(POD_RESTART_ALWAYS);
-    autobuf out = BUF_INIT;
+    autobuf want = BUF_INIT;
     struct rig r;
 
     (void)state;
@@ -184,100 +116,22 @@ static void a_restarted_container_shows_its_last_end(void **state)
     rig_feed(&r, &(struct pod_input){.event = POD_EVENT_IMAGE_OK, .image_id = "sha256:abc"});
     rig_event(&r, 0, POD_EVENT_CONFIG_OK);
     rig_event(&r, 0, POD_EVENT_STARTED);
-    assert_string_equal(
-        encoded(&r, &out),
-        "{\"phase\":\"Running\",\"conditions\":[" CONDITION(
-            "PodScheduled", "True", "00",
-            "") "," CONDITION("PodReadyToStartContainers", "True", "00",
-                              "") "," CONDITION("Initialized", "True", "00",
-                                                "") "," CONDITION("ContainersReady", "True", "09",
-                                                                  "") "," CONDITION("Ready", "True",
-                                                                                    "09",
-                                                                                    "") "],"
-                                                                                        "\"hostIP\""
-                                                                                        ":\"192.0."
-                                                                                        "2.1\","
-                                                                                        "\"hostIPs"
-                                                                                        "\":[{"
-                                                                                        "\"ip\":"
-                                                                                        "\"192.0.2."
-                                                                                        "1\"}],"
-                                                                                        "\"podIP\":"
-                                                                                        "\"10.1.2."
-                                                                                        "3\","
-                                                                                        "\"podIPs\""
-                                                                                        ":[{\"ip\":"
-                                                                                        "\"10.1.2."
-                                                                                        "3\"}],"
-                                                                                        "\"startTim"
-                                                                                        "e\":"
-                                                                                        "\"2026-11-"
-                                                                                        "27T00:00:"
-                                                                                        "00Z\","
-                                                                                        "\"containe"
-                                                                                        "rStatuses"
-                                                                                        "\":[{"
-                                                                                        "\"name\":"
-                                                                                        "\"app\","
-                                                                                        "\"state\":"
-                                                                                        "{\"running"
-                                                                                        "\":{"
-                                                                                        "\"startedA"
-                                                                                        "t\":"
-                                                                                        "\"2026-11-"
-                                                                                        "27T00:00:"
-                                                                                        "09Z\"}},"
-                                                                                        "\"lastStat"
-                                                                                        "e\":{"
-                                                                                        "\"terminat"
-                                                                                        "ed\":{"
-                                                                                        "\"exitCode"
-                                                                                        "\":137,"
-                                                                                        "\"reason\""
-                                                                                        ":\"OOMKill"
-                                                                                        "ed\","
-                                                                                        "\"message"
-                                                                                        "\":"
-                                                                                        "\"memory "
-                                                                                        "limit\","
-                                                                                        "\"startedA"
-                                                                                        "t\":"
-                                                                                        "\"2026-11-"
-                                                                                        "27T00:00:"
-                                                                                        "01Z\","
-                                                                                        "\"finished"
-                                                                                        "At\":"
-                                                                                        "\"2026-11-"
-                                                                                        "27T00:00:"
-                                                                                        "04Z\","
-                                                                                        "\"containe"
-                                                                                        "rID\":"
-                                                                                        "\"wherry:/"
-                                                                                        "/u-1-app-"
-                                                                                        "1\"}},"
-                                                                                        "\"ready\":"
-                                                                                        "true,"
-                                                                                        "\"restartC"
-                                                                                        "ount\":1,"
-                                                                                        "\"image\":"
-                                                                                        "\"registry"
-                                                                                        ".test/"
-                                                                                        "app:1\","
-                                                                                        "\"imageID"
-                                                                                        "\":"
-                                                                                        "\"sha256:"
-                                                                                        "abc\","
-                                                                                        "\"containe"
-                                                                                        "rID\":"
-                                                                                        "\"wherry:/"
-                                                                                        "/u-1-app-"
-                                                                                        "2\","
-                                                                                        "\"started"
-                                                                                        "\":true}],"
-                                                                                        "\"qosClass"
-                                                                                        "\":"
-                                                                                        "\"BestEffo"
-                                                                                        "rt\"}");
+    buf_addstr(&want, "{'phase':'Running','conditions':[");
+    condition(&want, "PodScheduled", "True", 0, "");
+    condition(&want, "PodReadyToStartContainers", "True", 0, "");
+    condition(&want, "Initialized", "True", 0, "");
+    condition(&want, "ContainersReady", "True", 9, "");
+    condition(&want, "Ready", "True", 9, "");
+    addresses(&want);
+    buf_addstr(&want, "'containerStatuses':[{'name':'app',"
+                      "'state':{'running':{'startedAt':'2026-11-27T00:00:09Z'}},"
+                      "'lastState':{'terminated':{'exitCode':137,'reason':'OOMKilled',"
+                      "'message':'memory limit','startedAt':'2026-11-27T00:00:01Z',"
+                      "'finishedAt':'2026-11-27T00:00:04Z','containerID':'wherry://u-1-app-1'}},"
+                      "'ready':true,'restartCount':1,'image':'registry.test/app:1',"
+                      "'imageID':'sha256:abc','containerID':'wherry://u-1-app-2',"
+                      "'started':true}],'qosClass':'BestEffort'}");
+    assert_shown(&r, &want);
     rig_done(&r);
 }
 
@@ -285,7 +139,7 @@ static void a_pod_that_is_done_shows_its_ends_and_is_not_ready(void **state)
 {
     for (int code = 0; code < 2; code++) {
         struct pod_spec *s = rig_spec(POD_RESTART_NEVER);
-        autobuf out = BUF_INIT;
+        autobuf initialized = BUF_INIT, ready = BUF_INIT;
         struct rig r;
 
         (void)state;
@@ -295,21 +149,17 @@ static void a_pod_that_is_done_shows_its_ends_and_is_not_ready(void **state)
         rig_run(&r, 0);
         rig_pass(&r, 5 * SECOND);
         rig_exit(&r, 0, code);
-        encoded(&r, &out);
-        assert_contains(out.data, code ? "\"phase\":\"Failed\"" : "\"phase\":\"Succeeded\"");
-        if (code)
-            assert_contains(out.data, CONDITION("Initialized", "True", "00", ""));
-        else
-            assert_contains(out.data,
-                            CONDITION("Initialized", "True", "00", ",\"reason\":\"PodCompleted\""));
-        assert_contains(out.data,
-                        code ? CONDITION("Ready", "False", "05", ",\"reason\":\"PodFailed\"")
-                             : CONDITION("Ready", "False", "05", ",\"reason\":\"PodCompleted\""));
-        assert_contains(out.data, code ? "\"state\":{\"terminated\":{\"exitCode\":1,\"reason\":"
-                                         "\"Error\",\"startedAt\":\"2026-11-27T00:00:00Z\","
-                                         "\"finishedAt\":\"2026-11-27T00:00:05Z\","
-                                         "\"containerID\":\"wherry://u-1-job-1\"}},\"lastState\":{}"
-                                       : "\"terminated\":{\"exitCode\":0,\"reason\":\"Completed\"");
+        assert_has(&r, code ? "'phase':'Failed'" : "'phase':'Succeeded'");
+        condition(&initialized, "Initialized", "True", 0, code ? "" : ",'reason':'PodCompleted'");
+        assert_has(&r, buf_str(&initialized));
+        condition(&ready, "Ready", "False", 5,
+                  code ? ",'reason':'PodFailed'" : ",'reason':'PodCompleted'");
+        assert_has(&r, buf_str(&ready));
+        assert_has(&r, code ? "'state':{'terminated':{'exitCode':1,'reason':'Error',"
+                              "'startedAt':'2026-11-27T00:00:00Z',"
+                              "'finishedAt':'2026-11-27T00:00:05Z',"
+                              "'containerID':'wherry://u-1-job-1'}},'lastState':{}"
+                            : "'terminated':{'exitCode':0,'reason':'Completed'");
         rig_done(&r);
     }
 }

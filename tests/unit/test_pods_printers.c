@@ -210,6 +210,52 @@ static void wide_letters_do_not_shift_columns(void **state)
     assert_string_equal(buf_str(&out), "c    z\n");
 }
 
+static const char described[] =
+    "Name:         web\n"
+    "Namespace:    default\n"
+    "Start Time:   <none>\n"
+    "Labels:       app=x\n"
+    "              tier=y\n"
+    "Annotations:  <none>\n"
+    "Status:       Running\n"
+    "IP:           <none>\n"
+    "Containers:\n"
+    "  a:\n"
+    "    Image:          a.wasm\n"
+    "    Ports:          80/TCP (http)\n"
+    "    Host Ports:     8080/TCP\n"
+    "    Args:\n"
+    "      -v\n"
+    "    State:          Waiting\n"
+    "      Reason:       CrashLoopBackOff\n"
+    "      Message:      back-off 20s\n"
+    "    Last State:     Terminated\n"
+    "      Reason:       Error\n"
+    "      Exit Code:    3\n"
+    "    Ready:          False\n"
+    "    Restart Count:  2\n"
+    "    Limits:\n"
+    "      memory:       64Mi\n"
+    "    Liveness:       http-get http://:80/ok delay=0s timeout=1s period=10s #success=1 "
+    "#failure=3\n"
+    "    Environment:\n"
+    "      A:            1\n"
+    "      B:            <set to the key 'k' in secret 's'>\n"
+    "    Mounts:\n"
+    "      /data from d (ro)\n"
+    "Conditions:\n"
+    "  Type    Status\n"
+    "  Ready   False\n"
+    "Volumes:\n"
+    "  d:\n"
+    "    Type:       emptyDir\n"
+    "    medium:     Memory\n"
+    "QoS Class:    Burstable\n"
+    "Events:\n"
+    "  Type      Reason    Age                 From           Message\n"
+    "  ----      ------    ----                ----           -------\n"
+    "  Warning   BackOff   10s (x4 over 60s)   wherry-agent   again\n";
+
 static void describe_tells_all_of_a_pod(void **state)
 {
     AUTO(json_value)
@@ -238,52 +284,7 @@ static void describe_tells_all_of_a_pod(void **state)
     (void)state;
     describe_pod(&out, v, now());
     describe_events(&out, json_value_at(events, ""), now());
-    assert_string_equal(
-        buf_str(&out),
-        "Name:         web\n"
-        "Namespace:    default\n"
-        "Start Time:   <none>\n"
-        "Labels:       app=x\n"
-        "              tier=y\n"
-        "Annotations:  <none>\n"
-        "Status:       Running\n"
-        "IP:           <none>\n"
-        "Containers:\n"
-        "  a:\n"
-        "    Image:          a.wasm\n"
-        "    Ports:          80/TCP (http)\n"
-        "    Host Ports:     8080/TCP\n"
-        "    Args:\n"
-        "      -v\n"
-        "    State:          Waiting\n"
-        "      Reason:       CrashLoopBackOff\n"
-        "      Message:      back-off 20s\n"
-        "    Last State:     Terminated\n"
-        "      Reason:       Error\n"
-        "      Exit Code:    3\n"
-        "    Ready:          False\n"
-        "    Restart Count:  2\n"
-        "    Limits:\n"
-        "      memory:       64Mi\n"
-        "    Liveness:       http-get http://:80/ok delay=0s timeout=1s period=10s #success=1 "
-        "#failure=3\n"
-        "    Environment:\n"
-        "      A:            1\n"
-        "      B:            <set to the key 'k' in secret 's'>\n"
-        "    Mounts:\n"
-        "      /data from d (ro)\n"
-        "Conditions:\n"
-        "  Type    Status\n"
-        "  Ready   False\n"
-        "Volumes:\n"
-        "  d:\n"
-        "    Type:       emptyDir\n"
-        "    medium:     Memory\n"
-        "QoS Class:    Burstable\n"
-        "Events:\n"
-        "  Type      Reason    Age                 From           Message\n"
-        "  ----      ------    ----                ----           -------\n"
-        "  Warning   BackOff   10s (x4 over 60s)   wherry-agent   again\n");
+    assert_string_equal(buf_str(&out), described);
 }
 
 static void up_says_why_a_pod_does_not_run(void **state)

@@ -447,7 +447,11 @@ static int version_read(void)
     autofd data = openat(dirfd_, "..data", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int version = -1;
 
-    assert_true(data >= 0);
+    if (data < 0) {
+        /* The link was read, and then the folder that it named was replaced and removed. */
+        assert_int_equal(errno, ENOENT);
+        return -1;
+    }
     for (size_t i = 0; i < FILES; i++) {
         autofd fd = openat(data, file_names[i], O_RDONLY | O_CLOEXEC);
         char content[sizeof(versions[0]) + 1];

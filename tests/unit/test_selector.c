@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit.h"
 
-#include "agent/selector.h"
+#include "agent/api/selector.h"
 
 static struct pod_pair pairs[] = {
     {"app",   "web"},

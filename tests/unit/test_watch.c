@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit.h"
 
-#include "agent/watch.h"
+#include "agent/api/watch.h"
 
 static size_t n_woken;
 

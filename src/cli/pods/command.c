@@ -41,15 +41,6 @@ static int exit_for(const struct err *e)
     return 1;
 }
 
-static const char *space_of(const struct pods_common *c)
-{
-    const char *variable = getenv("WHERRY_NAMESPACE");
-
-    if (c->space)
-        return c->space;
-    return variable && *variable ? variable : "default";
-}
-
 static int run(size_t i, const void *options, const struct strv *operands)
 {
     const struct pods_common *common = options;
@@ -57,7 +48,7 @@ static int run(size_t i, const void *options, const struct strv *operands)
     struct pods_context x = {
         .command = commands[i].spec->name,
         .options = options,
-        .space = space_of(common),
+        .space = agent_space(common->space),
         .is_space_given = common->space,
         .operands = operands,
     };

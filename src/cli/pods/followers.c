@@ -6,8 +6,8 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
-#include <sys/wait.h>
 
+#include "base/child.h"
 #include "base/clock.h"
 #include "base/fds.h"
 #include "cli/agent_client.h"
@@ -42,8 +42,7 @@ static void child_end(struct follower *w)
     close(w->data_fd);
     close(w->fault_fd);
     kill(w->pid, SIGKILL);
-    while (waitpid(w->pid, NULL, 0) < 0 && errno == EINTR)
-        ;
+    child_wait(w->pid, NULL);
 }
 
 void followers_free(struct followers *f)

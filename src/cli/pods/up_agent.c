@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "base/child.h"
 #include "base/clock.h"
 #include "base/fds.h"
 #include "base/log.h"
@@ -196,6 +197,5 @@ int up_agent_ensure(struct agent_client *c, pid_t *ret_pid, struct err *e)
 void up_agent_stop(pid_t pid)
 {
     kill(pid, SIGTERM);
-    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-        ;
+    child_wait(pid, NULL);
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/http/routes.h"
 
+#include "base/hash.h"
+
 /* Of a request's path only this much is compared; no route is longer. */
 #define PATH_LIMIT 4096
 
@@ -12,17 +14,12 @@ struct routes {
     bool has_hosts;
 };
 
-/* FNV-1a: short keys, and whoever serves chose them. */
+/* Short keys, and whoever serves chose them. */
 static uint64_t hash(struct text host, struct text path)
 {
-    uint64_t h = UINT64_C(0xcbf29ce484222325);
+    uint64_t h = hash_add(hash_add(HASH_INIT, host.data, host.len), "", 1);
 
-    for (size_t i = 0; i < host.len; i++)
-        h = (h ^ (unsigned char)host.data[i]) * UINT64_C(0x100000001b3);
-    h = (h ^ 0xff) * UINT64_C(0x100000001b3);
-    for (size_t i = 0; i < path.len; i++)
-        h = (h ^ (unsigned char)path.data[i]) * UINT64_C(0x100000001b3);
-    return h ^ h >> 32;
+    return hash_fold(hash_add(h, path.data, path.len));
 }
 
 static bool is_app(const struct serve_app *a, struct text host, struct text path)

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/api/api_exec.h"
+
+#include <fcntl.h>
+
+#include "agent/api/api_session.h"
+#include "base/paths.h"
+
+enum { LANE_STDIN = CHANNEL_STDIN, LANE_STDOUT = CHANNEL_STDOUT, LANE_STDERR = CHANNEL_STDERR };
+
+struct exec {
+    struct session session; /* first */
+    struct lane lanes[3];   /* by the channel */
+    bool is_asked[3];       /* for that lane */
+    char *container, *program;
+    struct strv command;
+    struct pod_exec *guest; /* NULL: not started */
+    bool is_ended;          /* `status` is known */
+    struct channel_status status;
+};
+
+static void exec_destroy(struct session *s)
+{
+    struct exec *x = (struct exec *)s;
+
+    if (x->guest)
+        pod_exec_free(x->guest);
+    free(x->container);
+    free(x->program);
+    strv_done(&x->command);
+    channel_status_done(&x->status);
+    free(x);
+}
+
+/* ---- The end: when it is known how, and all output has been read ---- */
+
+static void end_if_complete(struct exec *x)
+{
+    autobuf status = BUF_INIT;
+
+    if (!x->is_ended || x->lanes[LANE_STDOUT].stream || x->lanes[LANE_STDERR].stream ||
+        x->session.is_finishing)
+        return;
+    channel_status_add(&x->status, &status);
+    session_send(&x->session, CHANNEL_STATUS, status.data, status.len);
+    session_finish(&x->session);
+}
+
+static void on_guest_ended(void *ctx, const struct guest_status *g)
+{
+    struct exec *x = ctx;
+    bool is_plain = str_eq(g->reason, "Completed") || str_eq(g->reason, "Error");
+
+    if (x->is_ended)
+        return;
+    x->is_ended = true;
+    x->status.is_exit = g->started_at || g->is_guest_exit;
+    x->status.exit_code = g->exit_code;
+    if (!is_plain || !x->status.is_exit) {
+        x->status.reason = xstrdup(g->reason);
+        x->status.message = xstrdup(g->message ? g->message : g->reason);
+    }
+    end_if_complete(x);
+}
+
+static void exec_lane_over(struct session *s, struct lane *l, const struct err *e)
+{
+    (void)e;
+    lane_close(l);
+    end_if_complete((struct exec *)s);
+}
+
+/* ---- The beginning ---- */
+
+/* A pipe with our end in the lane and the guest's in *ret; -1 for a lane that nobody asked for. */
+static int lane_make(struct exec *x, size_t i, int *ret, struct err *e)
+{
+    int ours = i == LANE_STDIN ? 1 : 0, fds[2];
+    autofd guests = -EBADF;
+
+    *ret = -1;
+    if (!x->is_asked[i])
+        return 0;
+    if (pipe2(fds, O_CLOEXEC) < 0)
+        return err_errno(e, -errno, "StartFailed", "cannot make a pipe for the command");
+    guests = fds[!ours];
+    TRY(lane_open(&x->lanes[i], fds[ours], e));
+    *ret = take_fd(&guests);
+    return 0;
+}
+
+static int guest_start(struct exec *x, struct err *e)
+{
+    autofd in = -1, out = -1, err = -1;
+    struct pod_exec_options o = {
+        .container = x->container,
+        .program = x->program,
+        .args = strv_array(&x->command),
+        .ended = on_guest_ended,
+        .ctx = x,
+    };
+
+    TRY(lane_make(x, LANE_STDIN, &in, e));
+    TRY(lane_make(x, LANE_STDOUT, &out, e));
+    TRY(lane_make(x, LANE_STDERR, &err, e));
+    o.stdin_fd = in < 0 ? -1 : take_fd(&in);
+    o.stdout_fd = out < 0 ? -1 : take_fd(&out);
+    o.stderr_fd = err < 0 ? -1 : take_fd(&err);
+    return pod_exec_start(x->session.pod, &o, &x->guest, e);
+}
+
+static void exec_opened(struct session *s)
+{
+    struct exec *x = (struct exec *)s;
+    struct err e = ERR_INIT;
+
+    /* As a kubelet does: an empty message says that it has begun. */
+    session_send(s, x->is_asked[LANE_STDOUT] ? CHANNEL_STDOUT : CHANNEL_STATUS, "", 0);
+    if (guest_start(x, &e) >= 0)
+        return;
+    for (size_t i = 0; i < ARRAY_SIZE(x->lanes); i++)
+        lane_close(&x->lanes[i]);
+    x->is_ended = true;
+    x->status = (struct channel_status){.reason = xstrdup(e.reason), .message = xstrdup(e.msg)};
+    end_if_complete(x);
+}
+
+static void exec_message(struct session *s, const struct channel_message *m)
+{
+    struct exec *x = (struct exec *)s;
+
+    if (m->channel != CHANNEL_STDIN)
+        return; /* a size for the terminal that there is not, or what is none of our channels */
+    if (m->is_close)
+        lane_shut(&x->lanes[LANE_STDIN]);
+    else
+        lane_write(&x->lanes[LANE_STDIN], m->data);
+}
+
+/* ---- The request ---- */
+
+static bool is_true(const struct http_exchange *x, const char *key)
+{
+    const char *value = http_exchange_query(x, key);
+
+    return value && (str_eq(value, "true") || str_eq(value, "1"));
+}
+
+static void command_add(void *ctx, const char *value)
+{
+    strv_add(ctx, value);
+}
+
+static int bad_request(struct http_exchange *x, struct err *e, const char *text)
+{
+    err_set(e, -EINVAL, "BadRequest", "%s", text);
+    return session_refuse(x, 400, e);
+}
+
+/* What the query asks for, into `exec`; a failure is answered. */
+static int request_read(struct exec *exec, const char *container, struct http_exchange *x,
+                        struct err *e)
+{
+    static const char *const lanes[] = {"stdin", "stdout", "stderr"};
+    const struct pod_spec *spec = pod_spec_of(exec->session.pod);
+    const char *program = http_exchange_query(x, "program");
+
+    for (size_t i = 0; i < ARRAY_SIZE(lanes); i++)
+        exec->is_asked[i] = is_true(x, lanes[i]);
+    http_exchange_query_each(x, "command", command_add, &exec->command);
+    if (is_true(x, "tty"))
+        return bad_request(x, e, "a pod has no terminals yet: leave tty (-t) out");
+    if (!exec->is_asked[0] && !exec->is_asked[1] && !exec->is_asked[2])
+        return bad_request(x, e, "ask for at least one of stdin, stdout and stderr");
+    if (program && program[0] != '/')
+        return bad_request(x, e, "program has to be an absolute path on the agent's machine");
+    if (program && !exec->command.n)
+        strv_add(&exec->command, path_base(program));
+    if (!exec->command.n)
+        return bad_request(x, e, "command is missing: command=ls&command=-l");
+    if (http_exchange_query(x, "container"))
+        container = http_exchange_query(x, "container");
+    if (!container || !pod_container_find(spec, container)) {
+        err_set(e, -ENOENT, "NotFound", "pod '%s' has no container '%s'", spec->name,
+                container ? container : "");
+        return session_refuse(x, 404, e);
+    }
+    exec->container = xstrdup(container);
+    exec->program = program ? xstrdup(program) : NULL;
+    return 0;
+}
+
+int api_exec_begin(struct api_streams *set, struct pod *p, const char *default_container,
+                   struct http_exchange *x, struct err *e)
+{
+    static const struct session_kind kind = {
+        .protocols = channel_exec_protocols,
+        .opened = exec_opened,
+        .message = exec_message,
+        .lane_over = exec_lane_over,
+        .destroy = exec_destroy,
+    };
+    struct exec *exec = xcalloc(1, sizeof(*exec));
+    int r;
+
+    exec->session = (struct session){
+        .kind = &kind, .pod = p, .lanes = exec->lanes, .n_lanes = ARRAY_SIZE(exec->lanes)};
+    for (size_t i = 0; i < ARRAY_SIZE(exec->lanes); i++)
+        exec->lanes[i] = (struct lane){.session = &exec->session, .channel = (uint8_t)i};
+    r = request_read(exec, default_container, x, e);
+    if (r < 0) {
+        exec_destroy(&exec->session);
+        return r;
+    }
+    return session_begin(set, &exec->session, x, e);
+}

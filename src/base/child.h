@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <sys/types.h>
+
+/*
+ * Child processes of a program without a loop (with one: loop/loop.h).
+ */
+
+/* Waits for its end; *ret_status (which may be NULL) is as waitpid() gives it. Returns a negative
+ * errno, without a message. */
+int child_wait(pid_t pid, int *ret_status);
+
+/* Of such a status, as a shell tells it: 128 + N of what signal N ended. */
+int child_exit_status(int status);

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The termination message of a container, read before its end is judged. */
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "base/fds.h"
+#include "base/paths.h"
+#include "base/text.h"
+#include "pod/runtime/last_words.h"
+#include "pod/runtime/pod_internal.h"
+
+#define MESSAGE_LIMIT  4096u /* as in Kubernetes */
+#define LOG_READ_BYTES 16384u
+
+struct ending {
+    struct chore chore;
+    struct pod_run *run;
+    int64_t attempt;
+    struct guest_status status;
+};
+
+static struct guest_status status_copy(const struct guest_status *from)
+{
+    struct guest_status s = *from;
+    char **const texts[] = {&s.id, &s.reason, &s.message, &s.started_at, &s.finished_at};
+
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+        *texts[i] = *texts[i] ? xstrdup(*texts[i]) : NULL;
+    return s;
+}
+
+/* The guest may have made anything of that name. */
+static void message_read(const struct ending *x, struct buf *out)
+{
+    const struct pod_run *r = x->run;
+    const struct pod_container *c = run_spec(r);
+    autofree char *folder = launch_message_folder(c), *place = NULL;
+    autofd dir = -EBADF, fd = -EBADF;
+    struct stat st;
+    ssize_t n;
+
+    if (!folder)
+        return;
+    place = launch_message_place(r->pod->set->o.state_dir, r->pod->spec->uid, c->name);
+    dir = open(place, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    fd = dir < 0 ? -1 : file_open_at(dir, path_base(c->message_path));
+    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+        return;
+    n = read(fd, buf_reserve(out, MESSAGE_LIMIT), MESSAGE_LIMIT);
+    out->len += n > 0 ? (size_t)n : 0;
+    buf_terminate(out);
+}
+
+static void log_read(const struct ending *x, struct buf *out)
+{
+    const struct pod_run *r = x->run;
+    autofree char *path =
+        pod_log_file(r->pod->set, r->pod->spec, run_spec(r)->name, x->attempt - 1);
+    autofd fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    autobuf text = BUF_INIT;
+    struct stat st;
+    off_t from;
+    ssize_t n;
+
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return;
+    from = st.st_size > (off_t)LOG_READ_BYTES ? st.st_size - (off_t)LOG_READ_BYTES : 0;
+    n = pread(fd, buf_reserve(&text, LOG_READ_BYTES), LOG_READ_BYTES, from);
+    if (n > 0)
+        log_tail_text(text.data, (size_t)n, from > 0, out);
+}
+
+static bool wants_log(const struct pod_container *c, const struct guest_status *s)
+{
+    return c->message_policy == POD_MESSAGE_FILE_OR_LOG && s->exit_code;
+}
+
+/* What the guest wrote is the message; else the log, after what wherry says of the end, which is
+ * not in there. */
+static void ending_work(struct chore *c)
+{
+    struct ending *x = (struct ending *)c;
+    struct guest_status *s = &x->status;
+    autobuf message = BUF_INIT;
+
+    message_read(x, &message);
+    if (!message.len && wants_log(run_spec(x->run), s)) {
+        if (s->message && !s->is_guest_exit)
+            buf_addf(&message, "%s\n", s->message);
+        log_read(x, &message);
+    }
+    if (!message.len)
+        return;
+    free(s->message);
+    s->message = buf_take(&message);
+}
+
+static void ending_feed(struct pod_run *r, int64_t attempt, const struct guest_status *s)
+{
+    pod_feed(r->pod, &(struct pod_input){.event = POD_EVENT_EXITED,
+                                         .container = r->index,
+                                         .attempt = attempt,
+                                         .status = s});
+}
+
+static void ending_done(struct chore *c)
+{
+    struct ending *x = (struct ending *)c;
+
+    if (!chore_is_void(c))
+        ending_feed(x->run, x->attempt, &x->status);
+    guest_status_done(&x->status);
+    free(x);
+}
+
+void run_ended(struct pod_run *r, int64_t attempt, const struct guest_status *status)
+{
+    autofree char *folder = launch_message_folder(run_spec(r));
+    struct ending *x;
+
+    if (!folder && !wants_log(run_spec(r), status)) {
+        ending_feed(r, attempt, status);
+        return;
+    }
+    x = xcalloc(1, sizeof(*x));
+    *x = (struct ending){
+        .chore = {.work = ending_work, .done = ending_done},
+        .run = r,
+        .attempt = attempt,
+        .status = status_copy(status)
+    };
+    lane_add(&r->pod->volumes, r->pod, &x->chore);
+}

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One container of a pod: from its image to its end, one attempt after another. */
+#include <fcntl.h>
+
+#include "base/clock.h"
+#include "pod/runtime/pod_internal.h"
+
+void run_init(struct pod_run *r, struct pod *p, size_t index)
+{
+    *r = (struct pod_run){.pod = p, .index = index, .stdin_fd = -1};
+}
+
+const struct pod_container *run_spec(const struct pod_run *r)
+{
+    return &r->pod->spec->containers[r->index];
+}
+
+/* The guest goes on, if there is one; what belongs to it here goes. */
+static void run_leave(struct pod_run *r)
+{
+    run_unprobe(r);
+    if (r->stdin_fd >= 0)
+        close(r->stdin_fd);
+    r->stdin_fd = -1;
+    if (r->container)
+        measures_drop(r->pod, r->container);
+    container_free(take_ptr(r->container));
+    r->attempt = 0;
+}
+
+void run_done(struct pod_run *r)
+{
+    run_leave(r);
+    image_request_free(take_ptr(r->request));
+    launch_free(take_ptr(r->prepared));
+    free(take_ptr(r->image));
+}
+
+void run_check(struct pod_run *r)
+{
+    enum pod_state state = pod_machine_state(r->pod->m, r->index);
+
+    if (r->request && state != POD_STATE_RESOLVING)
+        image_request_free(take_ptr(r->request));
+    if (r->prepared && state == POD_STATE_FINISHED)
+        launch_free(take_ptr(r->prepared));
+}
+
+static void feed(struct pod_run *r, struct pod_input in)
+{
+    in.container = r->index;
+    pod_feed(r->pod, &in);
+}
+
+/* ---- Image ---- */
+
+static void pulling(void *ctx)
+{
+    feed(ctx, (struct pod_input){.event = POD_EVENT_PULLING});
+}
+
+static void resolved(void *ctx, const struct image_found *found, const struct err *failed)
+{
+    struct pod_run *r = ctx;
+    struct pod_input in = {.event = POD_EVENT_IMAGE_FAILED, .error = failed};
+    autofree char *id = NULL;
+
+    if (found) {
+        free(r->image);
+        r->image = found->name ? xstrdup(found->name) : NULL;
+        id = found->id ? xstrdup(found->id) : NULL;
+        in = (struct pod_input){.event = POD_EVENT_IMAGE_OK, .image_id = id};
+    }
+    image_request_free(take_ptr(r->request));
+    feed(r, in);
+}
+
+void run_resolve(struct pod_run *r)
+{
+    /* It may be over with it since it was ordered. */
+    if (pod_machine_state(r->pod->m, r->index) != POD_STATE_RESOLVING)
+        return;
+    image_request_free(take_ptr(r->request));
+    r->request = image_find(r->pod->set->images, run_spec(r), pulling, resolved, r);
+}
+
+/* ---- Environment and mounts ---- */
+
+struct prepare_chore {
+    struct chore chore;
+    struct pod_run *run;
+    unsigned number;
+    struct launch *launch;
+    int r;
+    struct err e;
+};
+
+static void prepare_work(struct chore *c)
+{
+    struct prepare_chore *p = (struct prepare_chore *)c;
+
+    p->r = launch_open(p->launch, &p->e);
+}
+
+static void prepare_done(struct chore *c)
+{
+    struct prepare_chore *p = (struct prepare_chore *)c;
+    struct pod_run *r = p->run;
+
+    if (!chore_is_void(c) && p->number == r->prepare &&
+        pod_machine_state(r->pod->m, r->index) == POD_STATE_PREPARING) {
+        if (p->r >= 0) {
+            launch_free(r->prepared);
+            r->prepared = take_ptr(p->launch);
+            feed(r, (struct pod_input){.event = POD_EVENT_CONFIG_OK});
+        } else {
+            feed(r, (struct pod_input){.event = POD_EVENT_CONFIG_FAILED, .error = &p->e});
+        }
+    }
+    launch_free(p->launch);
+    free(p);
+}
+
+void run_prepare(struct pod_run *r)
+{
+    struct pod *p = r->pod;
+    const struct pod_container *c = run_spec(r);
+    AUTO(launch) l = xcalloc(1, sizeof(*l));
+    autostrv notes = STRV_INIT;
+    struct prepare_chore *chore;
+    struct err e = ERR_INIT;
+
+    if (pod_machine_state(p->m, r->index) != POD_STATE_PREPARING)
+        return;
+    l->places = &p->set->launches;
+    l->pod = p->spec;
+    l->container = c;
+    l->image = r->image ? xstrdup(r->image) : NULL;
+    r->prepare++;
+    if (launch_gather(l, &p->fields, &p->set->o.objects, &notes, &e) < 0) {
+        feed(r, (struct pod_input){.event = POD_EVENT_CONFIG_FAILED, .error = &e});
+        return;
+    }
+    for (size_t i = 0; i < notes.n; i++)
+        pod_event(p, c->name, true, "InvalidEnvironmentVariableNames", "%s", notes.v[i]);
+    chore = xcalloc(1, sizeof(*chore));
+    *chore = (struct prepare_chore){
+        .chore = {.work = prepare_work, .done = prepare_done},
+        .run = r,
+        .number = r->prepare,
+        .launch = take_ptr(l)
+    };
+    lane_add(&p->volumes, p, &chore->chore);
+}
+
+/* ---- Start ---- */
+
+static void started(void *ctx)
+{
+    struct pod_run *r = ctx;
+
+    feed(r, (struct pod_input){.event = POD_EVENT_STARTED, .attempt = r->attempt});
+}
+
+static void refused(void *ctx, const struct err *e)
+{
+    struct pod_run *r = ctx;
+    struct pod_input in = {.event = POD_EVENT_REFUSED, .attempt = r->attempt, .error = e};
+
+    run_leave(r);
+    feed(r, in);
+}
+
+static void exited(void *ctx, const struct guest_status *status)
+{
+    struct pod_run *r = ctx;
+
+    run_unprobe(r);
+    execs_end(r->pod, r->index);
+    run_ended(r, r->attempt, status);
+}
+
+static const struct container_events events = {started, refused, exited};
+
+static int listeners_add(const struct pod_container *c, struct guest_spec *s, struct err *e)
+{
+    if (launch_ports(c) > GUEST_LISTENER_LIMIT)
+        return err_set(e, -E2BIG, "TooManyPorts", "container '%s' has more than %d ports for TCP",
+                       c->name, GUEST_LISTENER_LIMIT);
+    for (size_t i = 0; i < c->n_ports; i++) {
+        autofree char *url = xasprintf("http://0.0.0.0:%d", (int)c->ports[i].port);
+        int fd;
+
+        if (c->ports[i].protocol != POD_TCP)
+            continue;
+        TRY(launch_listen(c, c->ports[i].port, &fd, e));
+        guest_spec_listener_add(s, fd, url);
+    }
+    s->has_optional_listeners = true;
+    return 0;
+}
+
+static int stdin_add(struct pod_run *r, struct guest_spec *s, struct err *e)
+{
+    int fds[2];
+
+    if (!run_spec(r)->has_stdin)
+        return 0;
+    if (pipe2(fds, O_CLOEXEC) < 0)
+        return err_errno(e, -errno, "StartFailed", "cannot make a pipe");
+    s->stdin_fd = fds[0];
+    r->stdin_fd = fds[1];
+    return 0;
+}
+
+void run_start(struct pod_run *r, int64_t attempt)
+{
+    const struct pod_container *c = run_spec(r);
+    struct pod *p = r->pod;
+    AUTO(launch) l = take_ptr(r->prepared);
+    struct err e = ERR_INIT;
+
+    BUG_ON(!l || r->container);
+    if (c->has_tty)
+        pod_event(p, c->name, true, "TtyNotSupported",
+                  "container %s asks for a terminal, which programs in WebAssembly do not have",
+                  c->name);
+    if (listeners_add(c, &l->spec, &e) < 0 || stdin_add(r, &l->spec, &e) < 0) {
+        run_leave(r);
+        feed(r, (struct pod_input){.event = POD_EVENT_REFUSED, .attempt = attempt, .error = &e});
+        return;
+    }
+    l->spec.id = pod_attempt_id(p->spec, r->index, attempt);
+    /* As many runs were accepted before. */
+    l->spec.log_name = xasprintf("%lld.log", (long long)attempt - 1);
+    r->attempt = attempt;
+    r->container = container_start(p->set->o.containers, p->spec->space, &l->spec, &events, r);
+    guest_spec_done(&l->spec); /* its descriptors were taken */
+    l->spec = (struct guest_spec){0};
+}
+
+void run_claim(struct pod_run *r, int64_t attempt)
+{
+    struct pod *p = r->pod;
+    autofree char *id = pod_attempt_id(p->spec, r->index, attempt);
+    bool is_lost;
+
+    r->container = container_claim(p->set->o.containers, p->spec->space, id, &events, r, &is_lost);
+    if (r->container)
+        r->attempt = attempt;
+    else
+        feed(r, (struct pod_input){.event = is_lost ? POD_EVENT_LOST : POD_EVENT_NEVER,
+                                   .attempt = attempt});
+}
+
+/* ---- End ---- */
+
+/*
+ * A command is told by the end of its input. One that has none, or was adopted and so has seen that
+ * end already, cannot be told. Of one with ports the worker knows whether it answers requests, and
+ * ends it at once if not; how long requests may take the machine minds.
+ */
+void run_tell(struct pod_run *r)
+{
+    run_hook_cancel(r);
+    if (!r->container)
+        return;
+    if (r->stdin_fd >= 0) {
+        close(r->stdin_fd);
+        r->stdin_fd = -1;
+    } else if (launch_ports(run_spec(r))) {
+        container_drain(r->container, INT64_MAX);
+    } else {
+        container_stop(r->container);
+    }
+}
+
+void run_interrupt(struct pod_run *r)
+{
+    run_hook_cancel(r);
+    if (r->container)
+        container_stop(r->container);
+}
+
+void run_forget(struct pod_run *r, int64_t attempt)
+{
+    if (!r->container || r->attempt != attempt)
+        return;
+    container_forget(r->container);
+    run_leave(r);
+}
