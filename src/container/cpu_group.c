@@ -19,6 +19,7 @@ struct cpu_groups {
     int version;
     char *own;  /* the folder of this process's group */
     int dir_fd; /* of PARENT below it */
+    char *owner;
 };
 
 static int write_at(int dir_fd, const char *name, const char *text)
@@ -108,7 +109,7 @@ static int threaded_prepare(const char *own, int dir_fd)
     return r < 0 ? r : write_at(dir_fd, "cgroup.subtree_control", "+cpu");
 }
 
-static int hierarchy_open(int version, const char *text, struct cpu_groups **ret)
+static int hierarchy_open(int version, const char *text, const char *owner, struct cpu_groups **ret)
 {
     const char *controller = version == 1 ? "cpu" : NULL;
     autofree char *mount = mount_find(controller), *path = path_find(text, controller);
@@ -122,21 +123,21 @@ static int hierarchy_open(int version, const char *text, struct cpu_groups **ret
     if (r < 0)
         return r;
     g = xcalloc(1, sizeof(*g));
-    *g = (struct cpu_groups){version, take_ptr(own), take_fd(&dir_fd)};
+    *g = (struct cpu_groups){version, take_ptr(own), take_fd(&dir_fd), xstrdup(owner)};
     *ret = g;
     return 0;
 }
 
-int cpu_groups_open(struct cpu_groups **ret, struct err *e)
+int cpu_groups_open(const char *owner, struct cpu_groups **ret, struct err *e)
 {
     autobuf text = BUF_INIT;
     int first, second;
 
     TRY(file_read("/proc/self/cgroup", TEXT_LIMIT, &text, e));
-    first = hierarchy_open(1, buf_str(&text), ret);
+    first = hierarchy_open(1, buf_str(&text), owner, ret);
     if (first >= 0)
         return 0;
-    second = hierarchy_open(2, buf_str(&text), ret);
+    second = hierarchy_open(2, buf_str(&text), owner, ret);
     if (second >= 0)
         return 0;
     return err_set(e, first == -ENOENT ? second : first, "NoCpuGroups",
@@ -149,6 +150,7 @@ void cpu_groups_free(struct cpu_groups *g)
 {
     close(g->dir_fd);
     free(g->own);
+    free(g->owner);
     free(g);
 }
 
@@ -179,33 +181,41 @@ static int limit_set(const struct cpu_groups *g, int fd, int64_t milli)
     return write_at(fd, "cpu.cfs_quota_us", text);
 }
 
+static char *name_of(const struct cpu_groups *g, const char *id)
+{
+    return xasprintf("%s.%s", g->owner, id);
+}
+
 int cpu_group_make(const struct cpu_groups *g, const char *id, int64_t milli, int *ret_fd,
                    struct err *e)
 {
+    autofree char *name = name_of(g, id);
     autofd dir_fd = -EBADF;
     int fd, r;
 
-    if (mkdirat(g->dir_fd, id, 0755) < 0 && errno != EEXIST)
+    if (mkdirat(g->dir_fd, name, 0755) < 0 && errno != EEXIST)
         return err_errno(e, -errno, "CpuGroupFailed", "cannot make the control group '%s/%s/%s'",
-                         g->own, PARENT, id);
-    dir_fd = openat(g->dir_fd, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+                         g->own, PARENT, name);
+    dir_fd = openat(g->dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     r = dir_fd < 0 ? -errno : limit_set(g, dir_fd, milli);
     if (r < 0)
         return err_errno(e, r, "CpuGroupFailed", "cannot limit the control group '%s/%s/%s'",
-                         g->own, PARENT, id);
+                         g->own, PARENT, name);
     fd = openat(dir_fd, g->version == 1 ? "tasks" : "cgroup.threads", O_WRONLY | O_CLOEXEC);
     if (fd < 0)
         return err_errno(e, -errno, "CpuGroupFailed", "cannot enter the control group '%s/%s/%s'",
-                         g->own, PARENT, id);
+                         g->own, PARENT, name);
     *ret_fd = fd;
     return 0;
 }
 
 int cpu_group_remove(const struct cpu_groups *g, const char *id, struct err *e)
 {
-    if (unlinkat(g->dir_fd, id, AT_REMOVEDIR) < 0 && errno != ENOENT)
+    autofree char *name = name_of(g, id);
+
+    if (unlinkat(g->dir_fd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
         return err_errno(e, -errno, "CpuGroupFailed", "cannot remove the control group '%s/%s/%s'",
-                         g->own, PARENT, id);
+                         g->own, PARENT, name);
     return 0;
 }
 
@@ -213,6 +223,7 @@ int cpu_groups_list(const struct cpu_groups *g, struct strv *ret, struct err *e)
 {
     int fd = openat(g->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    size_t len = strlen(g->owner);
 
     if (!dir) {
         int r = -errno;
@@ -223,8 +234,8 @@ int cpu_groups_list(const struct cpu_groups *g, struct strv *ret, struct err *e)
                          g->own, PARENT);
     }
     for (const struct dirent *d; (d = readdir(dir));)
-        if (d->d_type == DT_DIR && d->d_name[0] != '.')
-            strv_add(ret, d->d_name);
+        if (d->d_type == DT_DIR && !strncmp(d->d_name, g->owner, len) && d->d_name[len] == '.')
+            strv_add(ret, d->d_name + len + 1);
     closedir(dir);
     return 0;
 }

@@ -10,7 +10,8 @@
 /*
  * CPU limits by the kernel: a control group for each container that has one, which the threads of
  * its guest enter by themselves (guest/spec.h, cpu_group_fd). Groups lie below the one that this
- * process is in, as wherry/ID, so that a service manager's own limits hold for all of them.
+ * process is in, as wherry/OWNER.ID, so that a service manager's own limits hold for all of them,
+ * and supervisors beside each other do not take theirs for leftovers.
  *
  * Version 1: a group of the controller `cpu`, whose file `tasks` takes single threads (Linux,
  * admin-guide/cgroup-v1/cgroups.rst, scheduler/sched-bwc.rst). Version 2: a threaded group, whose
@@ -21,8 +22,10 @@
  */
 struct cpu_groups;
 
-/* Finds what this machine has. "NoCpuGroups": there is neither, or it may not be used; says why. */
-int cpu_groups_open(struct cpu_groups **ret, struct err *e);
+/* Finds what this machine has. `owner` is the supervisor's, the same after each of its restarts: up
+ * to 40 characters without dot or slash. "NoCpuGroups": there is neither, or it may not be used;
+ * says why. */
+int cpu_groups_open(const char *owner, struct cpu_groups **ret, struct err *e);
 void cpu_groups_free(struct cpu_groups *g); /* the groups stay */
 DEFINE_AUTO(cpu_groups);
 
@@ -38,5 +41,5 @@ int cpu_group_make(const struct cpu_groups *g, const char *id, int64_t milli, in
  * "CpuGroupFailed" */
 int cpu_group_remove(const struct cpu_groups *g, const char *id, struct err *e);
 
-/* The ids of all groups that are there: of containers, or left by a supervisor that was killed. */
+/* The ids of the owner's groups that are there: of containers, or left by one that was killed. */
 int cpu_groups_list(const struct cpu_groups *g, struct strv *ret, struct err *e);

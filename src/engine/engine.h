@@ -222,4 +222,12 @@ int engine_guest_run(struct engine_guest *g, struct engine_outcome *ret, struct 
 void engine_guest_stop(struct engine_guest *g);
 
 void engine_guest_figures(const struct engine_guest *g, struct engine_figures *ret);
+
+/*
+ * Limits what guests of this interruptible engine use of the calling thread, in thousandths of a
+ * processor; 0 or 1000 and more: no limit any more, which must be so before the engine is closed. A
+ * guest that has used its share of 100 ms waits until they are over. It takes the first real-time
+ * signal of the process. Errors: the errno of the system call, "EngineUnusable".
+ */
+int engine_thread_limit(struct engine *en, unsigned milli, struct err *e);
 void engine_guest_free(struct engine_guest *g); /* NULL is fine; must not be running */

@@ -100,6 +100,7 @@ static const struct json_field spec_fields[] = {
      .limit = NAME_MAX - 16},
     COUNT("log_limit_bytes", log_limit_bytes),
     COUNT("log_files", log_files),
+    COUNT("cpu_milli", cpu_milli),
     COUNT("memory_bytes", memory_bytes),
     COUNT("timeout_ms", timeout_ms),
     COUNT("table_elements", table_elements),
@@ -195,6 +196,7 @@ void guest_spec_encode(const struct guest_spec *s, struct json_writer *w)
     json_key_str(w, "log_name", s->log_name);
     json_key_int(w, "log_limit_bytes", s->log_limit_bytes);
     json_key_int(w, "log_files", s->log_files);
+    json_key_int(w, "cpu_milli", s->cpu_milli);
     json_key_int(w, "memory_bytes", s->memory_bytes);
     json_key_int(w, "timeout_ms", s->timeout_ms);
     json_key_int(w, "table_elements", s->table_elements);

@@ -81,6 +81,7 @@ struct guest_spec {
     int64_t cpu_group_fd;
 
     /* Limits; guest_spec_init() sets the defaults. */
+    int64_t cpu_milli;    /* thousandths of a processor, of what it computes; 0: all that it gets */
     int64_t memory_bytes; /* linear memory of all instances together */
     int64_t timeout_ms;   /* 0: none */
     int64_t table_elements;

@@ -287,21 +287,38 @@ static void announce(struct guest *g, enum guest_state state)
         fd_event(g->host->event_fd);
 }
 
-/* Once it has its code: what compiles that is not limited. Helper threads are started by this one
- * later, and so begin in its group. */
-static int cpu_group_enter(const struct guest *g, struct err *e)
+/* One thread cannot use more than a processor. */
+static bool is_throttled(const struct guest *g)
 {
-    if (g->spec.cpu_group_fd < 0 || write((int)g->spec.cpu_group_fd, "0", 1) == 1)
-        return 0;
-    return err_errno(e, -errno, "StartFailed", "cannot enter the control group of its CPU limit");
+    return g->spec.cpu_milli && g->spec.cpu_milli < 1000 && g->host->is_interruptible;
 }
 
-static int run_prepared(struct guest *g, struct engine_guest *eg, struct engine_outcome *outcome,
-                        struct err *e)
+/* Once it has its code: what compiles that is not limited. Helper threads are started by this one
+ * later, and so begin in its group. */
+static int cpu_limit_set(const struct guest *g, struct engine *engine, struct err *e)
+{
+    if (g->spec.cpu_group_fd >= 0 && write((int)g->spec.cpu_group_fd, "0", 1) != 1)
+        return err_errno(e, -errno, "StartFailed",
+                         "cannot enter the control group of its CPU limit");
+    if (!is_throttled(g))
+        return 0;
+    return engine_thread_limit(engine, (unsigned)g->spec.cpu_milli, e);
+}
+
+static void cpu_limit_clear(const struct guest *g, struct engine *engine)
+{
+    struct err ignored = ERR_INIT;
+
+    if (is_throttled(g))
+        engine_thread_limit(engine, 0, &ignored);
+}
+
+static int run_prepared(struct guest *g, struct engine *engine, struct engine_guest *eg,
+                        struct engine_outcome *outcome, struct err *e)
 {
     int r;
 
-    TRY(cpu_group_enter(g, e));
+    TRY(cpu_limit_set(g, engine, e));
     pthread_mutex_lock(&g->lock);
     g->engine_guest = eg;
     g->started_ns = clock_realtime_ns();
@@ -338,7 +355,8 @@ static int run_code(struct guest *g, struct engine *engine, struct engine_code *
     grants_attach(grants, &o.network);
     r = engine_guest_new(engine, code, &o, &eg, e);
     if (r >= 0)
-        r = run_prepared(g, eg, outcome, e);
+        r = run_prepared(g, engine, eg, outcome, e);
+    cpu_limit_clear(g, engine);
     engine_guest_free(eg);
     return r;
 }
@@ -420,9 +438,10 @@ static int run_served(struct guest *g, struct engine_outcome *outcome, struct er
                                             .output = &streams.streams[1],
                                             .errors = &streams.streams[2]},
                    &s, e));
-    TRY(cpu_group_enter(g, e));
+    TRY(cpu_limit_set(g, served_engine(s), e));
     served_set(g, s);
     r = served_run(s, &is_cut, e);
+    cpu_limit_clear(g, served_engine(s));
     pthread_mutex_lock(&g->lock);
     figures_served(g);
     g->served = NULL;

@@ -57,6 +57,7 @@ def main():
     try:
         with Worker(cache) as w:
             c = w.connect()
+            limited(c, "worker", cpu_milli=MILLI)
             path, fd = group_v1() if os.geteuid() == 0 else (None, None)
             if path:
                 limited(c, "cgroup-v1", cpu_group=fd)

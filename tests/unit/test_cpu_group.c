@@ -16,7 +16,7 @@ static int open_groups(void **state)
     struct err e = ERR_INIT;
 
     (void)state;
-    if (cpu_groups_open(&groups, &e) < 0) {
+    if (cpu_groups_open("test", &groups, &e) < 0) {
         assert_string_equal(e.reason, "NoCpuGroups");
         fprintf(stderr, "# %s\n", e.msg);
     }

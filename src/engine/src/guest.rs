@@ -12,6 +12,7 @@ use crate::outgoing::Hooks;
 use crate::settings::Engine;
 use crate::state::{CDir, CLimits, Gauge, Grants, State};
 use crate::stdio::CStream;
+use crate::throttle;
 use crate::trap;
 use std::ffi::{c_char, c_int, c_void};
 use std::sync::Arc;
@@ -138,12 +139,14 @@ impl Guest {
         let mut store = Store::new(&engine.wasmtime, State::new(&grants, wasi, hooks, gauge));
         store.limiter(|s| &mut s.limiter);
         if engine.is_interruptible {
-            // The epoch moves only when some guest is to stop; the others go on.
+            // The epoch moves only when some guest is to stop or to wait; the others go on.
             store.set_epoch_deadline(1);
             let control = control.clone();
             store.epoch_deadline_callback(move |_| {
                 if control.stopped.load(Acquire) {
                     Err(Trap::Interrupt.into())
+                } else if throttle::is_used_up() {
+                    Ok(UpdateDeadline::YieldCustom(1, Box::pin(throttle::wait())))
                 } else {
                     Ok(UpdateDeadline::Continue(1))
                 }

@@ -18,6 +18,7 @@ mod settings;
 mod state;
 mod stdio;
 mod sync;
+mod throttle;
 mod trap;
 
 use code::Code;
@@ -156,6 +157,11 @@ unsafe extern "C" fn engine_guest_stop(g: *mut Guest) {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn engine_guest_figures(g: *const Guest, ret: *mut Figures) {
     unsafe { *ret = (*g).control().figures() }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn engine_thread_limit(en: *mut Engine, milli: u32, e: *mut CErr) -> c_int {
+    unsafe { guarded(e, || throttle::limit(&(*en).wasmtime, milli)) }
 }
 
 #[unsafe(no_mangle)]

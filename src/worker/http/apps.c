@@ -325,6 +325,11 @@ int apps_service(struct apps *a, size_t place, struct engine_service **ret, stru
     return 0;
 }
 
+struct engine *apps_engine(const struct apps *a, size_t place)
+{
+    return a->list[place].engine;
+}
+
 int apps_reload(struct apps *a, size_t place, int stop_fd, struct err *e)
 {
     const struct serve_app *spec = &a->job->serve.apps[place];

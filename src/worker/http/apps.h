@@ -41,6 +41,9 @@ DEFINE_AUTO(apps);
  * thread. Fails only where its machine code could not be mapped again. */
 int apps_service(struct apps *a, size_t place, struct engine_service **ret, struct err *e);
 
+/* The engine of the program at that place. */
+struct engine *apps_engine(const struct apps *a, size_t place);
+
 /* Opens the program at that place by its path again; on failure it stays what it was. One thread
  * at a time. */
 int apps_reload(struct apps *a, size_t place, int stop_fd, struct err *e);

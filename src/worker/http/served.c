@@ -82,6 +82,11 @@ void served_free(struct served *s)
     free(s);
 }
 
+struct engine *served_engine(const struct served *s)
+{
+    return apps_engine(s->apps, 0);
+}
+
 int served_run(struct served *s, bool *ret_is_cut, struct err *e)
 {
     TRY(engine_server_run(s->server, 0, e));

@@ -22,6 +22,9 @@ int served_new(const struct served_options *o, struct served **ret, struct err *
 void served_free(struct served *s);
 DEFINE_AUTO(served);
 
+/* That of its program. */
+struct engine *served_engine(const struct served *s);
+
 /* Until it has drained or was stopped; true in *ret_is_cut when requests were dropped. */
 int served_run(struct served *s, bool *ret_is_cut, struct err *e);
 

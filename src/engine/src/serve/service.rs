@@ -14,6 +14,7 @@ use crate::settings::Engine;
 use crate::state::{CDir, CLimits, Grants, State};
 use crate::stdio::CStream;
 use crate::sync::lock;
+use crate::throttle;
 use std::ffi::{c_char, c_int};
 use std::sync::{Arc, Mutex, OnceLock};
 use wasmtime::{InstancePre, Store, StoreContextMut, Trap, UpdateDeadline};
@@ -187,6 +188,9 @@ impl Service {
 
 /// A guest that has run for a whole slice lets the others go on, and is ended past its limit.
 fn on_epoch(store: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
+    if throttle::is_used_up() {
+        throttle::wait_here();
+    }
     let Some(slice) = &store.data().slice else { return Ok(UpdateDeadline::Continue(1)) };
     if slice.is_used_up() {
         return Err(Trap::Interrupt.into());
