@@ -489,6 +489,18 @@ static void on_retry(void *ctx)
 }
 
 /* Counts this start, on the disk. */
+static int starts_failed(int code, const char *state_dir, struct err *e)
+{
+    if (errno_is_disk_full(code))
+        return err_errno(e, code, "StateFull",
+                         "cannot write to the state folder '%.300s'; make room on its file system",
+                         state_dir);
+    return err_errno(e, code, "StateFailed",
+                     "cannot write to the state folder '%.300s'; make it writable, or name another "
+                     "one by --state-dir",
+                     state_dir);
+}
+
 static int starts_count(const char *state_dir, uint64_t *ret, struct err *e)
 {
     autofree char *path = path_join(state_dir, WORKLOADS_STARTS);
@@ -506,9 +518,12 @@ static int starts_count(const char *state_dir, uint64_t *ret, struct err *e)
             "'%.300s' is to hold the number of starts and does not; put a number into it "
             "that is larger than all before, such as 1000",
             path);
-    *ret = n + 1;
     snprintf(next, sizeof(next), "%llu\n", n + 1);
-    return file_write(path, next, strlen(next), 0600, FILE_WRITE_SYNC, e);
+    r = file_write(path, next, strlen(next), 0600, FILE_WRITE_SYNC, e);
+    if (r < 0)
+        return starts_failed(r, state_dir, e);
+    *ret = n + 1;
+    return 0;
 }
 
 struct row {

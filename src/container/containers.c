@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* All workers of a supervisor, and telling it what happened. */
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 
@@ -115,16 +116,35 @@ static void due_fired(void *ctx)
 
 /* ---- The set ---- */
 
+static int locked(int lock_fd, const char *run_dir, struct err *e)
+{
+    autobuf text = BUF_INIT;
+    struct err ignored = ERR_INIT;
+    long pid = fd_read_all(lock_fd, 32, &text, &ignored) < 0 ? 0 : strtol(buf_str(&text), NULL, 10);
+
+    if (pid <= 0)
+        return err_set(e, -EAGAIN, "RunFolder", "another supervisor has the run folder '%.300s'",
+                       run_dir);
+    return err_set(e, -EAGAIN, "RunFolder",
+                   "another supervisor, the process %ld, has the run folder '%.300s'; stop it, or "
+                   "name another run folder",
+                   pid, run_dir);
+}
+
 /* Two supervisors over one folder would each take the other's guests for nobody's. */
 static int run_lock(const char *run_dir, int run_fd, int *ret_fd, struct err *e)
 {
     autofd made = openat(run_fd, ".lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    int fd = made < 0 ? -errno : file_try_lock_at(run_fd, ".lock");
+    int fd = made < 0 ? -errno : file_try_lock_at(run_fd, ".lock"), len;
 
     if (fd == -EAGAIN)
-        return err_set(e, fd, "RunFolder", "another supervisor has the run folder '%s'", run_dir);
+        return locked(made, run_dir, e);
     if (fd < 0)
         return err_errno(e, fd, "RunFolder", "cannot lock the run folder '%s'", run_dir);
+    /* For the message above only. */
+    len = dprintf(fd, "%d\n", (int)getpid());
+    if (len > 0)
+        (void)!ftruncate(fd, len);
     *ret_fd = fd;
     return 0;
 }

@@ -1,10 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit.h"
 
+#include <limits.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
 #include "pod/runtime/launch.h"
+#include "pod/runtime/pod_internal.h"
+
+static void a_folder_of_logs_has_a_name_that_a_folder_can_have(void **state)
+{
+    char name[254], space[64];
+    struct pod_spec s = {
+        .uid = "3dc1d942-a26e-425e-8c54-30f2e22f4bc3", .name = name, .space = space};
+    autofree char *folder = NULL;
+
+    (void)state;
+    memset(name, 'n', sizeof(name) - 1);
+    memset(space, 's', sizeof(space) - 1);
+    name[sizeof(name) - 1] = space[sizeof(space) - 1] = 0;
+    folder = pod_log_folder(&s);
+    assert_int_equal(strlen(folder), NAME_MAX);
+    assert_string_equal(strrchr(folder, '_') + 1, s.uid);
+}
 
 static void a_message_of_its_own_gets_the_folder_that_it_is_in(void **state)
 {
@@ -99,6 +117,7 @@ static void a_port_is_reached_by_ipv4(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_folder_of_logs_has_a_name_that_a_folder_can_have),
         cmocka_unit_test(a_message_of_its_own_gets_the_folder_that_it_is_in),
         cmocka_unit_test(the_usual_message_gets_no_folder),
         cmocka_unit_test(a_message_in_a_volume_gets_no_folder_of_its_own),

@@ -214,7 +214,7 @@ static void the_reason_of_a_wait_is_what_a_kubelet_says(void **state)
     rig_event(&r, 0, POD_EVENT_IMAGE_OK);
     rig_event(&r, 0, POD_EVENT_CONFIG_OK);
     refuse(&r, POD_EVENT_REFUSED, "NotRunnable");
-    assert_waits_for(&r, "RunContainerError", "no luck");
+    assert_waits_for(&r, "RunContainerError", "NotRunnable: no luck");
     for (int i = 0; i < 5; i++) {
         rig_timer(&r, 160 * SECOND);
         rig_run(&r, 0);
@@ -242,7 +242,7 @@ static void a_refused_start_is_an_end_with_the_status_that_a_shell_would_give(vo
 
         assert_int_equal(shown->containers[0].state.kind, POD_SHOWN_TERMINATED);
         assert_string_equal(shown->containers[0].state.reason, "StartError");
-        assert_string_equal(shown->containers[0].state.message, "no luck");
+        assert_string_equal(shown->containers[0].state.message, "NotRunnable: no luck");
         assert_int_equal(shown->containers[0].state.exit_code, GUEST_EXIT_NOT_RUNNABLE);
         assert_int_equal(shown->containers[0].restart_count, 0);
     }

@@ -10,7 +10,7 @@
 
 #include "base/paths.h"
 
-enum { CONNECTIONS = 1024, IDLE_MS = 60000, BACKLOG = 128 };
+enum { CONNECTIONS = 1024, IDLE_MS = 60000, BACKLOG = CONNECTIONS };
 
 void api_hold(struct api *a)
 {
@@ -112,6 +112,21 @@ void api_close(struct api *a)
 
 /* ---- The socket ---- */
 
+static int served(int fd, const char *path, struct err *e)
+{
+    struct ucred peer = {0};
+    socklen_t len = sizeof(peer);
+
+    /* Of who listens: the service manager, where that is who made the socket. */
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.pid > 1)
+        return err_set(e, -EADDRINUSE, "AlreadyRunning",
+                       "the process %d, an agent, serves '%.200s' already; stop it, or name "
+                       "another socket",
+                       (int)peer.pid, path);
+    return err_set(e, -EADDRINUSE, "AlreadyRunning",
+                   "an agent serves '%.200s' already; stop it, or name another socket", path);
+}
+
 /* Nobody serves it any more, or there is none. */
 static int stale_remove(const char *path, const struct sockaddr_un *address, struct err *e)
 {
@@ -119,8 +134,7 @@ static int stale_remove(const char *path, const struct sockaddr_un *address, str
 
     if (fd >= 0 &&
         (!connect(fd, (const struct sockaddr *)address, sizeof(*address)) || errno == EAGAIN))
-        return err_set(e, -EADDRINUSE, "AlreadyRunning",
-                       "an agent serves '%.200s' already; stop it, or name another socket", path);
+        return served(fd, path, e);
     if (unlink(path) < 0 && errno != ENOENT)
         return err_errno(e, -errno, "SocketFailed", "cannot remove '%.200s'", path);
     return 0;

@@ -450,11 +450,14 @@ static void end_lost(const struct act *a)
 static void end_refused(const struct act *a)
 {
     const struct err *e = a->in ? a->in->error : NULL;
+    autofree char *message = NULL;
 
     BUG_ON(!e);
     a->c->due_ns = 0;
-    end_new(a, EXIT_REFUSED_REASON, e->msg)->exit_code = guest_exit_for(e);
-    pod_say(a->t, true, a->i, "Failed", "Error: %s", e->msg);
+    /* Kubernetes has one reason for all of them, so ours begins the message. */
+    message = xasprintf("%s: %s", e->reason, e->msg);
+    end_new(a, EXIT_REFUSED_REASON, message)->exit_code = guest_exit_for(e);
+    pod_say(a->t, true, a->i, "Failed", "Error: %s", message);
     ended(a, judge(a));
 }
 

@@ -10,6 +10,7 @@
 #include "base/paths.h"
 #include "guest/command.h"
 #include "pod/environment.h"
+#include "pod/pod_internal.h"
 #include "store/images.h"
 
 #define REASON_CREATE       "CreateContainerError"
@@ -188,8 +189,8 @@ static int folder_open(const char *path, mode_t mode, int *ret_fd, struct err *e
 
 static int log_open(struct launch *l, struct err *e)
 {
-    autofree char *folder = xasprintf("%s/%s_%s_%s/%s", l->places->logs_dir, l->pod->space,
-                                      l->pod->name, l->pod->uid, l->container->name);
+    autofree char *name = pod_log_folder(l->pod);
+    autofree char *folder = xasprintf("%s/%s/%s", l->places->logs_dir, name, l->container->name);
     int fd = -1;
 
     TRY(folder_open(folder, 0755, &fd, e));

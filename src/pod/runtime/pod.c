@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One pod: its life, and the queue of what its machine orders. */
+#include <limits.h>
+
 #include "base/clock.h"
 #include "base/paths.h"
 #include "pod/machine/status.h"
@@ -247,7 +249,10 @@ int pod_restart(struct pod *p, const char *container, struct err *e)
 
 char *pod_log_folder(const struct pod_spec *s)
 {
-    return xasprintf("%s_%s_%s", s->space, s->name, s->uid);
+    size_t others = strlen(s->space) + strlen(s->uid) + 2;
+    size_t room = others < NAME_MAX ? NAME_MAX - others : 0;
+
+    return xasprintf("%s_%.*s_%s", s->space, (int)room, s->name, s->uid);
 }
 
 char *pod_log_file(const struct pods *set, const struct pod_spec *s, const char *container,

@@ -155,7 +155,8 @@ void pod_feed(struct pod *p, const struct pod_input *in);
 void pod_fail(struct pod *p, const char *reason, const char *message);
 void pod_event(struct pod *p, const char *container, bool is_warning, const char *reason,
                const char *fmt, ...) __attribute__((format(printf, 5, 6)));
-/* LOGS/SPACE_NAME_UID, without LOGS. Heap. */
+/* LOGS/SPACE_NAME_UID, without LOGS. A name that would make it longer than a file's name may be is
+ * cut; the UID tells pods apart. Heap. */
 char *pod_log_folder(const struct pod_spec *s);
 char *pod_log_file(const struct pods *set, const struct pod_spec *s, const char *container,
                    int64_t number);
