@@ -35,8 +35,9 @@ void loop_timer_set(struct loop_timer *t, uint64_t due_ns)
     /* libuv's clock is the same one, in whole milliseconds, and may lag: what is reckoned from it
      * is an exact moment nevertheless. */
     uint64_t now_ms = uv_now(&t->loop->uv);
-    /* libuv would call a timer of 0 in the round that runs now, for ever when it sets itself. */
-    if (due_ms <= now_ms)
+    /* What is due must not wait for the end of the millisecond. libuv would call a timer of 0 in
+     * the round that runs now, for ever when it sets itself. */
+    if (due_ms <= now_ms || due_ns <= clock_monotonic_ns())
         call_queue(t->loop, &t->call);
     else
         uv_timer_start(&t->uv, timer_due, due_ms - now_ms, 0);

@@ -69,6 +69,37 @@ static void a_timer_never_fires_early(void **state)
     }
 }
 
+struct turns {
+    int n, timer, deferred;
+};
+
+static void note_timer(void *ctx)
+{
+    struct turns *t = ctx;
+    t->timer = ++t->n;
+}
+
+static void note_deferred(void *ctx)
+{
+    struct turns *t = ctx;
+    t->deferred = ++t->n;
+}
+
+static void a_timer_for_now_does_not_wait_for_the_end_of_the_millisecond(void **state)
+{
+    (void)state;
+    AUTO(loop) l = open_loop();
+    for (int i = 0; i < 20; i++) {
+        struct turns turns = {0};
+        AUTO(loop_timer) t = loop_timer_new(l, note_timer, &turns);
+        loop_timer_set(t, clock_monotonic_ns());
+        loop_defer(l, note_deferred, &turns);
+        loop_run(l);
+        assert_int_equal(turns.timer, 1);
+        assert_int_equal(turns.deferred, 2);
+    }
+}
+
 struct slow {
     struct loop_timer *timer;
     uint64_t due_ns, fired_ns;
@@ -638,6 +669,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_loop_with_nothing_to_wait_for_ends),
         cmocka_unit_test(a_timer_never_fires_early),
+        cmocka_unit_test(a_timer_for_now_does_not_wait_for_the_end_of_the_millisecond),
         cmocka_unit_test(a_timer_that_a_slow_callback_sets_is_in_time),
         cmocka_unit_test(timers_fire_in_the_order_of_their_moments),
         cmocka_unit_test(a_callback_frees_its_own_timer_and_those_that_are_due_with_it),

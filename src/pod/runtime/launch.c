@@ -10,7 +10,7 @@
 #include "base/paths.h"
 #include "guest/command.h"
 #include "pod/environment.h"
-#include "pod/pod_internal.h"
+#include "pod/runtime/pod_internal.h"
 #include "store/images.h"
 
 #define REASON_CREATE       "CreateContainerError"

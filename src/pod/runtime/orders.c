@@ -108,10 +108,32 @@ void pod_record(struct pod *p)
     lane_add(&p->records, p, &r->chore);
 }
 
+/* Whether another record is sure to be ordered before anything is done that cannot be done again:
+ * nothing was started so far, and what waits only leads up to a start. */
+static bool is_prelude(const struct pod *p)
+{
+    bool goes_on = false;
+
+    for (size_t i = 0; i < p->spec->n_containers; i++)
+        if (pod_machine_attempt(p->m, i))
+            return false;
+    for (size_t i = p->head; i < p->orders.n; i++) {
+        enum pod_order_kind kind = p->orders.v[i].kind;
+        bool leads_up = kind == POD_ORDER_SETUP || kind == POD_ORDER_RESOLVE ||
+                        kind == POD_ORDER_PREPARE;
+
+        goes_on |= leads_up;
+        if (!leads_up && kind != POD_ORDER_PERSIST && kind != POD_ORDER_EVENT &&
+            kind != POD_ORDER_STATUS)
+            return false;
+    }
+    return goes_on && !pod_machine_is_ending(p->m);
+}
+
 static void persist(struct pod *p)
 {
     /* `taken` counts this order already. */
-    if (p->taken > p->recorded)
+    if (p->taken > p->recorded && !is_prelude(p))
         pod_record(p);
 }
 
@@ -176,9 +198,12 @@ static void set_up(struct pod *p)
     struct err e = ERR_INIT;
 
     /* Nothing of it will start any more. */
-    if (pod_machine_is_ending(p->m) || volumes_begin(p, false, &e))
+    if (pod_machine_is_ending(p->m))
         return;
-    pod_machine_set_up(p->m, pod_now(), &e, &p->orders);
+    p->is_set_up |= !p->spec->n_volumes;
+    if (p->spec->n_volumes && volumes_begin(p, false, &e))
+        return;
+    pod_machine_set_up(p->m, pod_now(), e.code ? &e : NULL, &p->orders);
     pod_moved(p);
 }
 
