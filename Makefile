@@ -7,7 +7,7 @@ ifeq ($(CI),true)
 MESON_FLAGS += --werror
 endif
 
-.PHONY: all deps demo guests test test-all check bench install clean format
+.PHONY: all deps demo guests programs test test-all check bench install clean format
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
@@ -35,16 +35,18 @@ guests:
 # Installs what is missing, checks, then runs the tests that take a few minutes.
 test:
 	@tools/deps
-	@$(MAKE) --no-print-directory check
-	@$(MAKE) --no-print-directory all guests
+	@$(MAKE) --no-print-directory -j2 check programs
 	@tests/run unit integ e2e
 
 # Also what takes long: real packages, fuzzing, examples of every language.
 test-all:
 	@tools/deps nginx-light chromium rustc libstd-rust-dev-wasm32
-	@$(MAKE) --no-print-directory check
-	@$(MAKE) --no-print-directory all guests
+	@FULL=1 $(MAKE) --no-print-directory -j2 check programs
 	@LOAD_RUNS=1000 FULL=1 tests/run unit integ e2e slow
+
+# Beside the check: the engine's crate is compiled on one processor.
+programs: all
+	@$(MAKE) --no-print-directory guests
 
 check:
 	@tools/check
