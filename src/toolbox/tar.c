@@ -42,8 +42,7 @@ static void add_record(struct buf *text, const char *key, const char *value)
 /* Up to 100 bytes, without a NUL when it has as many. */
 static void put_text(char *field, const char *text)
 {
-    for (int i = 0; i < 100 && text[i]; i++)
-        field[i] = text[i];
+    memcpy(field, text, strnlen(text, 100));
 }
 
 static void write_header(struct tar *t, const char *name, const char *target, char type,

@@ -75,7 +75,8 @@ static bool word_match(const char *pattern, const char *word, struct api_call *c
 static bool path_match(const char *pattern_text, char *path, struct api_call *c)
 {
     char copy[PATH_LIMIT];
-    char *pattern = memcpy(copy, pattern_text + 1, strlen(pattern_text));
+    size_t size = strlen(pattern_text + 1) + 1;
+    char *pattern = memcpy(copy, pattern_text + 1, size);
 
     if (*path++ != '/')
         return false;
