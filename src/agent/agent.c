@@ -96,6 +96,13 @@ static void told(void *ctx, const char *tenant, const char *what)
     log_info("agent: %s: %s", tenant, what);
 }
 
+static enum cpu_limit_keeper keeper_of(const char *word)
+{
+    return str_eq(word, "cgroup")   ? CPU_LIMIT_CGROUP
+           : str_eq(word, "worker") ? CPU_LIMIT_WORKER
+                                    : CPU_LIMIT_AUTO;
+}
+
 /* Workers were found again, so it is known what runs. */
 static void adopted(void *ctx)
 {
@@ -108,6 +115,7 @@ static void adopted(void *ctx)
                                .memory_dir = a->o->run_dir,
                                .image_program = a->o->image_program,
                                .store_dir = a->o->store_dir,
+                               .cpu_limit = keeper_of(a->o->cpu_limit),
                                .node = &a->node},
                       .capacity = a->capacity,
                       .node_name = a->node_name},

@@ -21,6 +21,7 @@ struct agent_options {
     const char *cache_dir;           /* of compiled code; NULL: none */
     const char *store_dir;           /* of images */
     const char *worker, *image_program; /* paths of the programs */
+    const char *cpu_limit;              /* who keeps CPU limits: auto, cgroup, worker */
     uint64_t idle_worker_ms;            /* how long a worker without guests stays */
     const char *config_json;            /* what /configz answers: an object; NULL: {} */
 };

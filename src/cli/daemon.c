@@ -87,6 +87,7 @@ static int run(const struct daemon_options *o, const struct config *config, stru
     struct agent_options a = {.group = o->group,
                               .node_name = o->node_name,
                               .node_ip = o->node_ip,
+                              .cpu_limit = o->cpu_limit,
                               .idle_worker_ms = (uint64_t)o->idle_worker_ms.value};
 
     TRY(places_fill(o, p, e));

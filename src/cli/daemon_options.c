@@ -5,6 +5,8 @@
 
 #define ROW(member_) .offset = offsetof(struct daemon_options, member_)
 
+static const char *const cpu_limit_words[] = {"auto", "cgroup", "worker", NULL};
+
 static const struct option_spec table[] = {
     OPTION_CACHE_DIR_ROW(daemon_options),
     {.name = "config",
@@ -13,6 +15,14 @@ static const struct option_spec table[] = {
                       .help = "Read this configuration file (default: /etc/wherry/agent.toml, of others than root "
              "wherry/agent.toml in the XDG configuration folder)", .complete = COMPLETE_FILE,
                       ROW(config)},
+    {.name = "cpu-limit",
+                      .type = OPTION_STRING,
+                      .arg_name = "WHO",
+                      .help = "Let control groups of the kernel keep the CPU limits of containers, or the worker "
+             "itself; auto: the former where it can", .default_text = "auto",
+                      .complete = COMPLETE_WORDS,
+                      .words = cpu_limit_words,
+                      ROW(cpu_limit)},
     {.name = "group",
                       .type = OPTION_STRING,
                       .arg_name = "NAME",
@@ -63,7 +73,7 @@ static const struct option_spec table[] = {
                       ROW(state_dir)},
     OPTION_VERBOSE_ROW(daemon_options),
     OPTION_HELP_ROW(struct daemon_options, is_help),
-    {0                                                             },
+    {0      },
 };
 
 static const char *const description[] = {

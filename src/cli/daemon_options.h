@@ -8,7 +8,7 @@
 struct daemon_options {
     const char *config;
     const char *state_dir, *run_dir, *logs_dir, *socket, *group, *cache_dir;
-    const char *node_name, *node_ip;
+    const char *node_name, *node_ip, *cpu_limit;
     struct option_number idle_worker_ms;
     int verbosity;
     bool is_help;

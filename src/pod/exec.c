@@ -123,11 +123,21 @@ static void exec_work(struct chore *c)
     x->r = launch_open(x->launch, &x->e);
 }
 
+/* What the container may use is for both. Of one that has ended the group goes, and its execs end.
+ */
+static int group_use(const struct pod *p, size_t index, struct guest_spec *s, struct err *e)
+{
+    const struct container *c = p->runs[index].container;
+
+    return c ? cpu_limits_use(p->set->cpu, container_id(c), s, e) : 0;
+}
+
 static void exec_begin(struct exec_chore *c)
 {
     struct pod_exec *x = c->exec;
     struct pod *p = c->chore.pod;
     struct guest_spec *s = &c->launch->spec;
+    struct err e = ERR_INIT;
 
     /* No attempt of a container and no earlier exec has this id: names have no dots. */
     s->id = xasprintf("%s-%s.exec.%" PRIx64 ".%" PRIu64, p->spec->uid,
@@ -136,6 +146,10 @@ static void exec_begin(struct exec_chore *c)
     s->stdout_fd = take_fd(&c->fds[1]);
     s->stderr_fd = take_fd(&c->fds[2]);
     s->timeout_ms = c->timeout_ms;
+    if (group_use(p, x->index, s, &e) < 0) {
+        fail_soon(x, &e);
+        return;
+    }
     x->container = container_start(p->set->o.containers, p->spec->space, s, &events, x);
     guest_spec_done(s);
     *s = (struct guest_spec){0};

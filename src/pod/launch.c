@@ -284,6 +284,7 @@ int launch_open(struct launch *l, struct err *e)
     network_add(l);
     if (l->container->resources.memory_limit_bytes)
         l->spec.memory_bytes = l->container->resources.memory_limit_bytes;
+    l->spec.cpu_milli = l->container->resources.cpu_limit_milli;
     if (l->container->kind == POD_CONTAINER_SCALED)
         l->spec.requests = l->container->scale;
     return 0;

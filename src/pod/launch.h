@@ -28,8 +28,8 @@ struct launch {
 /* Variables and words. `notes` as environment_make(). Reasons are Kubernetes'. */
 int launch_gather(struct launch *l, const struct pod_fields *f, const struct pod_objects *o,
                   struct strv *notes, struct err *e);
-/* Program, volumes, log folder, network. Fills all of the spec but its id, log's name, listeners
- * and stdin. "CreateContainerConfigError", "CreateContainerError". */
+/* Program, volumes, log folder, network. Fills all of the spec but its id, log's name, listeners,
+ * stdin and control group. "CreateContainerConfigError", "CreateContainerError". */
 int launch_open(struct launch *l, struct err *e);
 void launch_free(struct launch *l); /* closes what the spec still has; NULL is fine */
 DEFINE_AUTO(launch);

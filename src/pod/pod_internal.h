@@ -60,6 +60,7 @@ struct pods {
     size_t n_pods;
     struct loop_timer *round; /* due at once when there is something in `due` or `changed` */
     struct image_finder *images;
+    struct cpu_limits *cpu;
     uint64_t n_execs;
     struct link orphans; /* execs that nobody holds any more, until they have ended */
 };

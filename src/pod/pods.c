@@ -68,6 +68,7 @@ static char *toolbox_path(const char *image_program)
 int pods_open(const struct pods_options *o, struct pods **ret, struct err *e)
 {
     autofree char *pods = NULL;
+    struct cpu_limits *cpu = NULL;
     struct pods *s;
 
     if (o->state_dir[0] != '/' || o->logs_dir[0] != '/')
@@ -77,8 +78,10 @@ int pods_open(const struct pods_options *o, struct pods **ret, struct err *e)
     pods = path_join(o->state_dir, "pods");
     TRY(path_mkdir_p(pods, 0700, e));
     TRY(path_mkdir_p(o->logs_dir, 0755, e));
+    TRY(cpu_limits_open(o->loop, o->cpu_limit, pods, &cpu, e));
     s = xcalloc(1, sizeof(*s));
     s->o = *o;
+    s->cpu = cpu;
     s->o.state_dir = xstrdup(o->state_dir);
     s->o.logs_dir = xstrdup(o->logs_dir);
     s->o.memory_dir = o->memory_dir ? xstrdup(o->memory_dir) : NULL;
@@ -109,6 +112,7 @@ void pods_unref(struct pods *s)
 {
     if (--s->refs)
         return;
+    cpu_limits_close(take_ptr(s->cpu)); /* now that restore.c looks no more */
     string_free(s->o.state_dir);
     string_free(s->o.logs_dir);
     string_free(s->o.memory_dir);

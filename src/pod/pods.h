@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "container/container.h"
+#include "pod/cpu_limits.h"
 #include "pod/fields.h"
 #include "pod/machine/machine.h"
 #include "pod/objects.h"
@@ -31,6 +32,7 @@ struct pods_options {
     const char *memory_dir;        /* for volumes in memory without mount(2); NULL: none */
     const char *image_program;     /* the path of wherry-image, which fetches images */
     const char *store_dir;         /* of images; as wherry-image has it */
+    enum cpu_limit_keeper cpu_limit;
     const struct pod_fields *node; /* addresses and capacity: a pod's fields but its spec */
     struct pod_objects objects;
     /* A pod's status may be another. Told from the loop, never from within a call of the caller's.

@@ -18,6 +18,7 @@ struct restored {
 struct restore {
     struct pods *set;
     struct strv states, memories, logs; /* names of folders that were there */
+    struct strv groups;                 /* attempts that had control groups */
     struct restored *v;
     size_t n;
 };
@@ -51,6 +52,7 @@ static void all_read(void *ctx)
 
     names_read(states, &r->states);
     names_read(s->o.logs_dir, &r->logs);
+    cpu_limits_list(s->cpu, &r->groups);
     if (s->o.memory_dir) {
         autofree char *memories = path_join(s->o.memory_dir, "pods");
 
@@ -101,6 +103,7 @@ static void restore_free(void *ctx)
     strv_done(&r->states);
     strv_done(&r->memories);
     strv_done(&r->logs);
+    strv_done(&r->groups);
     pods_unref(r->set);
     free(r);
 }
@@ -153,6 +156,21 @@ static void strangers_find(struct restore *r)
     r->logs = strangers(&r->logs, &logs);
 }
 
+/* Those of attempts that nobody claimed. */
+static void groups_end(const struct restore *r)
+{
+    autostrv claimed = STRV_INIT;
+    struct pod *p;
+
+    LINK_EACH(p, &r->set->pods, struct pod, in_set)
+    for (size_t i = 0; i < p->spec->n_containers; i++)
+        if (p->runs[i].container)
+            strv_add(&claimed, container_id(p->runs[i].container));
+    for (size_t i = 0; i < r->groups.n; i++)
+        if (!strv_contains(&claimed, r->groups.v[i]))
+            cpu_limits_end(r->set->cpu, r->groups.v[i]);
+}
+
 static void all_known(void *ctx)
 {
     struct restore *r = ctx;
@@ -170,6 +188,7 @@ static void all_known(void *ctx)
     }
     strangers_find(r);
     pods_restored(s);
+    groups_end(r);
     loop_work(s->o.loop, strangers_remove, restore_free, r);
 }
 

@@ -162,11 +162,17 @@ static void started(void *ctx)
     feed(r, (struct pod_input){.event = POD_EVENT_STARTED, .attempt = r->attempt});
 }
 
+static void group_end(const struct pod_run *r)
+{
+    cpu_limits_end(r->pod->set->cpu, container_id(r->container));
+}
+
 static void refused(void *ctx, const struct err *e)
 {
     struct pod_run *r = ctx;
     struct pod_input in = {.event = POD_EVENT_REFUSED, .attempt = r->attempt, .error = e};
 
+    group_end(r);
     run_leave(r);
     feed(r, in);
 }
@@ -225,12 +231,13 @@ void run_start(struct pod_run *r, int64_t attempt)
         pod_event(p, c->name, true, "TtyNotSupported",
                   "container %s asks for a terminal, which programs in WebAssembly do not have",
                   c->name);
-    if (listeners_add(c, &l->spec, &e) < 0 || stdin_add(r, &l->spec, &e) < 0) {
+    l->spec.id = pod_attempt_id(p->spec, r->index, attempt);
+    if (listeners_add(c, &l->spec, &e) < 0 || stdin_add(r, &l->spec, &e) < 0 ||
+        cpu_limits_use(p->set->cpu, l->spec.id, &l->spec, &e) < 0) {
         run_leave(r);
         feed(r, (struct pod_input){.event = POD_EVENT_REFUSED, .attempt = attempt, .error = &e});
         return;
     }
-    l->spec.id = pod_attempt_id(p->spec, r->index, attempt);
     /* As many runs were accepted before. */
     l->spec.log_name = xasprintf("%lld.log", (long long)attempt - 1);
     r->attempt = attempt;
@@ -287,5 +294,6 @@ void run_forget(struct pod_run *r, int64_t attempt)
     if (!r->container || r->attempt != attempt)
         return;
     container_forget(r->container);
+    group_end(r);
     run_leave(r);
 }

@@ -287,6 +287,12 @@ static void announce(struct guest *g, enum guest_state state)
         fd_event(g->host->event_fd);
 }
 
+/* One thread cannot use more than a processor. */
+static bool is_throttled(const struct guest *g)
+{
+    return g->spec.cpu_milli && g->spec.cpu_milli < 1000 && g->host->is_interruptible;
+}
+
 /* Once it has its code: what compiles that is not limited. Helper threads are started by this one
  * later, and so begin in its group. */
 static int cpu_limit_set(const struct guest *g, struct engine *engine, struct err *e)
@@ -294,7 +300,7 @@ static int cpu_limit_set(const struct guest *g, struct engine *engine, struct er
     if (g->spec.cpu_group_fd >= 0 && write((int)g->spec.cpu_group_fd, "0", 1) != 1)
         return err_errno(e, -errno, "StartFailed",
                          "cannot enter the control group of its CPU limit");
-    if (!g->spec.cpu_milli || !g->host->is_interruptible)
+    if (!is_throttled(g))
         return 0;
     return engine_thread_limit(engine, (unsigned)g->spec.cpu_milli, e);
 }
@@ -303,7 +309,7 @@ static void cpu_limit_clear(const struct guest *g, struct engine *engine)
 {
     struct err ignored = ERR_INIT;
 
-    if (g->spec.cpu_milli && g->host->is_interruptible)
+    if (is_throttled(g))
         engine_thread_limit(engine, 0, &ignored);
 }
 
