@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The part of bench/run that measures what those see who share a worker or a server with an
-attacker: p99 of a fixed good load when nothing else runs, beside the attack, and beside the same
+"""The part of bench/run that measures what those see who share a worker, a server or a pod's worker
+with an attacker: p99 of a fixed good load when nothing else runs, beside the attack, and beside the same
 attack on another worker or server, which is what the attack costs everybody on these processors.
 
 An attacker goes on all the time. Its client takes only time that nobody else wants, and the client
@@ -16,10 +16,11 @@ from measuring import ROOT, WHERRY, CannotMeasure, build_programs, first
 os.environ["WHERRY"] = str(WHERRY)
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests/e2e")]
 import hostile  # noqa: E402
+from agent_client import Agent  # noqa: E402
 import http_attacks as attacks  # noqa: E402
 from http_attacks import ask, get, post  # noqa: E402
-from serve_client import PROBE, Server, load_end, load_start  # noqa: E402
-from worker_client import Worker, build_guests  # noqa: E402
+from serve_client import PROBE, Server, cpu_ticks, load_end, load_start  # noqa: E402
+from worker_client import Worker, build_guests, wait_until  # noqa: E402
 
 LIMIT = 2  # times quiet
 SERVE_S = 4
@@ -163,4 +164,119 @@ def bench_attacks_serve(quick):
             row(name, quiet, beside, other)
 
 
-PARTS = {"attacks-run": bench_attacks_run, "attacks-serve": bench_attacks_serve}
+# ---- Pods ------------------------------------------------------------------------------------
+
+POD_PORT, POD_S = 18080, 4
+POD_SHARE = 45  # per cent of a processor that two want all of
+POD_ATTACKS = {"loop": ["loop"], "grow and trap": ["grow", "trap"], "recurse": ["recurse"],
+               "a flood to a log": ["flood", hostile.ENDLESS]}
+
+
+def pod(name, image, *args, **container):
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
+            "spec": {"restartPolicy": "Never", "terminationGracePeriodSeconds": 1,
+                     "containers": [{"name": "app", "image": str(image), "args": list(args),
+                                     "resources": {"limits": {"memory": "64Mi"}}, **container}]}}
+
+
+class PodAttack:
+    """While it is entered: a pod of this attack, made anew whenever it has ended."""
+
+    def __init__(self, agent, argv):
+        self.agent, self.argv, self.is_over = agent, argv, threading.Event()
+        self.thread = threading.Thread(target=self._run)
+
+    def __enter__(self):
+        self.thread.start()
+
+    def __exit__(self, *_):
+        self.is_over.set()
+        self.thread.join()
+
+    def _run(self):
+        idle()
+        while not self.is_over.is_set():
+            self.agent.create(pod("bad", hostile.guest(self.argv[0]), *self.argv[1:]))
+            while not self.is_over.wait(0.02) and self._goes_on():
+                pass
+            self.agent.delete("bad", 0)
+            wait_until(lambda: not self.agent.pod("bad"), "the attacker is gone")
+
+    def _goes_on(self):
+        return self.agent.pod("bad")["status"]["phase"] in ("Pending", "Running")
+
+
+def pod_p99():
+    load = load_start(f"127.0.0.1:{POD_PORT}", "/hello", 4, "--rate", SERVE_RATE, "--duration",
+                      "300s", "--timeout", "5s")
+    first(load.pid)
+    time.sleep(POD_S)
+    report = load_end(load, is_stopped=True)
+    if report["failures"]:
+        raise CannotMeasure(f"a good request failed: {report}")
+    return report["latency_us"]["p99"] / 1e3
+
+
+def processor_ns(pid):
+    """{thread: what it has used}"""
+    used = {}
+    for task in os.listdir(f"/proc/{pid}/task"):
+        try:
+            with open(f"/proc/{pid}/task/{task}/schedstat", encoding="ascii") as f:
+                used[task] = int(f.read().split()[0])
+        except OSError:
+            pass  # it has ended meanwhile
+    return used
+
+
+def pod_share(agent, argv):
+    """Per cent of what the worker gets of the processor that it is held to, which a guest that
+    computes keeps: other processes may want that processor too."""
+    worker, = agent.workers()
+    before = set(processor_ns(worker))
+    agent.create(pod("sum", hostile.guest("loop")))
+    wait_until(lambda: agent.pod("sum")["status"]["phase"] == "Running", "the neighbour runs")
+    mine = processor_ns(worker)
+    mine = max(set(mine) - before, key=mine.get)
+    for task in os.listdir(f"/proc/{worker}/task"):
+        os.sched_setaffinity(int(task), {0})
+    with PodAttack(agent, argv):
+        time.sleep(1)  # it has begun
+        start, all_start = processor_ns(worker)[mine], cpu_ticks(worker)
+        time.sleep(POD_S)
+        ticks = cpu_ticks(worker) - all_start
+        share = (processor_ns(worker)[mine] - start) * os.sysconf("SC_CLK_TCK") / ticks / 1e7
+    agent.delete("sum", 0)
+    wait_until(lambda: not agent.pod("sum"), "the neighbour is gone")
+    for task in os.listdir(f"/proc/{worker}/task"):
+        os.sched_setaffinity(int(task), range(os.cpu_count()))
+    return share
+
+
+def bench_attacks_pods(quick):
+    rounds = 3 if quick else 5
+    header(f"A pod with {SERVE_RATE} requests a second beside pods that misbehave in the same "
+           f"worker, medians of {rounds} times {POD_S} s")
+    build_programs("http_load")
+    build_guests("http/probe", "loop", "grow", "recurse", "flood")
+    shares = {}
+    with Agent() as agent, Agent() as another:
+        agent.create(pod("web", PROBE, ports=[{"containerPort": POD_PORT}]))
+        wait_until(lambda: agent.pod("web")["status"]["phase"] == "Running", "the server runs")
+        for name, argv in POD_ATTACKS.items():
+            quiet, beside, other = [], [], []
+            for _ in range(rounds):
+                quiet.append(pod_p99())
+                for victim, figures in (agent, beside), (another, other):
+                    with PodAttack(victim, argv):
+                        figures.append(pod_p99())
+            row(name, quiet, beside, other)
+            shares[name] = statistics.median(pod_share(agent, argv) for _ in range(rounds))
+    print(f"\n  {'what a pod that computes keeps of one processor, %':<59} >= {POD_SHARE}")
+    for name, share in shares.items():
+        print(f"  {'beside ' + name:<41} {share:>17.1f}  "
+              f"{'met' if share >= POD_SHARE else 'MISSED'}", flush=True)
+
+
+PARTS = {"attacks-run": bench_attacks_run, "attacks-serve": bench_attacks_serve,
+         "attacks-pods": bench_attacks_pods}
