@@ -378,6 +378,20 @@ struct container *container_claim(struct containers *s, const char *tenant, cons
     return c;
 }
 
+void containers_forget_lost(struct containers *s, const char *tenant, const char *id)
+{
+    struct worker *w = worker_find(s, tenant);
+    struct err e = ERR_INIT;
+
+    if (!folder_name_is_valid(tenant) || !folder_name_is_valid(id) || (w && container_find(w, id)))
+        return;
+    /* One without a process, so that its folder goes when nothing else is in it. */
+    if (!w && worker_new(s, tenant, &w, &e) < 0)
+        return;
+    record_remove(w->dir_fd, id);
+    containers_check(s);
+}
+
 /* ---- What is done with it ---- */
 
 void container_drain(struct container *c, int64_t grace_ms)

@@ -102,6 +102,9 @@ struct container *container_claim(struct containers *s, const char *tenant, cons
                                   const struct container_events *events, void *ctx,
                                   bool *ret_is_lost);
 
+/* After the loss that container_claim() told was noted: what it wrote down is dropped. */
+void containers_forget_lost(struct containers *s, const char *tenant, const char *id);
+
 const char *container_id(const struct container *c);
 /* Ends it by and by; again has no effect. What still waits for the worker is refused: "Stopped". */
 void container_stop(struct container *c);
