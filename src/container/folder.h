@@ -62,6 +62,8 @@ void record_lost(const char *id, const char *why, uint64_t started_ns, struct gu
 /* Notes which process the worker is. Its start time tells it from a later one of that number. */
 int process_note(int run_fd, const char *tenant, pid_t pid, struct err *e);
 void process_note_remove(int run_fd, const char *tenant);
+/* The tenant of a file that process_note() wrote; NULL: the name is of no such file. */
+char *process_note_tenant(const char *name);
 /* A pidfd of the process noted, if it lives; else -ESRCH. ret_pid too. */
 int process_find(int run_fd, const char *tenant, int dir_fd, pid_t *ret_pid);
 int process_open(pid_t pid); /* pidfd_open(2): a pidfd (close-on-exec) or a negative errno */

@@ -197,7 +197,7 @@ void worker_adopt(struct worker *w)
 {
     struct err e = ERR_INIT;
 
-    w->is_adopting = true;
+    w->is_adopting = w->was_found = true;
     w->pid_fd = process_find(w->set->run_fd, w->tenant, w->dir_fd, &w->pid);
     if (worker_connect(w, &e) < 0) {
         if (w->pid_fd >= 0) {
