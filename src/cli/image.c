@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/image.h"
 
+#include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 
 #include "base/clock.h"
 #include "base/fds.h"
@@ -316,6 +318,19 @@ static int image_rmi_command(int argc, char *const *argv)
     return status;
 }
 
+/* What a daemon has fetched is of no use to anybody when it has gone. */
+static void parent_mind(void)
+{
+    const char *parent = getenv(IMAGES_PARENT_VARIABLE);
+
+    if (!parent)
+        return;
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != atoi(parent))
+        _exit(GUEST_EXIT_WHERRY);
+    unsetenv(IMAGES_PARENT_VARIABLE);
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -337,6 +352,7 @@ int main(int argc, char **argv)
         {"system",             image_system          },
     };
 
+    parent_mind();
     /* Every blob that is added or found is open until the end, as its lease: a large archive has
      * thousands. */
     fds_make_room(64);

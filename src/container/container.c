@@ -377,11 +377,12 @@ static void loss_note(struct containers *s, const char *tenant, const char *id)
     autofd dir_fd = -EBADF;
 
     record_lost(id, "its worker is gone and has left no record of it", 0, &status);
-    if ((folder_open(s->o.run_dir, tenant, &dir_fd, &e) < 0 ||
-         record_write(dir_fd, &status, &e) < 0) &&
-        s->o.told) {
+    if (folder_open(s->o.run_dir, tenant, &dir_fd, &e) < 0 ||
+        record_write(dir_fd, &status, &e) < 0) {
+        containers_unsettle(s);
         err_prefix(&e, "cannot note that '%.100s' was lost", id);
-        s->o.told(s->o.ctx, tenant, e.msg);
+        if (s->o.told)
+            s->o.told(s->o.ctx, tenant, e.msg);
     }
     guest_status_done(&status);
 }
@@ -405,7 +406,7 @@ struct container *container_claim(struct containers *s, const char *tenant, cons
     if (!c) {
         bool is_alive = w && w->state != WORKER_NONE && w->state != WORKER_KILLED;
 
-        *ret_is_lost = is_possible && !is_alive;
+        *ret_is_lost = is_possible && !is_alive && containers_had_worker(s, tenant);
         if (*ret_is_lost)
             loss_note(s, tenant, id);
         return NULL;
@@ -420,6 +421,20 @@ struct container *container_claim(struct containers *s, const char *tenant, cons
     containers_due(c);
     *ret_is_lost = false;
     return c;
+}
+
+void containers_forget_lost(struct containers *s, const char *tenant, const char *id)
+{
+    struct worker *w = worker_find(s, tenant);
+    struct err e = ERR_INIT;
+
+    if (!folder_name_is_valid(tenant) || !folder_name_is_valid(id) || (w && container_find(w, id)))
+        return;
+    /* One without a process, so that its folder goes when nothing else is in it. */
+    if (!w && worker_new(s, tenant, &w, &e) < 0)
+        return;
+    record_remove(w->dir_fd, id);
+    containers_check(s);
 }
 
 /* ---- What is done with it ---- */

@@ -100,12 +100,16 @@ struct container *container_start(struct containers *s, const char *tenant,
  * Takes over what an earlier supervisor started: `started` and in the end `exited` follow from the
  * loop, or `exited` alone when it has ended. NULL when there is none of that name: it was never
  * accepted, or its worker is gone without a record; ret_is_lost tells those two apart. Without a
- * worker that lives nobody knows whether it was accepted, and then it is lost. A loss is written
- * down: who claims it again after a restart gets a container that has `exited` as lost.
+ * worker that lives nobody knows whether it was accepted, and then it is lost, unless it is
+ * certain that there was no worker. A loss is written down: who claims it again after a restart
+ * gets a container that has `exited` as lost.
  */
 struct container *container_claim(struct containers *s, const char *tenant, const char *id,
                                   const struct container_events *events, void *ctx,
                                   bool *ret_is_lost);
+
+/* After the loss that container_claim() told was noted: what it wrote down is dropped. */
+void containers_forget_lost(struct containers *s, const char *tenant, const char *id);
 
 const char *container_id(const struct container *c);
 /* Ends it by and by; again has no effect. What still waits for the worker is refused: "Stopped". */

@@ -53,7 +53,8 @@ static void workers_sweep(struct containers *s)
         return;
     LINK_EACH(w, &s->workers, struct worker, in_set)
     {
-        if (w->state != WORKER_NONE || w->is_unseen || !link_is_empty(&w->containers))
+        if (w->state != WORKER_NONE || w->is_unseen || !link_is_empty(&w->containers) ||
+            (w->was_found && !s->is_settled && strv_contains(&s->had_worker, w->tenant)))
             continue;
         folder_remove(s->run_fd, w->tenant, w->dir_fd);
         worker_free(w);
@@ -193,11 +194,54 @@ void containers_close(struct containers *s)
     loop_timer_free(s->due_timer);
     close(s->run_fd);
     close(s->lock_fd);
+    strv_done(&s->had_worker);
     string_free(s->o.run_dir);
     string_free(s->o.worker);
     string_free(s->o.cache_dir);
     free(s);
 }
+
+/* ---- What there was ---- */
+
+/* Holds the id of the boot, since what was written before a power cut may be there in part. */
+#define SETTLED_NAME ".settled"
+#define BOOT_ID_PATH "/proc/sys/kernel/random/boot_id"
+#define BOOT_ID_SIZE 64u
+
+static void settled_read(struct containers *s)
+{
+    autobuf boot = BUF_INIT, noted = BUF_INIT;
+    struct err e = ERR_INIT;
+
+    s->was_settled = file_read(BOOT_ID_PATH, BOOT_ID_SIZE, &boot, &e) == 0 &&
+                     file_read_at(s->run_fd, SETTLED_NAME, BOOT_ID_SIZE, &noted, &e) == 0 &&
+                     str_eq(buf_str(&boot), buf_str(&noted));
+}
+
+static void settled_write(struct containers *s)
+{
+    autobuf boot = BUF_INIT;
+    struct err e = ERR_INIT;
+
+    s->is_settled = true;
+    /* Without it more counts as lost after the next start, and nothing runs twice. */
+    if (!s->was_settled && !s->is_loss_unnoted &&
+        file_read(BOOT_ID_PATH, BOOT_ID_SIZE, &boot, &e) == 0)
+        file_write_at(s->run_fd, SETTLED_NAME, boot.data, boot.len, 0600, 0, &e);
+}
+
+void containers_unsettle(struct containers *s)
+{
+    s->is_loss_unnoted = true;
+    unlinkat(s->run_fd, SETTLED_NAME, 0);
+}
+
+bool containers_had_worker(const struct containers *s, const char *tenant)
+{
+    return !s->was_settled || strv_contains(&s->had_worker, tenant);
+}
+
+/* ---- Adoption ---- */
 
 void containers_adopt_failed(struct containers *s, const char *tenant, const struct err *e)
 {
@@ -216,10 +260,13 @@ void containers_adopt_failed(struct containers *s, const char *tenant, const str
 static bool folder_adopt(void *ctx, const char *tenant)
 {
     struct containers *s = ctx;
+    char *noted = process_note_tenant(tenant);
     struct worker *w;
     struct stat st;
     struct err e = ERR_INIT;
 
+    if (noted)
+        strv_add_owned(&s->had_worker, noted);
     if (!folder_name_is_valid(tenant) || fstatat(s->run_fd, tenant, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
         !S_ISDIR(st.st_mode))
         return true;
@@ -238,6 +285,7 @@ void containers_adopt(struct containers *s, void (*done)(void *ctx, const struct
     BUG_ON(s->is_adopted || s->adopted || s->adopt_failed.code);
     s->adopted = done;
     s->adopted_ctx = ctx;
+    settled_read(s);
     if (folder_each(s->run_fd, folder_adopt, s, &e) < 0)
         containers_adopt_failed(s, NULL, &e);
     containers_check(s);
@@ -258,6 +306,8 @@ size_t containers_end_unclaimed(struct containers *s)
         }
         worker_kick(w);
     }
+    settled_write(s);
+    containers_check(s);
     return n;
 }
 

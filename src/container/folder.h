@@ -70,6 +70,8 @@ enum { PROCESS_LISTEN_FD = 3, PROCESS_DIR_FD = 4 };
 /* Notes which process the worker is. Its start time tells it from a later one of that number. */
 int process_note(int run_fd, const char *tenant, pid_t pid, struct err *e);
 void process_note_remove(int run_fd, const char *tenant);
+/* The tenant of a file that process_note() wrote; NULL: the name is of no such file. */
+char *process_note_tenant(const char *name);
 /* A pidfd of the process noted, or without a note of the one of worker.json, if it lives; else
  * -ESRCH. When there is a shortage nobody knows: that error. ret_pid too. */
 int process_find(int run_fd, const char *tenant, int dir_fd, pid_t *ret_pid);

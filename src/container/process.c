@@ -9,8 +9,9 @@
 #include "base/fds.h"
 #include "container/folder.h"
 
-#define TEXT_LIMIT 4096u
-#define NOTE_SIZE  (FOLDER_NAME_LIMIT + 16)
+#define TEXT_LIMIT  4096u
+#define NOTE_SUFFIX ".process"
+#define NOTE_SIZE   (FOLDER_NAME_LIMIT + 16)
 
 int process_open(pid_t pid)
 {
@@ -64,7 +65,7 @@ static int not_found(int code)
 
 static void note_name(const char *tenant, char ret[static NOTE_SIZE])
 {
-    snprintf(ret, NOTE_SIZE, ".%.*s.process", FOLDER_NAME_LIMIT, tenant);
+    snprintf(ret, NOTE_SIZE, ".%.*s" NOTE_SUFFIX, FOLDER_NAME_LIMIT, tenant);
 }
 
 int process_note(int run_fd, const char *tenant, pid_t pid, struct err *e)
@@ -85,6 +86,15 @@ void process_note_remove(int run_fd, const char *tenant)
 
     note_name(tenant, name);
     unlinkat(run_fd, name, 0);
+}
+
+char *process_note_tenant(const char *name)
+{
+    size_t len = strlen(name), suffix = strlen(NOTE_SUFFIX);
+
+    if (name[0] != '.' || len <= suffix + 1 || !str_eq(name + len - suffix, NOTE_SUFFIX))
+        return NULL;
+    return xstrndup(name + 1, len - suffix - 1);
 }
 
 /* -ENOENT: there is no note. */

@@ -103,6 +103,7 @@ struct worker {
     size_t n_unanswered;  /* STARTs */
     bool is_adopting;     /* containers_adopt() waits for it */
     bool is_unseen;       /* there may be a process that nobody knows: none is started beside it */
+    bool was_found;       /* by containers_adopt() */
     bool was_ready;       /* since its process started */
     unsigned fruitless;   /* connections in a row that broke before they served anything */
     const char *kill_reason; /* static; NULL: it was not killed */
@@ -130,12 +131,24 @@ struct containers {
     size_t n_claimed;
     uint64_t seed; /* of the hashes of ids */
     bool is_adopted, is_shutting_down;
+    /* What an earlier supervisor may have started: see "Nothing runs twice" in
+     * docs/internals/containers.md. */
+    bool was_settled, is_settled, is_loss_unnoted;
+    struct strv had_worker;                               /* tenants */
     void (*adopted)(void *ctx, const struct err *failed); /* NULL: not waited for */
     void *adopted_ctx;
     struct err adopt_failed; /* its code is 0 as long as it did not */
     void (*shut)(void *ctx);
     void *shut_ctx;
 };
+
+/* ---- containers.c ---- */
+
+/* Whether an earlier supervisor may have had one for this tenant, which may have accepted guests.
+ */
+bool containers_had_worker(const struct containers *s, const char *tenant);
+/* A loss could not be noted: the next supervisor has to suppose the worst. */
+void containers_unsettle(struct containers *s);
 
 /* ---- worker.c ---- */
 

@@ -253,7 +253,7 @@ void worker_adopt(struct worker *w)
     struct err e = ERR_INIT;
     int r;
 
-    w->is_adopting = true;
+    w->is_adopting = w->was_found = true;
     w->pid_fd = process_find(w->set->run_fd, w->tenant, w->dir_fd, &w->pid);
     if (w->pid_fd < 0 && w->pid_fd != -ESRCH)
         err_errno(&e, w->pid_fd, "RunFolder", "cannot look for its worker");

@@ -7,6 +7,10 @@
 #include "guest/command.h"
 #include "store/reference.h"
 
+/* The variable by which a daemon names itself, as a process id, to the wherry-image that it starts:
+ * that one ends with it, however it ends. */
+#define IMAGES_PARENT_VARIABLE "WHERRY_IMAGE_PARENT"
+
 /*
  * The images of this machine: blobs by their digest, and names that lead to them. The folder is an
  * OCI image layout without an index (image-spec 1.1, image-layout.md):

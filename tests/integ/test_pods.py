@@ -297,6 +297,8 @@ def test_worker_killed():
         p = f.pods([("u-1", f.path("p.json"))])
         wait_until(lambda: p.container("u-1", "a")["restartCount"] == 2, "lost while nobody looked")
         tap.ok("also when nobody was there to see it", True)
+        wait_until(lambda: not f.records(), "the loss is noted in the pod's own record")
+        tap.equal("and no note of it stays in the run folder", f.records(), [])
 
 
 def test_delete_at_any_time():

@@ -6,7 +6,7 @@
 #include <sys/wait.h>
 
 #include "base/fds.h"
-#include "pod/cpu_limits.h"
+#include "pod/runtime/cpu_limits.h"
 
 #define ID "1234-app-1"
 

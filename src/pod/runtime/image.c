@@ -311,15 +311,20 @@ static int child_start(struct image_request *r, struct err *e)
                                 NULL};
     autofd out = -EBADF, err = -EBADF;
     struct loop_child_fd fds[2];
+    autostrv env = STRV_INIT;
 
     TRY(output_open(r, &r->out, &out, e));
     TRY(output_open(r, &r->err, &err, e));
     r->err.is_last_kept = true;
+    /* A process that is killed stops no child. */
+    strv_addv(&env, environ);
+    strv_variable_put(&env, xasprintf(IMAGES_PARENT_VARIABLE "=%d", (int)getpid()));
     fds[0] = (struct loop_child_fd){out, STDOUT_FILENO};
     fds[1] = (struct loop_child_fd){err, STDERR_FILENO};
     return loop_child_start(r->finder->loop,
                             &(struct loop_child_options){.program = r->finder->program,
                                                          .argv = argv,
+                                                         .env = strv_array(&env),
                                                          .fds = fds,
                                                          .n_fds = 2,
                                                          .ended = child_ended,

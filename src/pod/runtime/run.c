@@ -291,7 +291,13 @@ void run_interrupt(struct pod_run *r)
 
 void run_forget(struct pod_run *r, int64_t attempt)
 {
-    if (!r->container || r->attempt != attempt)
+    if (!r->container) {
+        autofree char *id = pod_attempt_id(r->pod->spec, r->index, attempt);
+
+        containers_forget_lost(r->pod->set->o.containers, r->pod->spec->space, id);
+        return;
+    }
+    if (r->attempt != attempt)
         return;
     container_forget(r->container);
     group_end(r);
