@@ -12,6 +12,7 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from agent_client import PODS, WHERRY, Agent, cpu_groups, settle  # noqa: E402
+from processor import Share  # noqa: E402
 from serve_client import IS_FULL, PROBE, Http, head, run, tap  # noqa: E402
 from worker_client import GUESTS, PATIENCE_S, build_guests, wait_until  # noqa: E402
 
@@ -63,11 +64,10 @@ def cpu_ns(pid):
     return total
 
 
-def share(pid, seconds=SECONDS):
-    """Of a processor, that the process uses."""
-    before, since = cpu_ns(pid), time.monotonic_ns()
-    time.sleep(seconds)  # what is measured is a time
-    return (cpu_ns(pid) - before) / (time.monotonic_ns() - since)
+def share(pid):
+    s = Share(lambda: cpu_ns(pid))
+    time.sleep(SECONDS)  # what is measured is a time
+    return s.told()
 
 
 def told_share(agent, name):
@@ -122,9 +122,9 @@ def a_loop_uses_its_share(keeper):
         worker, = a.workers()
         used = share(worker)
         tap.ok(f"{keeper}: a loop of 250m uses a quarter of a processor",
-               abs(used - SHARE) <= SLACK, used)
+               used.is_within(SHARE, SLACK), used)
         told = told_share(a, "loop")
-        tap.ok(f"{keeper}: and that is what the agent tells", abs(told - SHARE) <= 0.1, told)
+        tap.ok(f"{keeper}: and that is what the agent tells", 0 < told <= SHARE + 0.1, told)
         has, wanted = ("a", 1) if keeper == "cgroup" else ("no", 0)
         tap.equal(f"{keeper}: it has {has} control group", len(groups_of(id)), wanted)
         if wanted:
@@ -160,7 +160,8 @@ def requests_are_answered_within_the_limit(keeper):
         with Http(("127.0.0.1", port)) as h:
             h.send(head("GET", "/loop"))
             used = share(worker)
-        tap.ok(f"{keeper}: a request that loops uses no more", abs(used - SHARE) <= SLACK, used)
+        tap.ok(f"{keeper}: a request that loops uses no more", used.is_within(SHARE, SLACK),
+               used)
         delete_all(a)
 
 
@@ -180,8 +181,8 @@ def no_group_outlives_its_guest():
         wait_state(a, "one", "running")
         tap.equal("an adopted guest keeps its group", sorted(groups_of(*ids)), before)
         worker, = a.workers()
-        used = share(worker, 3)
-        tap.ok("and its limit", abs(used - 0.2) <= 0.05, used)
+        used = share(worker)
+        tap.ok("and its limit", used.is_within(0.2, 0.05), used)
 
         a.kill9()
         os.kill(worker, signal.SIGKILL)

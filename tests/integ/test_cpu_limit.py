@@ -9,6 +9,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from processor import Share  # noqa: E402
 from worker_client import GUESTS, Tap, Worker, build_guests  # noqa: E402
 
 tap = Tap()
@@ -33,16 +34,16 @@ def group_v1():
 
 
 def share(c, id):
-    """Thousandths of a processor that the guest uses."""
-    before, since = c.figures(id)["cpu_ns"], time.monotonic_ns()
+    s = Share(lambda: c.figures(id)["cpu_ns"])
     time.sleep(SECONDS)  # what is measured is a time
-    return round(1000 * (c.figures(id)["cpu_ns"] - before) / (time.monotonic_ns() - since))
+    return s.told()
 
 
 def limited(c, how, **fields):
     c.accepted(how, LOOP, **fields)
     used = share(c, how)
-    tap.ok(f"{how}: a guest of {MILLI} thousandths uses them", abs(used - MILLI) <= SLACK, used)
+    tap.ok(f"{how}: a guest of {MILLI} thousandths uses them", used.is_within(MILLI / 1000, SLACK / 1000),
+           used)
     before = time.monotonic()
     c.send("stop", how)
     c.ended(how)
