@@ -142,6 +142,7 @@ static int folders_make(const struct agent_options *o, struct err *e)
 
     TRY(path_open_private(o->state_dir, &state_fd, e));
     TRY(path_open_private(o->run_dir, &run_fd, e));
+    file_temps_remove(state_fd);
     return path_mkdir_p(o->logs_dir, 0755, e);
 }
 

@@ -236,6 +236,7 @@ void containers_adopt(struct containers *s, void (*done)(void *ctx), void *ctx)
     BUG_ON(s->is_adopted || s->adopted);
     s->adopted = done;
     s->adopted_ctx = ctx;
+    file_temps_remove(s->run_fd);
     settled_read(s);
     while (dir && (entry = readdir(dir))) {
         char *noted = process_note_tenant(entry->d_name);

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "base/fds.h"
 #include "container/folder.h"
 #include "container/worker.h"
 
@@ -198,6 +199,7 @@ void worker_adopt(struct worker *w)
     struct err e = ERR_INIT;
 
     w->is_adopting = w->was_found = true;
+    file_temps_remove(w->dir_fd);
     w->pid_fd = process_find(w->set->run_fd, w->tenant, w->dir_fd, &w->pid);
     if (worker_connect(w, &e) < 0) {
         if (w->pid_fd >= 0) {
