@@ -3,7 +3,7 @@
 
 #include <arpa/inet.h>
 #include <ifaddrs.h>
-#include <net/if.h>
+#include <linux/if.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
@@ -156,6 +156,7 @@ static int folders_make(const struct agent_options *o, struct err *e)
 
     TRY(path_open_private(o->state_dir, &state_fd, e));
     TRY(path_open_private(o->run_dir, &run_fd, e));
+    file_temps_remove(state_fd);
     return path_mkdir_p(o->logs_dir, 0755, e);
 }
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/fds.h"
 
+#include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -161,6 +163,40 @@ static int temp_open_at(int dirfd, const char *name, mode_t mode, char **ret_tem
     }
     return err_set(e, -EEXIST, "CreateFailed", "cannot create '%s': left-over files are in its way",
                    name);
+}
+
+/* Of ".NAME.PID.N.tmp" the process; 0: the name is another one. */
+static pid_t temp_owner(const char *name)
+{
+    size_t len = strlen(name);
+    int dots = 0;
+    const char *at = name + len;
+
+    if (name[0] != '.' || len < 5 || !str_eq(name + len - 4, ".tmp"))
+        return 0;
+    while (at > name && dots < 3)
+        dots += *--at == '.';
+    return at > name ? (pid_t)strtol(at + 1, NULL, 10) : 0;
+}
+
+void file_temps_remove(int dirfd)
+{
+    int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *entry;
+
+    if (!dir) {
+        if (fd >= 0)
+            close(fd);
+        return;
+    }
+    while ((entry = readdir(dir))) {
+        pid_t owner = temp_owner(entry->d_name);
+
+        if (owner > 0 && kill(owner, 0) < 0 && errno == ESRCH)
+            unlinkat(dirfd, entry->d_name, 0);
+    }
+    closedir(dir);
 }
 
 static int temp_fill(int fd, const void *data, size_t len, int flags, struct err *e)

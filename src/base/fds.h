@@ -45,6 +45,9 @@ enum file_write_flags {
 int file_write_at(int dirfd, const char *name, const void *data, size_t len, mode_t mode, int flags,
                   struct err *e);
 
+/* Removes from the folder the temporary files of file_write_at() whose process was killed. */
+void file_temps_remove(int dirfd);
+
 /* As file_write_at(), for a path. */
 int file_write(const char *path, const void *data, size_t len, mode_t mode, int flags,
                struct err *e);

@@ -285,6 +285,7 @@ void containers_adopt(struct containers *s, void (*done)(void *ctx, const struct
     BUG_ON(s->is_adopted || s->adopted || s->adopt_failed.code);
     s->adopted = done;
     s->adopted_ctx = ctx;
+    file_temps_remove(s->run_fd);
     settled_read(s);
     if (folder_each(s->run_fd, folder_adopt, s, &e) < 0)
         containers_adopt_failed(s, NULL, &e);

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "base/fds.h"
 #include "container/folder.h"
 #include "container/worker.h"
 
@@ -254,6 +255,7 @@ void worker_adopt(struct worker *w)
     int r;
 
     w->is_adopting = w->was_found = true;
+    file_temps_remove(w->dir_fd);
     w->pid_fd = process_find(w->set->run_fd, w->tenant, w->dir_fd, &w->pid);
     if (w->pid_fd < 0 && w->pid_fd != -ESRCH)
         err_errno(&e, w->pid_fd, "RunFolder", "cannot look for its worker");

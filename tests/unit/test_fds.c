@@ -98,6 +98,24 @@ static void test_failed_replace(void **state)
     rmdir(dir);
 }
 
+static void temporary_files_of_the_killed_are_removed(void **state)
+{
+    autofree char *dir = unit_temp_dir();
+    autofree char *mine = xasprintf(".a.b.%d.0.tmp", (int)getpid());
+    const char *const names[] = {".a.b.2147483646.7.tmp", "a.2147483646.7.tmp", ".a.tmp", mine};
+    autofd dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        close(openat(dir_fd, names[i], O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+    file_temps_remove(dir_fd);
+    assert_int_equal(entries(dir), 3);
+    assert_int_equal(faccessat(dir_fd, names[0], F_OK, 0), -1);
+    for (size_t i = 1; i < ARRAY_SIZE(names); i++)
+        unlinkat(dir_fd, names[i], 0);
+    rmdir(dir);
+}
+
 static void test_memfd_is_sealed(void **state)
 {
     autofd fd = -EBADF;
@@ -148,6 +166,7 @@ int main(void)
         cmocka_unit_test(test_failed_replace),
         cmocka_unit_test(test_memfd_is_sealed),
         cmocka_unit_test(a_pipe_made_nonblocking_says_so_instead_of_waiting),
+        cmocka_unit_test(temporary_files_of_the_killed_are_removed),
     };
     return cmocka_run_group_tests_name("fds", tests, ignore_file_size_signal, NULL);
 }
