@@ -682,7 +682,9 @@ def a_worker_that_is_stopped_disturbs_no_other():
                 apply(a, pod("new", container(guest("args"))))
                 apply(a, pod("new", container(guest("args")), namespace="other"))
                 wait_until(lambda: not is_ready(a.pod("web")), "the stopped one is not ready")
-                command(a, "top")
+                tops = a.api("GET", "/api/v1/top", timeout=20)[1]["items"]
+                assert {t["metadata"]["namespace"]: len(t["containers"]) for t in tops
+                        if t["metadata"]["name"] == "web"} == {"default": 0, "other": 1}, tops
                 wait_until(lambda: "terminated" in str(state(a, "new", other)), "others start")
             assert not asking.failed and asking.slowest_s < 2, (asking.failed, asking.slowest_s)
             assert not web.failed and web.slowest_s < 2, (web.failed, web.slowest_s)
