@@ -216,7 +216,7 @@ def cpu_groups():
             if os.path.basename(at) == "wherry" for n in folders}
 
 
-def settle(is_true, what, patience_s=PATIENCE_S):
+def settle(is_true, what):
     """Waits until it stays true for a tenth of a second."""
     since = [None]
 
@@ -227,4 +227,4 @@ def settle(is_true, what, patience_s=PATIENCE_S):
         since[0] = since[0] or time.monotonic()
         return time.monotonic() - since[0] > 0.1
 
-    wait_until(is_settled, what, patience_s)
+    wait_until(is_settled, what)
