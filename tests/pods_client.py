@@ -57,7 +57,7 @@ class Pods(Supervisor):
         """What the container said."""
         self.do("log", uid, container)
         path = self.expect(f"log {uid}").split(" ", 2)[2]
-        if path == "none":
+        if path == "none" or not os.path.exists(path):  # its first output makes it
             return None
         with open(path, encoding="utf-8") as f:
             return "".join(line.split(" ", 3)[3] for line in f)
