@@ -40,7 +40,7 @@ test:
 
 # Also what takes long: real packages, fuzzing, examples of every language.
 test-all:
-	@tools/deps nginx-light chromium rustc libstd-rust-dev-wasm32
+	@tools/deps libfaketime nginx-light chromium rustc libstd-rust-dev-wasm32
 	@FULL=1 $(MAKE) --no-print-directory -j2 check programs
 	@LOAD_RUNS=1000 FULL=1 tests/run unit integ e2e slow
 

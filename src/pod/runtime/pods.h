@@ -101,7 +101,8 @@ void pod_exec_free(struct pod_exec *x); /* stops it too; `ended` is not called a
 int pod_log_path(const struct pod *p, const char *container, bool is_previous, char **ret,
                  struct err *e);
 
-/* CPU and memory of each container that runs; `measured` for each, then once with NULL. */
+/* CPU and memory of each container that runs; `measured` for each, then once with NULL. One whose
+ * worker does not answer within 2 s is left out. */
 void pod_measure(struct pod *p,
                  void (*measured)(void *ctx, const char *container,
                                   const struct message_figures *f),
