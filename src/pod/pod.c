@@ -25,7 +25,8 @@ void pod_moved(struct pod *p)
         loop_timer_clear(p->timer);
     else
         loop_timer_set(p->timer, due);
-    /* Nothing is carried out while a record is on its way; when it is there this is called again. */
+    /* Nothing is carried out while a record is on its way; when it is there this is called again.
+     */
     if (!p->is_recording && p->head < p->orders.n && link_is_empty(&p->in_due)) {
         link_append(&p->set->due, &p->in_due);
         pods_round_soon(p->set);
