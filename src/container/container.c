@@ -16,12 +16,9 @@ bool container_is_active(const struct container *c)
 
 struct container *container_find(const struct worker *w, const char *id)
 {
-    struct container *c;
+    struct name_link *l = name_index_find(&w->ids, id);
 
-    LINK_EACH(c, &w->containers, struct container, in_worker)
-    if (str_eq(c->id, id))
-        return c;
-    return NULL;
+    return l ? LINK_OF(struct container, by_id, l) : NULL;
 }
 
 static struct container *container_new(struct containers *s, const char *id,
@@ -40,6 +37,7 @@ static void worker_join(struct container *c, struct worker *w)
 {
     c->worker = w;
     link_append(&w->containers, &c->in_worker);
+    name_index_add(&w->ids, &c->by_id, c->id);
     if (container_is_active(c))
         w->n_active++;
 }
@@ -82,6 +80,8 @@ void container_destroy(struct container *c)
     start_done(c);
     state_set(c, CONTAINER_REFUSED);
     link_remove(&c->in_worker);
+    if (c->worker)
+        name_index_remove(&c->worker->ids, &c->by_id);
     link_remove(&c->in_due);
     guest_status_done(&c->status);
     free(c->measures);

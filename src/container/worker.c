@@ -171,6 +171,7 @@ void worker_free(struct worker *w)
 
     while ((c = LINK_FIRST(&w->containers, struct container, in_worker)))
         container_destroy(c);
+    name_index_done(&w->ids);
     process_done(w);
     loop_timer_free(w->timer);
     link_remove(&w->in_set);

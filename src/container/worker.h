@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include "base/name_index.h"
 #include "container/container.h"
 #include "container/list.h"
 
@@ -35,6 +36,7 @@ struct container {
     struct containers *set;
     struct worker *worker; /* NULL for one that was refused before there was any */
     struct link in_worker, in_starts, in_due;
+    struct name_link by_id; /* of the worker */
     char *id;
     enum container_state state;
     bool is_claimed; /* somebody holds it; otherwise it is only known */
@@ -89,6 +91,7 @@ struct worker {
     enum worker_state state;
     int dir_fd;              /* its folder */
     struct link containers;  /* all that are known */
+    struct name_index ids;   /* of those */
     struct link starts;      /* those in the state WAITING, in order */
     struct link requests;    /* other messages, not sent yet */
     size_t n_active;         /* WAITING, SENT or RUNNING */

@@ -128,6 +128,7 @@ struct pod *pod_new(struct pods *s, struct pod_spec *spec)
     for (size_t i = 0; i < spec->n_containers; i++)
         run_init(&p->runs[i], p, i);
     link_append(&s->pods, &p->in_set);
+    name_index_add(&s->uids, &p->by_uid, p->spec->uid);
     return p;
 }
 
@@ -158,6 +159,7 @@ void pod_close(struct pod *p)
     loop_timer_free(take_ptr(p->record_timer));
     loop_timer_free(take_ptr(p->usage_timer));
     link_remove(&p->in_set);
+    name_index_remove(&p->set->uids, &p->by_uid);
     link_remove(&p->in_due);
     link_remove(&p->in_changed);
     p->set->n_pods--;
