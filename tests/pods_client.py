@@ -59,8 +59,11 @@ class Pods(Supervisor):
         path = self.expect(f"log {uid}").split(" ", 2)[2]
         if path == "none":
             return None
-        with open(path, encoding="utf-8") as f:
-            return "".join(line.split(" ", 3)[3] for line in f)
+        try:
+            with open(path, encoding="utf-8") as f:
+                return "".join(line.split(" ", 3)[3] for line in f)
+        except FileNotFoundError:
+            return ""  # the worker makes it when the guest begins
 
     def exec(self, uid, container, *words):
         """(what it wrote, status)"""
