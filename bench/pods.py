@@ -117,7 +117,8 @@ class Agent:
         return Connection(self.socket)
 
     def workers(self):
-        return [json.loads(f.read_text())["pid"] for f in self.dir.glob("run/workers/*/worker.json")]
+        records = self.dir.glob("run/workers/*/worker.json")
+        return [json.loads(f.read_text())["pid"] for f in records]
 
     def worker(self):
         pid, = wait(self.workers, "there is a worker")
