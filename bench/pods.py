@@ -22,7 +22,7 @@ import time
 import measuring
 from measuring import BUILD, WHERRY, CannotMeasure, command, quartiles, row
 from processes import cpu_s, private_kb, switches, tasks
-from serving import guest as component
+from serving import SETTLE_S, guest as component
 
 PATIENCE_S = 60
 IDLE_S = 10
@@ -117,7 +117,8 @@ class Agent:
         return Connection(self.socket)
 
     def workers(self):
-        return [json.loads(f.read_text())["pid"] for f in self.dir.glob("run/workers/*/worker.json")]
+        records = self.dir.glob("run/workers/*/worker.json")
+        return [json.loads(f.read_text())["pid"] for f in records]
 
     def worker(self):
         pid, = wait(self.workers, "there is a worker")
@@ -307,7 +308,7 @@ def bench_many(quick):
             before = private_kb(worker)
             n_threads = len(tasks(worker))
             taken.append(start_many(agent, connection, n))
-            time.sleep(3)  # until all is told and nothing is left to be done
+            time.sleep(SETTLE_S)
             after, full = private_kb(worker), agent.pss_kb()
             figures.append((empty, full, (after[0] - before[0]) / n, (after[1] - before[1]) / n,
                             (len(tasks(worker)) - n_threads) / n,

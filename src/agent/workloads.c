@@ -136,6 +136,30 @@ static void object_show(struct workloads *s, const struct object *o)
     watch_feed_put(s->feeds[o->kind], item_make(s, o, NULL, status.data));
 }
 
+static void dirty_link(struct workload *w)
+{
+    struct workloads *s = w->owner;
+
+    if (w->dirty_back)
+        return;
+    w->next_dirty = s->dirty;
+    w->dirty_back = &s->dirty;
+    if (s->dirty)
+        s->dirty->dirty_back = &w->next_dirty;
+    s->dirty = w;
+}
+
+static void dirty_unlink(struct workload *w)
+{
+    if (!w->dirty_back)
+        return;
+    *w->dirty_back = w->next_dirty;
+    if (w->next_dirty)
+        w->next_dirty->dirty_back = w->dirty_back;
+    w->next_dirty = NULL;
+    w->dirty_back = NULL;
+}
+
 /* Anew if the status is another than what is shown. */
 static void workload_refresh(struct workload *w, bool is_object_new)
 {
@@ -143,7 +167,7 @@ static void workload_refresh(struct workload *w, bool is_object_new)
     autobuf status = BUF_INIT;
     uint64_t hash;
 
-    w->is_dirty = false;
+    dirty_unlink(w);
     if (!w->object || w->is_gone)
         return;
     status_write(w, &status);
@@ -197,9 +221,8 @@ static void on_flush(void *ctx)
         workloads_return(s);
         return;
     }
-    for (struct workload *w = s->first; w; w = w->next)
-        if (w->is_dirty)
-            workload_refresh(w, false);
+    while (s->dirty)
+        workload_refresh(s->dirty, false);
     workloads_afters_make(s);
     if (s->is_claims_check_due)
         claims_check(s);
@@ -220,10 +243,10 @@ void workloads_flush_later(struct workloads *s, bool is_for_claims)
 
 struct workload *workload_find(const struct workloads *s, const char *space, const char *name)
 {
-    for (struct workload *w = s->last; w; w = w->prev)
-        if (str_eq(w->name, name) && str_eq(w->space, space))
-            return w;
-    return NULL;
+    autofree char *key = xasprintf("%s/%s", space, name);
+    struct name_link *l = name_index_find(&s->keys, key);
+
+    return l ? (struct workload *)(void *)((char *)l - offsetof(struct workload, by_key)) : NULL;
 }
 
 struct pod *workloads_pod(const struct workloads *s, const char *space, const char *name)
@@ -269,10 +292,12 @@ static struct workload *workload_add(struct workloads *s, const struct object *o
                            .space = xstrdup(o->space),
                            .name = xstrdup(o->name),
                            .uid = xstrdup(o->uid),
+                           .key = xasprintf("%s/%s", o->space, o->name),
                            .spec = o->pod,
                            .prev = s->last};
     *(s->last ? &s->last->next : &s->first) = w;
     s->last = w;
+    name_index_add(&s->keys, &w->by_key, w->key);
     return w;
 }
 
@@ -299,10 +324,13 @@ void workload_free(struct workload *w)
 
     *(w->prev ? &w->prev->next : &s->first) = w->next;
     *(w->next ? &w->next->prev : &s->last) = w->prev;
+    name_index_remove(&s->keys, &w->by_key);
+    dirty_unlink(w);
     if (w->object) {
         pod_spec_unref(w->spec);
         object_unref(w->object);
     }
+    free(w->key);
     free(w->space);
     free(w->name);
     free(w->uid);
@@ -433,7 +461,7 @@ static void on_pod_changed(void *ctx, struct pod *p)
     struct workloads *s = ctx;
     struct workload *w = pod_user(p);
 
-    w->is_dirty = true;
+    dirty_link(w);
     workloads_flush_later(s, false);
     if (s->options.pod_changed)
         s->options.pod_changed(s->options.ctx, p);
@@ -469,6 +497,7 @@ static void workloads_free(struct workloads *s)
     free(s->state_dir);
     free(s->memory_dir);
     free(s->node_name);
+    name_index_done(&s->keys);
     free(s);
 }
 

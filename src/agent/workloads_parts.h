@@ -2,6 +2,7 @@
 #pragma once
 
 #include "agent/workloads.h"
+#include "base/name_index.h"
 
 /* What workloads.c (what is there and shown), workloads_change.c (what is asked for) and
  * workloads_lookup.c (what pods refer to) share; nobody else includes it. */
@@ -11,15 +12,17 @@ struct workload {
     struct workload *next, *prev; /* in the order of creation */
     struct workloads *owner;
     char *space, *name, *uid;
+    char *key; /* SPACE/NAME */
+    struct name_link by_key;
     /* Until it is stored it is the object's, which the store has; then a reference. */
     struct pod_spec *spec;
-    struct object *object;     /* NULL until it is stored; a reference */
-    struct pod *pod;           /* NULL: not yet, refused, or gone */
-    char *refused;             /* "OutOfcpu: text"; heap, or NULL */
-    bool is_gone;              /* it has ended and its object is being deleted */
-    bool is_dirty;             /* its status may be another than what is shown */
-    uint64_t shown_hash;       /* of the status that is shown */
-    struct change_call *after; /* to be made when it is gone; NULL: nothing */
+    struct object *object;                     /* NULL until it is stored; a reference */
+    struct pod *pod;                           /* NULL: not yet, refused, or gone */
+    char *refused;                             /* "OutOfcpu: text"; heap, or NULL */
+    bool is_gone;                              /* it has ended and its object is being deleted */
+    struct workload *next_dirty, **dirty_back; /* NULL: it is not dirty */
+    uint64_t shown_hash;                       /* of the status that is shown */
+    struct change_call *after;                 /* to be made when it is gone; NULL: nothing */
 };
 
 /* A call that is not answered yet. */
@@ -48,6 +51,8 @@ struct workloads {
     struct watch_feed *feeds[WORKLOADS_RESOURCES];
     uint64_t version;
     struct workload *first, *last;
+    struct name_index keys;     /* of those */
+    struct workload *dirty;     /* whose status may be another than what is shown */
     struct change_call *calls;  /* what the store or the work pool has */
     struct change_call *afters; /* whose pods are gone */
     struct loop_timer *retry;   /* what could not be deleted is tried again */

@@ -14,24 +14,11 @@ bool container_is_active(const struct container *c)
     return c->state <= CONTAINER_RUNNING;
 }
 
-/* FNV-1a from a start that nobody outside knows: a worker names what it likes. */
-static size_t bucket(const struct worker *w, const char *id)
-{
-    uint64_t hash = w->set->seed;
-
-    for (; *id; id++)
-        hash = (hash ^ (unsigned char)*id) * UINT64_C(0x100000001b3);
-    return (hash >> 32) % WORKER_BUCKETS;
-}
-
 struct container *container_find(const struct worker *w, const char *id)
 {
-    struct container *c;
+    struct name_link *l = name_index_find(&w->ids, id);
 
-    LINK_EACH(c, &w->buckets[bucket(w, id)], struct container, in_bucket)
-    if (str_eq(c->id, id))
-        return c;
-    return NULL;
+    return l ? LINK_OF(struct container, by_id, l) : NULL;
 }
 
 static struct container *container_new(struct containers *s, const char *id,
@@ -51,7 +38,7 @@ static void worker_join(struct container *c, struct worker *w)
 {
     c->worker = w;
     link_append(&w->containers, &c->in_worker);
-    link_append(&w->buckets[bucket(w, c->id)], &c->in_bucket);
+    name_index_add(&w->ids, &c->by_id, c->id);
     w->n_known++;
     if (container_is_active(c))
         w->n_active++;
@@ -95,9 +82,10 @@ void container_destroy(struct container *c)
     start_done(c);
     state_set(c, CONTAINER_REFUSED);
     link_remove(&c->in_worker);
-    link_remove(&c->in_bucket);
-    if (c->worker)
+    if (c->worker) {
+        name_index_remove(&c->worker->ids, &c->by_id);
         c->worker->n_known--;
+    }
     link_remove(&c->in_due);
     guest_status_done(&c->status);
     free(c->measures);

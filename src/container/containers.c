@@ -2,7 +2,6 @@
 /* All workers of a supervisor, and telling it what happened. */
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 
 #include "base/clock.h"
@@ -168,8 +167,6 @@ int containers_open(const struct containers_options *o, struct containers **ret,
     s->o.run_dir = xstrdup(o->run_dir);
     s->o.worker = xstrdup(o->worker);
     s->o.cache_dir = o->cache_dir ? xstrdup(o->cache_dir) : NULL;
-    /* Without it ids may be chosen so that they are found slowly, which the limits bear. */
-    (void)!getrandom(&s->seed, sizeof(s->seed), GRND_NONBLOCK);
     s->run_fd = take_fd(&run_fd);
     s->lock_fd = take_fd(&lock_fd);
     s->due_timer = loop_timer_new(o->loop, due_fired, s);

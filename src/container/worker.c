@@ -130,8 +130,6 @@ int worker_new(struct containers *s, const char *tenant, struct worker **ret, st
     channel_init(&w->channel, -EBADF);
     link_init(&w->in_set);
     link_init(&w->containers);
-    for (size_t i = 0; i < WORKER_BUCKETS; i++)
-        link_init(&w->buckets[i]);
     link_init(&w->starts);
     link_init(&w->requests);
     link_append(&s->workers, &w->in_set);
@@ -175,6 +173,7 @@ void worker_free(struct worker *w)
 
     while ((c = LINK_FIRST(&w->containers, struct container, in_worker)))
         container_destroy(c);
+    name_index_done(&w->ids);
     process_done(w);
     loop_timer_free(w->timer);
     link_remove(&w->in_set);

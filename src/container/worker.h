@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include "base/name_index.h"
 #include "container/container.h"
 #include "container/list.h"
 
@@ -22,7 +23,6 @@
  * again are read in advance; the others when they are claimed. */
 #define WORKER_GUEST_LIMIT  4096u
 #define WORKER_RECORD_LIMIT 8192u
-#define WORKER_BUCKETS      256u
 
 enum container_state {
     CONTAINER_WAITING, /* its START was not sent: it is nowhere yet */
@@ -40,7 +40,8 @@ struct measure {
 struct container {
     struct containers *set;
     struct worker *worker; /* NULL for one that was refused before there was any */
-    struct link in_worker, in_bucket, in_starts, in_due;
+    struct link in_worker, in_starts, in_due;
+    struct name_link by_id; /* of the worker */
     char *id;
     enum container_state state;
     bool is_claimed; /* somebody holds it; otherwise it is only known */
@@ -93,9 +94,9 @@ struct worker {
     struct link in_set;
     char *tenant;
     enum worker_state state;
-    int dir_fd;                          /* its folder */
-    struct link containers;              /* all that are known */
-    struct link buckets[WORKER_BUCKETS]; /* the same by id */
+    int dir_fd;             /* its folder */
+    struct link containers; /* all that are known */
+    struct name_index ids;  /* of those */
     size_t n_known;
     struct link starts;   /* those in the state WAITING, in order */
     struct link requests; /* other messages, not sent yet */
@@ -129,7 +130,6 @@ struct containers {
     struct link due;
     struct loop_timer *due_timer;
     size_t n_claimed;
-    uint64_t seed; /* of the hashes of ids */
     bool is_adopted, is_shutting_down;
     /* What an earlier supervisor may have started: see "Nothing runs twice" in
      * docs/internals/containers.md. */

@@ -340,17 +340,13 @@ def test_no_record():
         p = f.pods()
         with open(f.path("state/pods/u-1"), "w", encoding="utf-8"):
             pass  # where the pod's folder would be
-        os.mkdir(f.path("n"))
-        p.do("add", "u-1", f.write("p", pod("p", sh("a", "echo x >>/n/x",
-                                                    volumeMounts=[{"name": "n", "mountPath": "/n"}]),
-                                            volumes=[{"name": "n", "hostPath": {"path": f.path("n")}}],
-                                            restartPolicy="Never")))
+        p.do("add", "u-1", f.write("p", pod("p", sh("a", "echo x"), restartPolicy="Never")))
         wait_until(lambda: len([e for e in p.events("u-1") if e[1] == "RecordFailed"]) > 1, "it tries again")
-        tap.equal("without a record nothing is done", (os.listdir(f.path("n")), p.status("u-1")["phase"]),
-                  ([], "Pending"))
+        tap.equal("without a record nothing is done",
+                  (os.listdir(f.path("logs/default_p_u-1/a")), p.status("u-1")["phase"]), ([], "Pending"))
         os.unlink(f.path("state/pods/u-1"))
         p.phase("u-1", "Succeeded")
-        tap.equal("and with it everything", os.listdir(f.path("n")), ["x"])
+        tap.equal("and with it everything", p.log("u-1", "a"), "x\n")
 
 
 def test_bad_record():

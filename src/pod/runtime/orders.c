@@ -119,8 +119,8 @@ static bool is_prelude(const struct pod *p)
             return false;
     for (size_t i = p->head; i < p->orders.n; i++) {
         enum pod_order_kind kind = p->orders.v[i].kind;
-        bool leads_up = kind == POD_ORDER_SETUP || kind == POD_ORDER_RESOLVE ||
-                        kind == POD_ORDER_PREPARE;
+        bool leads_up =
+            kind == POD_ORDER_SETUP || kind == POD_ORDER_RESOLVE || kind == POD_ORDER_PREPARE;
 
         goes_on |= leads_up;
         if (!leads_up && kind != POD_ORDER_PERSIST && kind != POD_ORDER_EVENT &&

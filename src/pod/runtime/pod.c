@@ -27,7 +27,8 @@ void pod_moved(struct pod *p)
         loop_timer_clear(p->timer);
     else
         loop_timer_set(p->timer, due);
-    /* Nothing is carried out while a record is on its way; when it is there this is called again. */
+    /* Nothing is carried out while a record is on its way; when it is there this is called again.
+     */
     if (!p->is_recording && p->head < p->orders.n && link_is_empty(&p->in_due)) {
         link_append(&p->set->due, &p->in_due);
         pods_round_soon(p->set);
@@ -129,6 +130,7 @@ struct pod *pod_new(struct pods *s, struct pod_spec *spec)
     for (size_t i = 0; i < spec->n_containers; i++)
         run_init(&p->runs[i], p, i);
     link_append(&s->pods, &p->in_set);
+    name_index_add(&s->uids, &p->by_uid, p->spec->uid);
     return p;
 }
 
@@ -159,6 +161,7 @@ void pod_close(struct pod *p)
     loop_timer_free(take_ptr(p->record_timer));
     loop_timer_free(take_ptr(p->usage_timer));
     link_remove(&p->in_set);
+    name_index_remove(&p->set->uids, &p->by_uid);
     link_remove(&p->in_due);
     link_remove(&p->in_changed);
     p->set->n_pods--;

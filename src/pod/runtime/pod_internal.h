@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include "base/name_index.h"
 #include "container/list.h"
 #include "pod/probe.h"
 #include "pod/runtime/image.h"
@@ -57,6 +58,7 @@ struct pods {
     bool is_closed;
     bool is_restored;
     struct link pods, due, changed;
+    struct name_index uids; /* of pods */
     size_t n_pods;
     struct loop_timer *round; /* due at once when there is something in `due` or `changed` */
     struct image_finder *images;
@@ -115,6 +117,7 @@ void run_ended(struct pod_run *r, int64_t attempt, const struct guest_status *st
 struct pod {
     struct pods *set;
     struct link in_set, in_due, in_changed;
+    struct name_link by_uid;
     unsigned refs; /* itself until it is closed, and each chore that runs */
     bool is_closed;
     struct pod_spec *spec;

@@ -120,6 +120,7 @@ void pods_unref(struct pods *s)
     strv_done(&s->host_ips);
     strv_done(&s->pod_ips);
     free(s->toolbox);
+    name_index_done(&s->uids);
     free(s);
 }
 
@@ -140,12 +141,9 @@ void pods_close(struct pods *s)
 
 struct pod *pods_find(const struct pods *s, const char *uid)
 {
-    struct pod *p;
+    struct name_link *l = name_index_find(&s->uids, uid);
 
-    LINK_EACH(p, &s->pods, struct pod, in_set)
-    if (str_eq(p->spec->uid, uid))
-        return p;
-    return NULL;
+    return l ? LINK_OF(struct pod, by_uid, l) : NULL;
 }
 
 size_t pods_count(const struct pods *s)

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/stat.h>
 
 #include "base/fds.h"
 #include "base/log.h"
@@ -20,8 +21,9 @@ struct app {
     struct strv env; /* of its image and of the job */
     enum engine_service_kind kind;
     struct engine *engine;
-    struct engine_service *service; /* NULL while it is not loaded */
-    _Atomic uint64_t used;          /* when it was last asked for: a number that counts up */
+    struct engine_service *service; /* NULL while it is not loaded, as the next */
+    struct shared_code *code;
+    _Atomic uint64_t used; /* when it was last asked for: a number that counts up */
 };
 
 struct apps {
@@ -42,11 +44,25 @@ struct apps {
     struct engine_stream streams[3];
 };
 
+/* Machine code that an engine has opened, for all services of it: what the engine knows of a
+ * program is larger than a service. Whoever has it holds its file open, so no other one gets its
+ * inode. */
+struct shared_code {
+    struct shared_code *next;
+    const struct engine *engine;
+    dev_t dev;
+    ino_t ino;
+    struct engine_code *code;
+    unsigned refs;
+};
+
 struct http_engines {
     uint32_t slots;
     uint64_t memory_bytes;
     pthread_mutex_t lock;
     struct engine *opened[2]; /* the second one is concurrent */
+    pthread_mutex_t codes_lock;
+    struct shared_code *codes;
 };
 
 struct http_engines *http_engines_new(uint32_t slots, uint64_t memory_bytes)
@@ -56,6 +72,7 @@ struct http_engines *http_engines_new(uint32_t slots, uint64_t memory_bytes)
     en->slots = slots;
     en->memory_bytes = memory_bytes;
     pthread_mutex_init(&en->lock, NULL);
+    pthread_mutex_init(&en->codes_lock, NULL);
     return en;
 }
 
@@ -63,8 +80,68 @@ void http_engines_free(struct http_engines *en)
 {
     for (size_t i = 0; i < ARRAY_SIZE(en->opened); i++)
         engine_close(en->opened[i]);
+    BUG_ON(en->codes);
+    pthread_mutex_destroy(&en->codes_lock);
     pthread_mutex_destroy(&en->lock);
     free(en);
+}
+
+/* Called with the lock held, as the next. */
+static int code_share_locked(struct http_engines *en, struct engine *engine, int fd,
+                             struct shared_code **ret, struct err *e)
+{
+    struct shared_code *c;
+    struct engine_code *code;
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return err_errno(e, -errno, "CacheFailed", "cannot look at the file of machine code");
+    for (c = en->codes; c; c = c->next)
+        if (c->engine == engine && c->ino == st.st_ino && c->dev == st.st_dev) {
+            c->refs++;
+            *ret = c;
+            return 0;
+        }
+    TRY(engine_code_open(engine, fd, &code, e));
+    c = xcalloc(1, sizeof(*c));
+    *c = (struct shared_code){.next = en->codes,
+                              .engine = engine,
+                              .dev = st.st_dev,
+                              .ino = st.st_ino,
+                              .code = code,
+                              .refs = 1};
+    en->codes = c;
+    *ret = c;
+    return 0;
+}
+
+/* Once for all that want it at the same time. */
+static int code_share(struct http_engines *en, struct engine *engine, int fd,
+                      struct shared_code **ret, struct err *e)
+{
+    int r;
+
+    pthread_mutex_lock(&en->codes_lock);
+    r = code_share_locked(en, engine, fd, ret, e);
+    pthread_mutex_unlock(&en->codes_lock);
+    return r;
+}
+
+static void code_unshare(struct http_engines *en, struct shared_code *c)
+{
+    struct shared_code **at = &en->codes;
+
+    if (!c)
+        return;
+    pthread_mutex_lock(&en->codes_lock);
+    if (!--c->refs) {
+        while (*at != c)
+            at = &(*at)->next;
+        *at = c->next;
+        engine_code_close(c->code);
+        free(c);
+    }
+    pthread_mutex_unlock(&en->codes_lock);
 }
 
 static int engine_of(struct http_engines *en, const struct program *p, struct engine **ret,
@@ -120,16 +197,16 @@ static int kind_of(const struct program *p, enum engine_service_kind *ret, struc
                    p->why);
 }
 
-static void app_close(struct app *app)
+static void app_close(const struct apps *a, struct app *app)
 {
     engine_service_unref(app->service);
+    code_unshare(a->engines, app->code);
     if (app->code_fd >= 0)
         close(app->code_fd);
     strv_done(&app->env);
 }
 
-static int service_load(struct apps *a, const char *name, const struct app *app,
-                        struct engine_service **ret, struct err *e)
+static int service_load(struct apps *a, const char *name, struct app *app, struct err *e)
 {
     const struct guest_spec *s = &a->job->spec;
     struct engine_service_options o = {
@@ -144,13 +221,33 @@ static int service_load(struct apps *a, const char *name, const struct app *app,
         .cpu_ns = (uint64_t)a->job->serve.limits.cpu_ms * 1000000u,
         .reuse = (uint32_t)a->job->serve.reuse,
     };
-    struct engine_code *code = NULL;
     int r;
 
-    TRY(engine_code_open(app->engine, app->code_fd, &code, e));
-    r = engine_service_new(app->engine, code, &o, ret, e);
-    engine_code_close(code);
+    if (!app->code)
+        TRY(code_share(a->engines, app->engine, app->code_fd, &app->code, e));
+    r = engine_service_new(app->engine, app->code->code, &o, &app->service, e);
+    if (r < 0)
+        code_unshare(a->engines, take_ptr(app->code));
     return r;
+}
+
+/* Of what the cache has and the engine refuses code_open() makes another file. */
+static int app_code_open(struct apps *a, const struct program *p, const char *name,
+                         const struct code_options *o, struct app *app, struct err *e)
+{
+    struct engine_code *code;
+    int r;
+
+    TRY(code_obtain(p, name, o, &app->code_fd, NULL, e));
+    r = code_share(a->engines, app->engine, app->code_fd, &app->code, e);
+    if (r != -ESTALE)
+        return r;
+    close(app->code_fd);
+    app->code_fd = -EBADF;
+    *e = ERR_INIT;
+    TRY(code_open(p, name, o, app->engine, &app->code_fd, &code, e));
+    engine_code_close(code);
+    return code_share(a->engines, app->engine, app->code_fd, &app->code, e);
 }
 
 /* From the program's file to machine code that the engine takes; it is loaded once, so that what
@@ -163,7 +260,6 @@ static int app_open(struct apps *a, const struct serve_app *spec, int fd, int st
                              .has_progress = !a->job->is_quiet && isatty(STDERR_FILENO),
                              .stop_fd = stop_fd};
     struct app made = {.code_fd = -EBADF};
-    struct engine_code *code = NULL;
     struct program program;
     int r;
 
@@ -173,13 +269,12 @@ static int app_open(struct apps *a, const struct serve_app *spec, int fd, int st
     if (r >= 0)
         r = engine_of(a->engines, &program, &made.engine, e);
     if (r >= 0)
-        r = code_open(&program, spec->name, &o, made.engine, &made.code_fd, &code, e);
+        r = app_code_open(a, &program, spec->name, &o, &made, e);
     program_done(&program);
-    engine_code_close(code);
     if (r >= 0)
-        r = service_load(a, spec->name, &made, &made.service, e);
+        r = service_load(a, spec->name, &made, e);
     if (r < 0) {
-        app_close(&made);
+        app_close(a, &made);
         return r;
     }
     *ret = made;
@@ -202,6 +297,7 @@ static struct engine_service *unload_oldest(struct apps *a)
     }
     BUG_ON(!oldest);
     a->n_loaded--;
+    code_unshare(a->engines, take_ptr(oldest->code));
     return take_ptr(oldest->service);
 }
 
@@ -221,7 +317,7 @@ static void app_set(struct apps *a, size_t place, struct app *made)
     a->n_loaded++;
     pthread_rwlock_unlock(&a->lock);
     engine_service_unref(unloaded);
-    app_close(&old);
+    app_close(a, &old);
 }
 
 static int shared_open(struct apps *a, const struct apps_options *o, struct err *e)
@@ -277,7 +373,7 @@ int apps_new(const struct apps_options *o, struct apps **ret, size_t *ret_failed
 void apps_free(struct apps *a)
 {
     for (size_t i = 0; i < a->job->serve.n_apps; i++)
-        app_close(&a->list[i]);
+        app_close(a, &a->list[i]);
     if (a->grants)
         grants_free(a->grants);
     pthread_rwlock_destroy(&a->lock);
@@ -296,7 +392,7 @@ static int load_again(struct apps *a, size_t place, struct engine_service **ret,
     /* Another thread may have been quicker. */
     if (!app->service) {
         unloaded = unload_oldest(a);
-        r = service_load(a, a->job->serve.apps[place].name, app, &app->service, e);
+        r = service_load(a, a->job->serve.apps[place].name, app, e);
         a->n_loaded += r >= 0;
     }
     if (r >= 0)
