@@ -271,6 +271,7 @@ def port_forward_carries_a_request(p):
 
 def logs_are_followed_cut_and_dated(p):
     p.wherry("apply", "-f", p.write("talk.yaml", pod("talk", TICKS)))
+    wait_until(lambda: p.wherry("logs", "talk", status=None), "it has said something")
     follow = p.popen("logs", "-f", "talk")
     assert [follow.stdout.readline() for _ in range(15)] == [f"tick {i}\n" for i in range(15)]
     assert p.wherry("logs", "talk").startswith("tick 0\ntick 1\n")
@@ -292,7 +293,7 @@ def restart_begins_another_run_whose_last_one_can_be_read(p):
     script = "echo run of $(date +%s%N 2>/dev/null); sleep 1000"
     p.wherry("apply", "-f", p.write("again.yaml", pod("again", script, "Always")))
     p.wherry("wait", "--for=condition=Ready", "pod/again")
-    wait_until(lambda: p.wherry("logs", "again"), "it has said something")
+    wait_until(lambda: p.wherry("logs", "again", status=None), "it has said something")
     first = p.wherry("logs", "again")
     assert "pod/again" in p.wherry("restart", "again")
     wait_until(lambda: p.pod("again")["status"]["containerStatuses"][0]["restartCount"] == 1,
