@@ -30,6 +30,7 @@ struct agent {
     struct node_capacity capacity;
     char *node_name;
     int listen_fd;
+    bool has_socket; /* it made the socket itself */
     struct err *e;
     int result;
 };
@@ -169,8 +170,10 @@ static int agent_open(struct agent *a, struct err *e)
     for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
         TRY(loop_signal_new(a->loop, numbers[i], ended, a, &a->signals[i], e));
     TRY(notify_socket(&a->listen_fd, e));
-    if (a->listen_fd < 0)
+    if (a->listen_fd < 0) {
         TRY(api_listen(a->o->socket, a->o->group, &a->listen_fd, e));
+        a->has_socket = true;
+    }
     node_fill(a);
     TRY(containers_open(&(struct containers_options){.loop = a->loop,
                                                      .run_dir = a->o->run_dir,
@@ -189,6 +192,9 @@ static void agent_close(struct agent *a)
     notify_watchdog_free(a->watchdog);
     if (a->api)
         api_close(a->api);
+    /* While the run folder is still locked, so it is no later agent's. */
+    if (a->has_socket)
+        unlink(a->o->socket);
     if (a->containers)
         containers_close(a->containers);
     for (size_t i = 0; i < ARRAY_SIZE(a->signals); i++)

@@ -28,7 +28,6 @@ static struct container *container_new(struct containers *s, const char *id,
 
     *c = (struct container){.set = s, .id = xstrdup(id), .state = state};
     link_init(&c->in_worker);
-    link_init(&c->in_bucket);
     link_init(&c->in_starts);
     link_init(&c->in_due);
     return c;
