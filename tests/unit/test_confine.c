@@ -46,6 +46,7 @@ static int confined(int (*function)(void *, struct err *), struct files *f, stru
         .watch = {on_wait,          f                           },
     };
 
+    f->waited_ms = 0;
     *e = ERR_INIT;
     return confine_run(&c, e);
 }
