@@ -48,6 +48,7 @@ static void put_text(char *field, const char *text)
 static void write_header(struct tar *t, const char *name, const char *target, char type,
                          const struct stat *st, unsigned long long size)
 {
+    static const char magic[] = {'u', 's', 't', 'a', 'r', 0, '0', '0'};
     char block[TAR_BLOCK] = {0};
     mode_t mode = st->st_mode & 07777;
 
@@ -62,7 +63,7 @@ static void write_header(struct tar *t, const char *name, const char *target, ch
     put_octal(block + 136, 12, st->st_mtim.tv_sec > 0 ? (unsigned long long)st->st_mtim.tv_sec : 0);
     block[156] = type;
     put_text(block + 157, target);
-    memcpy(block + 257, "ustar\00000", 8);
+    memcpy(block + 257, magic, sizeof(magic));
     put_sum(block);
     stream_write(t->stream, block, sizeof(block));
 }

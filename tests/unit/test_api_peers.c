@@ -39,6 +39,7 @@ static void members_of_the_group_are_and_that_is_remembered(void **state)
     if (!g) {
         api_peers_free(p);
         skip();
+        return; /* skip() does not come back, which analysers do not know */
     }
     assert_true(api_peers_allow(p, STRANGER, g->gr_gid));
     assert_true(api_peers_allow(p, STRANGER, STRANGER));

@@ -10,6 +10,11 @@
 #include "base/fds.h"
 #include "image/confine.h"
 
+#ifdef __has_feature /* clang's way to say it */
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define IS_SANITIZED true
 #else
@@ -46,6 +51,7 @@ static int confined(int (*function)(void *, struct err *), struct files *f, stru
         .watch = {on_wait,          f                           },
     };
 
+    f->waited_ms = 0;
     *e = ERR_INIT;
     return confine_run(&c, e);
 }

@@ -72,7 +72,7 @@ static void sockets_are_for_ports_of_tcp(void **state)
 
 static int port_of(int fd)
 {
-    struct sockaddr_in6 a;
+    struct sockaddr_in6 a = {0};
     socklen_t len = sizeof(a);
 
     assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);

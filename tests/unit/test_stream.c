@@ -283,7 +283,6 @@ static void what_exceeds_the_limit_is_refused_whole(void **state)
     struct side s = {.stops_at_drain = true};
     int fds[2];
     autofree char *bytes = calloc(1, LIMIT + 1);
-    autobuf got = BUF_INIT;
     unix_pair(fds);
     side_open(&s, fds[0]);
     assert_fails(stream_write(s.stream, bytes, LIMIT + 1, &e), -ENOBUFS, "QueueFull");

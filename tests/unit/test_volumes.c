@@ -345,10 +345,12 @@ static void a_killed_preparation_can_be_repeated(void **state)
         int status;
 
         assert_true(child >= 0);
-        for (; !child; volume_mounts_done(&m))
+        while (!child) {
             if (prepare(&e) < 0 || open_mounts(&m, &e) < 0 ||
                 volumes_remove(&places, spec.uid, &e) < 0)
                 _exit(1);
+            volume_mounts_done(&m);
+        }
         assert_int_equal(clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL), 0);
         assert_int_equal(kill(child, SIGKILL), 0);
         assert_int_equal(waitpid(child, &status, 0), child);

@@ -406,6 +406,7 @@ static void a_peer_that_does_not_close_is_left_after_a_while(void **state)
     uint64_t begin = clock_monotonic_ns();
 
     (void)state;
+    (void)fd;
     websocket_close(server_side.w, WEBSOCKET_GOING_AWAY, "");
     while (!server_side.n_closed && clock_monotonic_ns() - begin < 10000000000ULL)
         run_for(1000);

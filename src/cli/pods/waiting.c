@@ -29,7 +29,8 @@ static int condition_fill(const char *text, struct waiting_condition *c, struct 
     if (str_starts(text, "jsonpath=")) {
         text += strlen("jsonpath=");
         equals = *text == '{' ? strstr(text, "}=") : strchr(text, '=');
-        equals += equals && *text == '{';
+        if (equals && *text == '{')
+            equals++;
         c->kind = WAITING_VALUE;
         c->path = equals ? xstrndup(text, (size_t)(equals - text)) : xstrdup(text);
         c->wanted = equals ? xstrdup(equals + 1) : NULL;
