@@ -19,8 +19,7 @@ static const struct option_spec table[] = {
                       .type = OPTION_STRING,
                       .arg_name = "WHO",
                       .help = "Let control groups of the kernel keep the CPU limits of containers, or the worker "
-             "itself; auto: the former where it can",
-                      .default_text = "auto",
+             "itself; auto: the former where it can", .default_text = "auto",
                       .complete = COMPLETE_WORDS,
                       .words = cpu_limit_words,
                       ROW(cpu_limit)},
@@ -74,7 +73,7 @@ static const struct option_spec table[] = {
                       ROW(state_dir)},
     OPTION_VERBOSE_ROW(daemon_options),
     OPTION_HELP_ROW(struct daemon_options, is_help),
-    {0                                                             },
+    {0      },
 };
 
 static const char *const description[] = {

@@ -3,10 +3,10 @@
 
 #include "base/json.h"
 #include "container/container.h"
-#include "pod/runtime/cpu_limits.h"
 #include "pod/fields.h"
 #include "pod/machine/machine.h"
 #include "pod/objects.h"
+#include "pod/runtime/cpu_limits.h"
 #include "pod/volumes/volumes.h"
 
 /*
