@@ -326,7 +326,7 @@ static void parent_mind(void)
     if (!parent)
         return;
     prctl(PR_SET_PDEATHSIG, SIGTERM);
-    if (getppid() != atoi(parent))
+    if (getppid() != strtol(parent, NULL, 10))
         _exit(GUEST_EXIT_WHERRY);
     unsetenv(IMAGES_PARENT_VARIABLE);
 }

@@ -28,7 +28,7 @@ __attribute__((constructor)) static void setup(void)
 
     if (!at || !log || len < 6 || memcmp(program + len - 6, "-agent", 6) != 0)
         return;
-    kill_at = atoi(at);
+    kill_at = (int)strtol(at, NULL, 10);
     log_fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 }
 
@@ -56,6 +56,7 @@ static void count(const char *name)
         return real args_;                                                                         \
     }
 
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name): they are the C library's. */
 WRAP(int, renameat, (int a, const char *b, int c, const char *d), (a, b, c, d))
 WRAP(int, linkat, (int a, const char *b, int c, const char *d, int f), (a, b, c, d, f))
 WRAP(int, symlinkat, (const char *a, int b, const char *c), (a, b, c))
@@ -74,3 +75,4 @@ WRAP(int, posix_spawnp,
      (pid_t * a, const char *b, const posix_spawn_file_actions_t *c, const posix_spawnattr_t *d,
       char *const f[], char *const g[]),
      (a, b, c, d, f, g))
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */
