@@ -295,8 +295,10 @@ static bool is_throttled(const struct guest *g)
 
 /* Once it has its code: what compiles that is not limited. Helper threads are started by this one
  * later, and so begin in its group. */
-static int cpu_limit_set(const struct guest *g, struct engine *engine, struct err *e)
+static int cpu_limit_set(void *guest, struct engine *engine, struct err *e)
 {
+    const struct guest *g = guest;
+
     if (g->spec.cpu_group_fd >= 0 && write((int)g->spec.cpu_group_fd, "0", 1) != 1)
         return err_errno(e, -errno, "StartFailed",
                          "cannot enter the control group of its CPU limit");
@@ -436,9 +438,10 @@ static int run_served(struct guest *g, struct engine_outcome *outcome, struct er
                                             .engines = g->host->http_engines,
                                             .stop_fd = g->stop_fd,
                                             .output = &streams.streams[1],
-                                            .errors = &streams.streams[2]},
+                                            .errors = &streams.streams[2],
+                                            .limit = cpu_limit_set,
+                                            .ctx = g},
                    &s, e));
-    TRY(cpu_limit_set(g, served_engine(s), e));
     served_set(g, s);
     r = served_run(s, &is_cut, e);
     cpu_limit_clear(g, served_engine(s));

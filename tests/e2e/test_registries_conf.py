@@ -202,7 +202,7 @@ def short_names():
 
 def mistakes():
     m = Machine()
-    for text, said_wanted in (("\n[[registry]]\nlocation = 1\n", ":3: the value is neither"),
+    for text, said_wanted in (("\n[[registry]]\nlocation = 1\n", ":3: 'location' has to be a string"),
                               ("[[registry]]\nlocation = 'a'\nblocked = 'no'\n",
                                ":3: 'blocked' has to be true or false"),
                               ("[registries.search]\nregistries = ['a']\n", "version 1")):

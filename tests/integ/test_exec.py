@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""wherry exec, cp and port-forward, and Kubernetes' own Python client where it is installed, against
-the agent's side of them. What runs in the pod is a native process (exec_peer.c)."""
+"""wherry exec, cp and port-forward, and Kubernetes' own Python client, against the agent's side of them. What runs in the pod is a native process (exec_peer.c)."""
 import os
 import signal
 import socket
@@ -169,12 +168,28 @@ def test_port_forward():
     tap.ok("of no port", r.returncode == 125 and b"'http' is no port" in r.stderr, r)
 
 
+def client_install():
+    """Kubernetes' client, in a folder of its own that is kept; why it cannot be had, if so."""
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    folder = os.path.join(cache, "wherry/python-kubernetes-37.0.2")
+    if not os.path.isdir(folder):
+        made = tempfile.mkdtemp(prefix=".python-", dir=os.path.dirname(folder))
+        done = subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--target", made,
+                               "kubernetes==37.0.2", "websocket-client==1.9.2"],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if done.returncode:
+            return done.stdout.strip().splitlines()[-1:]
+        os.rename(made, folder)
+    sys.path.insert(0, folder)
+    return None
+
+
 def test_kubernetes_client(peer):
-    try:
-        from kubernetes import client, stream
-    except ImportError:
-        tap.skip("the Python client of Kubernetes", "it is not installed")
+    why = client_install()
+    if why:
+        tap.skip("the Python client of Kubernetes", f"it cannot be installed: {why}")
         return
+    from kubernetes import client, stream
     configuration = client.Configuration(host=f"http://127.0.0.1:{peer.port}")
     api = client.CoreV1Api(client.ApiClient(configuration))
 

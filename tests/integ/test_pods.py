@@ -78,7 +78,7 @@ def test_restarts():
         wait_until(lambda: reason(p.container("u-1", "a")) == "CrashLoopBackOff", "and then waits")
         tap.equal("what ended before is told", p.container("u-1", "a")["lastState"]["terminated"]["exitCode"], 3)
         p.do("restart", "u-1", "a")
-        wait_until(lambda: p.container("u-1", "a")["restartCount"] == 2, "who asks does not wait")
+        wait_until(lambda: p.container("u-1", "a")["restartCount"] >= 2, "who asks does not wait")
         tap.ok("a restart that is asked for comes at once", True)
         p.do("delete", "u-1", 1000)
         p.expect("gone u-1")

@@ -54,7 +54,9 @@ static int server_open(struct served *s, struct err *e)
 int served_new(const struct served_options *o, struct served **ret, struct err *e)
 {
     AUTO(served) s = xcalloc(1, sizeof(*s));
+    struct err ignored = ERR_INIT;
     size_t failed;
+    int r;
 
     TRY(job_fill(&s->job, o->spec, e));
     TRY(apps_new(&(struct apps_options){.job = &s->job,
@@ -65,7 +67,12 @@ int served_new(const struct served_options *o, struct served **ret, struct err *
                                         .errors = o->errors},
                  &s->apps, &failed, e));
     TRY(gateway_new(&s->job, s->apps, &s->gateway, e));
-    TRY(server_open(s, e));
+    TRY(o->limit(o->ctx, served_engine(s), e));
+    r = server_open(s, e);
+    if (r < 0) {
+        engine_thread_limit(served_engine(s), 0, &ignored);
+        return r;
+    }
     *ret = take_ptr(s);
     return 0;
 }

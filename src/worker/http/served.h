@@ -15,6 +15,10 @@ struct served_options {
     struct http_engines *engines;
     int stop_fd;
     const struct engine_stream *output, *errors; /* of its guests */
+    /* On the calling thread, when the program is compiled and before there is any thread of the
+     * server: what is limited from then on. */
+    int (*limit)(void *ctx, struct engine *en, struct err *e);
+    void *ctx;
 };
 
 /* Loads the program; the sockets answer when served_run() does. What apps_new() fails with. */
