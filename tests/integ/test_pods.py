@@ -407,7 +407,7 @@ build_guests("exitcode", "sleep", "args", "cat", "http/probe")
 for name, test in sorted(globals().items()):
     if name.startswith("test_") and (len(sys.argv) < 2 or name in sys.argv[1:]):
         if name == "test_kills":
-            test(int(os.environ.get("ROUNDS", "40")))
+            test(int(os.environ.get("ROUNDS", "40" if os.environ.get("FULL") == "1" else "10")))
         else:
             test()
 tap.finish()
