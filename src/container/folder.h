@@ -78,7 +78,8 @@ int process_find(int run_fd, const char *tenant, int dir_fd, pid_t *ret_pid);
 /* A pidfd of that process if it is the worker of this folder, as the folder itself, open in it as
  * PROCESS_DIR_FD, shows; errors as before. */
 int process_of_folder(pid_t pid, int dir_fd);
-/* Of descriptors or memory: it says nothing about what was looked for. */
+/* Of descriptors, memory or room in a worker's queue of connections: it says nothing about what was
+ * looked for. */
 bool is_shortage(int code);
 int process_open(pid_t pid); /* pidfd_open(2): a pidfd (close-on-exec) or a negative errno */
 bool process_has_ended(int pid_fd);

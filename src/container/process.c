@@ -54,7 +54,7 @@ static int start_ticks(pid_t pid, unsigned long long *ret, struct err *e)
 bool is_shortage(int code)
 {
     return code == -EMFILE || code == -ENFILE || code == -ENOMEM || code == -ENOBUFS ||
-           code == -ENOSPC;
+           code == -ENOSPC || code == -EAGAIN;
 }
 
 /* A shortage stays what it is: with that nobody knows whether there is a process. */
