@@ -6,6 +6,7 @@
 #include <sys/random.h>
 
 #include "base/err.h"
+#include "base/hash.h"
 #include "base/util.h"
 
 /* FNV-1a from a start that nobody outside knows: names come from strangers, who must not be able to
@@ -17,14 +18,12 @@ static uint64_t name_hash(const char *name)
 
     if (!h) {
         if (getrandom(&h, sizeof(h), GRND_NONBLOCK) != sizeof(h) || !h)
-            h = 14695981039346656037u;
+            h = HASH_INIT;
         /* Another thread may have been first; its seed counts. */
         uint64_t none = 0;
         h = atomic_compare_exchange_strong(&seed, &none, h) ? h : none;
     }
-    for (; *name; name++)
-        h = (h ^ (unsigned char)*name) * 1099511628211u;
-    return h ^ h >> 32;
+    return hash_fold(hash_add(h, name, strlen(name)));
 }
 
 static struct name_link **bucket_of(const struct name_index *x, uint64_t hash)
