@@ -41,6 +41,9 @@ bool text_same_name(struct text a, struct text b);
 /* Appends the text, with U+FFFD in place of each byte that is part of no well-formed UTF-8. */
 void text_lossy_add(struct text t, struct buf *out);
 
+/* The value of a hexadecimal digit, in either case; -1 for anything else. */
+int text_hex_digit(char c);
+
 /* Puts '?' in place of control characters, which would speak to a terminal; newlines stay where the
  * text may have several lines. */
 void text_mute(char *s, size_t len, bool has_lines);

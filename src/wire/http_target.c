@@ -3,14 +3,7 @@
 
 #include <strings.h>
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if ((c | 32) >= 'a' && (c | 32) <= 'f')
-        return (c | 32) - 'a' + 10;
-    return -1;
-}
+#include "base/text.h"
 
 /* NULL when it has a bad escape or a NUL. */
 static const char *decode(const char *text, size_t len, bool is_query, struct arena *a)
@@ -24,8 +17,8 @@ static const char *decode(const char *text, size_t len, bool is_query, struct ar
             *at++ = is_query && text[i] == '+' ? ' ' : text[i];
             continue;
         }
-        high = i + 1 < len ? hex_digit(text[i + 1]) : -1;
-        low = i + 2 < len ? hex_digit(text[i + 2]) : -1;
+        high = i + 1 < len ? text_hex_digit(text[i + 1]) : -1;
+        low = i + 2 < len ? text_hex_digit(text[i + 2]) : -1;
         if (high < 0 || low < 0 || !(high | low))
             return NULL;
         *at++ = (char)(high << 4 | low);

@@ -57,14 +57,6 @@ static int nul_check(const struct cgi_request *r, struct err *e)
     return 0;
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static int percent_decode(struct text t, struct buf *out, struct err *e)
 {
     for (size_t i = 0; i < t.len; i++) {
@@ -74,8 +66,8 @@ static int percent_decode(struct text t, struct buf *out, struct err *e)
             buf_addc(out, t.data[i]);
             continue;
         }
-        high = i + 2 < t.len ? hex_digit(t.data[i + 1]) : -1;
-        low = high >= 0 ? hex_digit(t.data[i + 2]) : -1;
+        high = i + 2 < t.len ? text_hex_digit(t.data[i + 1]) : -1;
+        low = high >= 0 ? text_hex_digit(t.data[i + 2]) : -1;
         if (low < 0)
             return bad_request(e, "there is a '%' without two hex digits in the path");
         if (!high && !low)
