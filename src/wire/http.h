@@ -78,5 +78,5 @@ int http_perform(struct http *h, const struct http_request *q, struct http_respo
 /* The time that a Retry-After header asks for (RFC 9110, 10.2.3), in ms; 0 without one. */
 uint64_t http_retry_after_ms(const struct http_response *r);
 
-/* Adds `text` as it stands in the query of a URL (RFC 3986, 2.1). */
+/* Adds `text` as it stands in the query of a URL or as a segment of its path (RFC 3986, 2.1). */
 void http_query_add(struct buf *url, const char *text);

@@ -6,6 +6,7 @@
 
 #include "base/options.h"
 #include "manifest/names.h"
+#include "wire/http.h"
 
 static const struct resource resources[] = {
     [RESOURCE_POD] = {RESOURCE_POD,    "pods",                   "pod",                   "po",     "Pod"      },
@@ -155,33 +156,19 @@ void resource_refs_done(struct resource_refs *r)
 
 /* ---- Paths ---- */
 
-/* RFC 3986, 2.3: what needs no escape. */
-static void escaped_add(struct buf *out, const char *text)
-{
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
-
-        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-            strchr("-._~", c))
-            buf_addc(out, *text);
-        else
-            buf_addf(out, "%%%02X", c);
-    }
-}
-
 void resource_path_add(struct buf *out, const struct resource *r, const char *space,
                        const char *name)
 {
     buf_addstr(out, "/api/v1/");
     if (space) {
         buf_addstr(out, "namespaces/");
-        escaped_add(out, space);
+        http_query_add(out, space);
         buf_addc(out, '/');
     }
     buf_addstr(out, r->plural);
     if (name) {
         buf_addc(out, '/');
-        escaped_add(out, name);
+        http_query_add(out, name);
     }
 }
 
@@ -191,7 +178,7 @@ void resource_query_add(struct buf *path, const char *key, const char *value)
         return;
     buf_addc(path, strchr(buf_str(path), '?') ? '&' : '?');
     buf_addf(path, "%s=", key);
-    escaped_add(path, value);
+    http_query_add(path, value);
 }
 
 void resource_query_addf(struct buf *path, const char *key, const char *fmt, ...)
