@@ -84,6 +84,24 @@ static bool skip_arithmetic(struct parser *p)
 
 static void skip_dollar(struct parser *p);
 
+/* One character, what it escapes, or all of what it opens; single quotes open nothing in double
+ * ones. */
+static void skip_part(struct parser *p, int c, bool is_quoted)
+{
+    if (c == '\\')
+        p->pos += at(p, 1) >= 0 ? 2 : 1;
+    else if (c == '\'' && !is_quoted)
+        skip_single_quoted(p);
+    else if (c == '"')
+        skip_double_quoted(p);
+    else if (c == '$')
+        skip_dollar(p);
+    else if (c == '`')
+        skip_backquoted(p);
+    else
+        p->pos++;
+}
+
 static void skip_braces(struct parser *p, bool is_quoted)
 {
     if (!parse_enter(p))
@@ -93,18 +111,8 @@ static void skip_braces(struct parser *p, bool is_quoted)
 
         if (c < 0)
             parse_fail(p, PARSE_INCOMPLETE, "missing '}'");
-        else if (c == '\\')
-            p->pos += at(p, 1) >= 0 ? 2 : 1;
-        else if (c == '\'' && !is_quoted)
-            skip_single_quoted(p);
-        else if (c == '"')
-            skip_double_quoted(p);
-        else if (c == '$')
-            skip_dollar(p);
-        else if (c == '`')
-            skip_backquoted(p);
         else
-            p->pos++;
+            skip_part(p, c, is_quoted);
     }
     p->pos++;
     p->depth--;
@@ -173,20 +181,8 @@ static void lex_word(struct parser *p)
     size_t start = p->pos;
     int c;
 
-    while (p->result == PARSE_OK && (c = at(p, 0)) > 0 && !strchr(" \t\n;&|()<>", c)) {
-        if (c == '\\')
-            p->pos += at(p, 1) >= 0 ? 2 : 1;
-        else if (c == '\'')
-            skip_single_quoted(p);
-        else if (c == '"')
-            skip_double_quoted(p);
-        else if (c == '$')
-            skip_dollar(p);
-        else if (c == '`')
-            skip_backquoted(p);
-        else
-            p->pos++;
-    }
+    while (p->result == PARSE_OK && (c = at(p, 0)) > 0 && !strchr(" \t\n;&|()<>", c))
+        skip_part(p, c, false);
     if (p->result != PARSE_OK)
         return;
     p->kind = TOKEN_WORD;
