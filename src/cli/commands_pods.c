@@ -6,7 +6,7 @@
 
 #define ROW(struct_, member_) .offset = offsetof(struct struct_, member_)
 
-static const struct option_exit_status pods_statuses[] = {
+const struct option_exit_status commands_pods_statuses[] = {
     {"0",                                                 "Success"},
     {"1",                                                   "The agent refused something, or something failed"},
     {"125","A mistake on the command line"},
@@ -57,7 +57,7 @@ const struct command_spec command_up = {
     .usage = "[options] -f FILE",
     .description = up_description,
     .options = up_table,
-    .exit_statuses = pods_statuses,
+    .exit_statuses = commands_pods_statuses,
     .examples = up_examples,
     .see_also = pods_see_also,
 };
@@ -92,7 +92,7 @@ const struct command_spec command_down = {
     .usage = "[options] -f FILE",
     .description = down_description,
     .options = down_table,
-    .exit_statuses = pods_statuses,
+    .exit_statuses = commands_pods_statuses,
     .see_also = pods_see_also,
 };
 
@@ -133,7 +133,7 @@ const struct command_spec command_apply = {
     .usage = "[options] -f FILE",
     .description = apply_description,
     .options = apply_table,
-    .exit_statuses = pods_statuses,
+    .exit_statuses = commands_pods_statuses,
     .examples = apply_examples,
     .see_also = pods_see_also,
 };
@@ -198,7 +198,7 @@ const struct command_spec command_delete = {
     .description = delete_description,
     .options = delete_table,
     .positionals = resource_positionals,
-    .exit_statuses = pods_statuses,
+    .exit_statuses = commands_pods_statuses,
     .examples = delete_examples,
     .see_also = pods_see_also,
     .positionals_max = -1,
@@ -252,7 +252,7 @@ const struct command_spec command_get = {
     .usage = "[options] RESOURCE [NAME...]",
     .options = get_table,
     .positionals = resource_positionals,
-    .exit_statuses = pods_statuses,
+    .exit_statuses = commands_pods_statuses,
     .examples = get_examples,
     .see_also = pods_see_also,
     .positionals_min = 1,
@@ -273,7 +273,7 @@ const struct command_spec command_ps = {
     .usage = "[options] [NAME...]",
     .options = ps_table,
     .positionals = pod_names_positionals,
-    .exit_statuses = pods_statuses,
+    .exit_statuses = commands_pods_statuses,
     .see_also = pods_see_also,
     .positionals_max = -1,
 };
@@ -300,7 +300,7 @@ const struct command_spec command_describe = {
     .usage = "[options] RESOURCE [NAME...]",
     .options = describe_table,
     .positionals = resource_positionals,
-    .exit_statuses = pods_statuses,
+    .exit_statuses = commands_pods_statuses,
     .examples = describe_examples,
     .see_also = pods_see_also,
     .positionals_min = 1,
@@ -397,7 +397,7 @@ const struct command_spec command_logs = {
     .description = logs_description,
     .options = logs_table,
     .positionals = logs_positionals,
-    .exit_statuses = pods_statuses,
+    .exit_statuses = commands_pods_statuses,
     .examples = logs_examples,
     .see_also = pods_see_also,
     .positionals_max = 2,

@@ -113,6 +113,9 @@ struct copy_options {
     const char *container;
 };
 
+/* Of the commands that have no status of their own: 0, 1, 125. */
+extern const struct option_exit_status commands_pods_statuses[];
+
 extern const struct command_spec command_up; /* commands_pods.c, with the next seven */
 extern const struct command_spec command_down;
 extern const struct command_spec command_apply;

@@ -5,13 +5,6 @@
 
 #define ROW(struct_, member_) .offset = offsetof(struct struct_, member_)
 
-static const struct option_exit_status pods_statuses[] = {
-    {"0",                                                 "Success"},
-    {"1",                                                   "The agent refused something, or something failed"},
-    {"125","A mistake on the command line"},
-    {0                                              },
-};
-
 static const char *const pods_see_also[] = {"wherry-delete", "wherry-describe", "wherry-get",
                                             "wherry-logs",   "wherry-ps",       NULL};
 
@@ -45,7 +38,7 @@ const struct command_spec command_stop = {
     .description = stop_description,
     .options = stop_table,
     .positionals = pods_positionals,
-    .exit_statuses = pods_statuses,
+    .exit_statuses = commands_pods_statuses,
     .see_also = pods_see_also,
     .positionals_min = 1,
     .positionals_max = -1,
@@ -73,7 +66,7 @@ const struct command_spec command_restart = {
     .usage = "[options] POD...",
     .options = restart_table,
     .positionals = pods_positionals,
-    .exit_statuses = pods_statuses,
+    .exit_statuses = commands_pods_statuses,
     .see_also = pods_see_also,
     .positionals_min = 1,
     .positionals_max = -1,
@@ -107,7 +100,7 @@ const struct command_spec command_top = {
     .usage = "[options] [pods] [NAME...]",
     .options = top_table,
     .positionals = top_positionals,
-    .exit_statuses = pods_statuses,
+    .exit_statuses = commands_pods_statuses,
     .see_also = pods_see_also,
     .positionals_max = -1,
 };
@@ -149,7 +142,7 @@ const struct command_spec command_events = {
     .summary = "show what happened",
     .usage = "[options]",
     .options = events_table,
-    .exit_statuses = pods_statuses,
+    .exit_statuses = commands_pods_statuses,
     .see_also = pods_see_also,
 };
 
@@ -193,7 +186,7 @@ const struct command_spec command_wait = {
     .usage = "[options] --for CONDITION RESOURCE [NAME...]",
     .options = wait_table,
     .positionals = wait_positionals,
-    .exit_statuses = pods_statuses,
+    .exit_statuses = commands_pods_statuses,
     .examples = wait_examples,
     .see_also = pods_see_also,
     .positionals_min = 1,
@@ -215,6 +208,6 @@ const struct command_spec command_config_show = {
     .summary = "show the settings that the agent runs with",
     .usage = "[options]",
     .options = config_show_table,
-    .exit_statuses = pods_statuses,
+    .exit_statuses = commands_pods_statuses,
     .see_also = pods_see_also,
 };
