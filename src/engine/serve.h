@@ -15,8 +15,8 @@
  *
  * Threads. A server is made and freed on one thread. engine_server_run() occupies a thread of the
  * caller's for each number below `threads`; connections stay on the thread that accepted them, and
- * callbacks run on it. One thread inside the engine ticks while a guest computes for long, and
- * sleeps otherwise.
+ * callbacks run on it. One thread inside the engine, for all servers of the process, ticks while a
+ * guest computes for long, and sleeps otherwise.
  */
 
 /* ---- Services ----------------------------------------------------------------------------- */
@@ -206,8 +206,14 @@ int engine_server_new(const struct engine_server_options *o, struct engine_serve
 int engine_server_tls(struct engine_server *s, const char *cert, size_t cert_len, const char *key,
                       size_t key_len, struct err *e);
 
-/* Serves on the calling thread until the server has drained or was stopped. */
-int engine_server_run(struct engine_server *s, unsigned thread, struct err *e);
+/*
+ * Serves on the calling thread until the server has drained or was stopped; false in *ret_is_idle
+ * (NULL: not wanted). With an `idle_ms`, of a server with one thread only, also until there was no
+ * connection for as long: true. Then its sockets still listen, nobody is accepted, and it may be
+ * run again, on any thread.
+ */
+int engine_server_run(struct engine_server *s, unsigned thread, uint64_t idle_ms, bool *ret_is_idle,
+                      struct err *e);
 
 /* From any thread: closes the listening sockets, answers what has been asked, then lets
  * engine_server_run() return. */

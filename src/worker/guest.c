@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <time.h>
@@ -21,6 +22,8 @@
 
 /* Enough for the host functions that run outside of the guest's own stack. */
 #define THREAD_STACK_BYTES (512u << 10)
+/* One that answers requests keeps its thread for as long after its last connection. */
+#define LINGER_MS 1000
 
 struct guest {
     const struct guest_host *host;
@@ -39,14 +42,17 @@ struct guest {
     struct served *served;
     bool is_draining;
     bool is_served; /* or it is not known yet */
+    bool is_parked; /* it waits for a connection and needs no thread for that */
     bool has_thread_clock;
     clockid_t thread_clock;
+    uint64_t cpu_ns;               /* of threads that have ended */
     struct engine_figures figures; /* last known */
     uint64_t started_ns;           /* realtime; 0: it never ran */
 
     struct guest_status status; /* of an ended guest */
 
     /* The thread's own. */
+    struct engine_stream streams[3];
     struct fd_stream fd_streams[3];
     struct log_file *log;
 };
@@ -113,13 +119,13 @@ static char *now_text(uint64_t ns)
     return xstrdup(text);
 }
 
-static uint64_t thread_cpu_ns(const struct guest *g)
+static uint64_t cpu_ns(const struct guest *g)
 {
     struct timespec t = {0};
 
     if (g->has_thread_clock)
         clock_gettime(g->thread_clock, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+    return g->cpu_ns + (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
 /* Called with the lock held, while it answers requests. */
@@ -141,7 +147,7 @@ static void status_begin(struct guest *g, struct guest_status *s)
         .id = xstrdup(g->spec.id),
         .started_at = g->started_ns ? now_text(g->started_ns) : NULL,
         .finished_at = now_text(clock_realtime_ns()),
-        .cpu_ns = (int64_t)thread_cpu_ns(g),
+        .cpu_ns = (int64_t)cpu_ns(g),
         .memory_peak_bytes = (int64_t)g->figures.memory_peak_bytes,
         .calls = (int64_t)g->figures.calls,
     };
@@ -223,20 +229,20 @@ void guest_status_now(struct guest *g, enum guest_stop cause, struct guest_statu
 
 /* ---- The thread ---- */
 
-static int streams_open(struct guest *g, struct engine_guest_options *o, struct err *e)
+static int streams_open(struct guest *g, struct err *e)
 {
     const int64_t fds[] = {g->spec.stdin_fd, g->spec.stdout_fd, g->spec.stderr_fd};
 
     for (int i = 0; i < 3; i++)
         if (fds[i] >= 0)
-            fd_stream_init(&g->fd_streams[i], (int)fds[i], i == 0, &o->streams[i]);
+            fd_stream_init(&g->fd_streams[i], (int)fds[i], i == 0, &g->streams[i]);
     if (g->spec.log_dir_fd < 0 || (fds[1] >= 0 && fds[2] >= 0))
         return 0;
     TRY(log_file_open((int)g->spec.log_dir_fd, g->spec.log_name ? g->spec.log_name : g->spec.id,
                       (uint64_t)g->spec.log_limit_bytes, (unsigned)g->spec.log_files, &g->log, e));
     for (int i = 1; i < 3; i++)
         if (fds[i] < 0)
-            o->streams[i] = log_file_stream(g->log, i);
+            g->streams[i] = log_file_stream(g->log, i);
     return 0;
 }
 
@@ -273,6 +279,7 @@ static void options_fill(const struct guest *g, const struct engine_dir *dirs,
     o->n_dirs = s->n_dirs;
     o->is_last = g->host->is_leaving;
     o->invoke = s->invoke;
+    memcpy(o->streams, g->streams, sizeof(o->streams));
     o->on_result_ctx = &o->streams[1];
     o->on_result = on_result;
     o->network.resolv_conf = s->resolv_conf;
@@ -293,12 +300,9 @@ static bool is_throttled(const struct guest *g)
     return g->spec.cpu_milli && g->spec.cpu_milli < 1000 && g->host->is_interruptible;
 }
 
-/* Once it has its code: what compiles that is not limited. Helper threads are started by this one
- * later, and so begin in its group. */
-static int cpu_limit_set(void *guest, struct engine *engine, struct err *e)
+/* Of the calling thread, once it has its code: what compiles that is not limited. */
+static int cpu_limit_set(const struct guest *g, struct engine *engine, struct err *e)
 {
-    const struct guest *g = guest;
-
     if (g->spec.cpu_group_fd >= 0 && write((int)g->spec.cpu_group_fd, "0", 1) != 1)
         return err_errno(e, -errno, "StartFailed",
                          "cannot enter the control group of its CPU limit");
@@ -352,7 +356,7 @@ static int run_code(struct guest *g, struct engine *engine, struct engine_code *
     int r;
 
     TRY(grants_new(&g->spec.allow_net, (int)g->spec.ca_fd, &grants, e));
-    TRY(streams_open(g, &o, e));
+    TRY(streams_open(g, e));
     options_fill(g, dirs, &o);
     grants_attach(grants, &o.network);
     r = engine_guest_new(engine, code, &o, &eg, e);
@@ -421,36 +425,23 @@ static void served_set(struct guest *g, struct served *s)
         served_stop(s);
 }
 
-/* Answers requests until it is stopped, which is its normal end unless some of them were dropped.
- */
-static int run_served(struct guest *g, struct engine_outcome *outcome, struct err *e)
+/* Makes it ready to answer requests, which serve() does. */
+static int served_open(struct guest *g, struct err *e)
 {
-    struct engine_guest_options streams = {0};
     AUTO(served) s = NULL;
-    bool is_cut = false;
-    int r;
 
     if (!g->host->http_engines)
         return err_set(e, -EINVAL, "BadSpec", "this process runs commands only");
-    TRY(streams_open(g, &streams, e));
+    TRY(streams_open(g, e));
     TRY(served_new(&(struct served_options){.spec = &g->spec,
                                             .cache = g->host->cache,
                                             .engines = g->host->http_engines,
                                             .stop_fd = g->stop_fd,
-                                            .output = &streams.streams[1],
-                                            .errors = &streams.streams[2],
-                                            .limit = cpu_limit_set,
-                                            .ctx = g},
+                                            .output = &g->streams[1],
+                                            .errors = &g->streams[2]},
                    &s, e));
-    served_set(g, s);
-    r = served_run(s, &is_cut, e);
-    cpu_limit_clear(g, served_engine(s));
-    pthread_mutex_lock(&g->lock);
-    figures_served(g);
-    g->served = NULL;
-    pthread_mutex_unlock(&g->lock);
-    outcome->end = is_cut ? ENGINE_STOPPED : ENGINE_EXITED;
-    return r;
+    served_set(g, take_ptr(s));
+    return 0;
 }
 
 /* It is a command: the ports of its listeners are free for it now. */
@@ -470,8 +461,8 @@ static int listeners_drop(struct guest *g, struct err *e)
     return is_draining ? err_set(e, -ECANCELED, "Stopped", "it was stopped before it began") : 0;
 }
 
-/* Answers requests if that is what the program is for, and else runs it. */
-static int run_either(struct guest *g, struct engine_outcome *outcome, struct err *e)
+/* Makes it ready to answer requests if that is what the program is for, and else runs it. */
+static int open_or_run(struct guest *g, struct engine_outcome *outcome, struct err *e)
 {
     struct program program = {0};
     int r;
@@ -480,7 +471,7 @@ static int run_either(struct guest *g, struct engine_outcome *outcome, struct er
     if (!g->spec.invoke &&
         (program.contract == CONTRACT_P2_HTTP || program.contract == CONTRACT_P3_HTTP)) {
         program_done(&program);
-        return run_served(g, outcome, e);
+        return served_open(g, e);
     }
     r = listeners_drop(g, e);
     if (r >= 0)
@@ -499,38 +490,139 @@ static void warn_of_losses(const struct guest *g, const struct engine_outcome *o
         log_warn("%s: it was refused memory beyond its limit, and went on", shown_name(g));
 }
 
+static void thread_begin(struct guest *g)
+{
+    pthread_mutex_lock(&g->lock);
+    g->has_thread_clock = pthread_getcpuclockid(pthread_self(), &g->thread_clock) == 0;
+    pthread_mutex_unlock(&g->lock);
+}
+
+static void end(struct guest *g, int r, const struct engine_outcome *outcome, const struct err *e)
+{
+    warn_of_losses(g, outcome);
+    log_file_close(take_ptr(g->log));
+    pthread_mutex_lock(&g->lock);
+    status_begin(g, &g->status);
+    if (r < 0)
+        status_failed(g, e, &g->status);
+    else
+        status_from_outcome(g, outcome, &g->status);
+    g->has_thread_clock = false;
+    pthread_mutex_unlock(&g->lock);
+    announce(g, GUEST_ENDED);
+}
+
+/* ---- Answering requests, on a thread while there are connections ---- */
+
+/* Which wakes it; called with the lock held. */
+static void listeners_unwatch(const struct guest *g, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        epoll_ctl(g->host->listeners_fd, EPOLL_CTL_DEL, (int)g->spec.listeners[i].fd, NULL);
+}
+
+static bool listeners_watch(struct guest *g)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = g};
+
+    for (size_t i = 0; i < g->spec.n_listeners; i++)
+        if (epoll_ctl(g->host->listeners_fd, EPOLL_CTL_ADD, (int)g->spec.listeners[i].fd, &event) <
+            0) {
+            listeners_unwatch(g, i);
+            return false;
+        }
+    return true;
+}
+
+/* true: guest_wake() starts another thread, and this one is to end. */
+static bool park(struct guest *g)
+{
+    bool is_parked;
+
+    pthread_mutex_lock(&g->lock);
+    is_parked = g->host->listeners_fd >= 0 && !g->is_draining &&
+                atomic_load(&g->stop) == GUEST_STOP_NONE && listeners_watch(g);
+    if (is_parked) {
+        g->cpu_ns = cpu_ns(g);
+        g->has_thread_clock = false;
+    }
+    g->is_parked = is_parked;
+    pthread_mutex_unlock(&g->lock);
+    return is_parked;
+}
+
+/* To be stopped is its normal end, unless requests were dropped. */
+static void serve_end(struct guest *g, int r, bool is_cut, const struct err *e)
+{
+    struct engine_outcome *outcome = xcalloc(1, sizeof(*outcome));
+    struct served *s;
+
+    outcome->end = is_cut ? ENGINE_STOPPED : ENGINE_EXITED;
+    pthread_mutex_lock(&g->lock);
+    figures_served(g);
+    s = take_ptr(g->served);
+    pthread_mutex_unlock(&g->lock);
+    served_free(s);
+    end(g, r, outcome, e);
+    free(outcome);
+}
+
+static int serve_while_connected(struct guest *g, bool *ret_is_idle, bool *ret_is_cut,
+                                 struct err *e)
+{
+    struct engine *engine = served_engine(g->served);
+    uint64_t linger_ms = g->host->listeners_fd >= 0 ? LINGER_MS : 0;
+    int r;
+
+    TRY(cpu_limit_set(g, engine, e));
+    r = served_run(g->served, linger_ms, ret_is_idle, ret_is_cut, e);
+    cpu_limit_clear(g, engine);
+    return r;
+}
+
+static void serve(struct guest *g, bool is_idle)
+{
+    struct err e = ERR_INIT;
+    bool is_cut = false;
+    int r = 0;
+
+    do {
+        if (is_idle && park(g))
+            return;
+        r = serve_while_connected(g, &is_idle, &is_cut, &e);
+    } while (r >= 0 && is_idle);
+    serve_end(g, r, is_cut, &e);
+}
+
 void guest_run(struct guest *g)
 {
     struct engine_outcome *outcome = xcalloc(1, sizeof(*outcome));
     struct err e = ERR_INIT;
     int r;
 
-    pthread_mutex_lock(&g->lock);
-    g->has_thread_clock = pthread_getcpuclockid(pthread_self(), &g->thread_clock) == 0;
-    pthread_mutex_unlock(&g->lock);
+    thread_begin(g);
     if (!g->spec.n_listeners)
         r = run_command(g, outcome, &e);
     else
-        r = g->spec.has_optional_listeners ? run_either(g, outcome, &e)
-                                           : run_served(g, outcome, &e);
-    warn_of_losses(g, outcome);
-    log_file_close(take_ptr(g->log));
-    pthread_mutex_lock(&g->lock);
-    status_begin(g, &g->status);
-    if (r < 0)
-        status_failed(g, &e, &g->status);
+        r = g->spec.has_optional_listeners ? open_or_run(g, outcome, &e) : served_open(g, &e);
+    if (r >= 0 && g->served)
+        serve(g, true);
     else
-        status_from_outcome(g, outcome, &g->status);
-    g->has_thread_clock = false;
-    pthread_mutex_unlock(&g->lock);
+        end(g, r, outcome, &e);
     free(outcome);
-    announce(g, GUEST_ENDED);
 }
 
 static void *guest_main(void *arg)
 {
+    struct guest *g = arg;
+
     turns_request(TURN_NS);
-    guest_run(arg);
+    if (!g->served) {
+        guest_run(g);
+        return NULL;
+    }
+    thread_begin(g);
+    serve(g, false);
     return NULL;
 }
 
@@ -570,6 +662,25 @@ int guest_start(struct guest *g, struct err *e)
     return 0;
 }
 
+void guest_wake(struct guest *g)
+{
+    struct err e = ERR_INIT;
+    bool was_parked;
+
+    pthread_mutex_lock(&g->lock);
+    was_parked = g->is_parked;
+    g->is_parked = false;
+    if (was_parked)
+        listeners_unwatch(g, g->spec.n_listeners);
+    pthread_mutex_unlock(&g->lock);
+    if (!was_parked)
+        return;
+    pthread_join(g->thread, NULL);
+    g->has_thread = false;
+    if (guest_start(g, &e) < 0)
+        serve_end(g, e.code, false, &e);
+}
+
 const char *guest_id(const struct guest *g)
 {
     return g->spec.id;
@@ -598,6 +709,7 @@ void guest_stop(struct guest *g, enum guest_stop cause)
     if (g->served)
         served_stop(g->served);
     pthread_mutex_unlock(&g->lock);
+    guest_wake(g);
 }
 
 bool guest_drain(struct guest *g)
@@ -610,6 +722,7 @@ bool guest_drain(struct guest *g)
     if (g->served)
         served_drain(g->served);
     pthread_mutex_unlock(&g->lock);
+    guest_wake(g);
     return is_served;
 }
 
@@ -621,7 +734,7 @@ void guest_figures(struct guest *g, struct message_figures *ret)
     if (g->served)
         figures_served(g);
     *ret = (struct message_figures){
-        .cpu_ns = guest_state(g) == GUEST_ENDED ? g->status.cpu_ns : (int64_t)thread_cpu_ns(g),
+        .cpu_ns = guest_state(g) == GUEST_ENDED ? g->status.cpu_ns : (int64_t)cpu_ns(g),
         .memory_bytes = guest_state(g) == GUEST_ENDED ? 0 : (int64_t)g->figures.memory_bytes,
         .memory_peak_bytes = (int64_t)g->figures.memory_peak_bytes,
         .calls = (int64_t)g->figures.calls,

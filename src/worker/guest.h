@@ -10,7 +10,8 @@
 /*
  * One guest on one thread, from its spec to its status. The thread does everything that may block:
  * reading, compiling, running. A loop on another thread learns of progress through an eventfd and
- * then asks for the state; it may stop the guest at any time.
+ * then asks for the state; it may stop the guest at any time. A guest that answers requests and has
+ * no connection has no thread either: the loop watches its sockets for it, and wakes it.
  */
 
 /* What all guests of the process share. */
@@ -19,8 +20,10 @@ struct guest_host {
     struct http_engines *http_engines; /* NULL: guests cannot answer requests */
     bool is_interruptible;
     bool has_progress;
-    int event_fd;    /* eventfd, counted up when a guest changed its state; -1: nobody is told */
-    bool is_leaving; /* the process exits after its one guest, which need not be taken apart */
+    int listeners_fd; /* epoll(7): the data of an event is a guest to be woken; -1: they wait on
+                         their threads */
+    int event_fd;     /* eventfd, counted up when a guest changed its state; -1: nobody is told */
+    bool is_leaving;  /* the process exits after its one guest, which need not be taken apart */
 };
 
 enum guest_state {
@@ -52,6 +55,9 @@ int guest_start(struct guest *g, struct err *e);
 /* Lets it run on the calling thread, until it has ended. */
 void guest_run(struct guest *g);
 
+/* Somebody connects to it. Starts its thread again, unless it has one. */
+void guest_wake(struct guest *g);
+
 const char *guest_id(const struct guest *g);
 enum guest_state guest_state(const struct guest *g);
 
@@ -62,7 +68,7 @@ uint64_t guest_deadline_ns(const struct guest *g);
 void guest_stop(struct guest *g, enum guest_stop cause);
 
 /* A guest that answers requests takes no more of them, and ends once it has answered those that it
- * has; for others nothing. Whether it was told. From any thread. */
+ * has; for others nothing. Whether it was told. */
 bool guest_drain(struct guest *g);
 
 void guest_figures(struct guest *g, struct message_figures *ret);

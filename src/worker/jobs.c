@@ -144,6 +144,7 @@ int job_run(struct guest_job *j)
     struct guest_host host = {
         .is_interruptible = false,
         .is_leaving = true,
+        .listeners_fd = -1,
         .has_progress = !j->is_quiet && isatty(STDERR_FILENO),
         .event_fd = j->spec.timeout_ms ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1,
     };

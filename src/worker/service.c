@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -328,6 +329,16 @@ static int wait_ms(const struct service *s)
     return clock_wait_ms(next);
 }
 
+/* Those that somebody connects to. */
+static void guests_wake(struct service *s)
+{
+    struct epoll_event events[64];
+    int n = epoll_wait(s->host.listeners_fd, events, ARRAY_SIZE(events), 0);
+
+    for (int i = 0; i < n; i++)
+        guest_wake(events[i].data.ptr);
+}
+
 static int start(struct service *s, struct guest_spec *spec, struct err *e)
 {
     struct guest *g;
@@ -558,7 +569,7 @@ static void connections_drain(struct service *s)
 
 /* ---- The loop ---- */
 
-enum { POLL_EVENTS, POLL_SIGNALS, POLL_LISTEN, POLL_FIXED };
+enum { POLL_EVENTS, POLL_GUESTS, POLL_SIGNALS, POLL_LISTEN, POLL_FIXED };
 
 static void connections_serve(struct service *s, const struct pollfd *p, size_t n)
 {
@@ -592,9 +603,10 @@ static bool is_idle(const struct service *s)
 static void loop(struct service *s)
 {
     struct pollfd p[POLL_FIXED + CONNECTION_LIMIT] = {
-        [POLL_EVENTS] = {.fd = s->host.event_fd, .events = POLLIN},
-        [POLL_SIGNALS] = {.fd = s->signal_fd,     .events = POLLIN},
-        [POLL_LISTEN] = {.fd = s->listen_fd,     .events = POLLIN},
+        [POLL_EVENTS] = {.fd = s->host.event_fd,     .events = POLLIN},
+        [POLL_GUESTS] = {.fd = s->host.listeners_fd, .events = POLLIN},
+        [POLL_SIGNALS] = {.fd = s->signal_fd,         .events = POLLIN},
+        [POLL_LISTEN] = {.fd = s->listen_fd,         .events = POLLIN},
     };
 
     while (!s->is_shutting_down || !is_idle(s)) {
@@ -614,6 +626,8 @@ static void loop(struct service *s)
         }
         if ((p[POLL_EVENTS].revents & POLLIN) && read(s->host.event_fd, &count, sizeof(count)) < 0)
             BUG_ON(errno != EAGAIN);
+        if (p[POLL_GUESTS].revents)
+            guests_wake(s);
         guests_check(s);
         connections_serve(s, p + POLL_FIXED, n);
         if (p[POLL_LISTEN].revents) {
@@ -626,14 +640,17 @@ static void loop(struct service *s)
 int service_main(const struct service_options *o)
 {
     struct service s = {
-        .host = {.is_interruptible = true, .event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)},
+        .host = {.is_interruptible = true,
+                 .listeners_fd = epoll_create1(EPOLL_CLOEXEC),
+                 .event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)},
         .listen_fd = o->listen_fd,
         .signal_fd = guest_signals_open(0),
         .dir_fd = o->dir_fd,
     };
     struct err e = ERR_INIT;
 
-    if (s.host.event_fd < 0 || s.signal_fd < 0 || fd_nonblock_set(s.listen_fd) < 0) {
+    if (s.host.event_fd < 0 || s.host.listeners_fd < 0 || s.signal_fd < 0 ||
+        fd_nonblock_set(s.listen_fd) < 0) {
         log_error("the worker cannot start: %s", strerror(errno));
         return GUEST_EXIT_WHERRY;
     }

@@ -99,10 +99,13 @@ int engine_server_tls(struct engine_server *s, const char *cert, size_t cert_len
     return err_set(e, -ENOTSUP, "FakeEngine", "the stand-in engine serves nobody");
 }
 
-int engine_server_run(struct engine_server *s, unsigned thread, struct err *e)
+int engine_server_run(struct engine_server *s, unsigned thread, uint64_t idle_ms, bool *ret_is_idle,
+                      struct err *e)
 {
     (void)s;
     (void)thread;
+    (void)idle_ms;
+    (void)ret_is_idle;
     return err_set(e, -ENOTSUP, "FakeEngine", "the stand-in engine serves nobody");
 }
 

@@ -203,14 +203,62 @@ def test_supervisor_dies(w, c):
     return c
 
 
+def threads(w):
+    return len(os.listdir(f"/proc/{w.process.pid}/task"))
+
+
+def test_idle(w, c):
+    """A guest without connections needs no thread, and nobody notices."""
+    get(serve(c, "first", PROBE), "/hello")
+    wait_until(lambda: threads(w) <= 2, "the end of its thread")
+    ids = [f"idle{i}" for i in range(20)]
+    ports = [serve(c, id, PROBE) for id in ids]
+    wait_until(lambda: threads(w) <= 2, "the end of the threads")
+    tap.equal("guests that nobody asks share what threads there are", threads(w), 2)
+    kept = http.client.HTTPConnection("127.0.0.1", ports[0], timeout=20)
+    kept.request("GET", "/hello")
+    kept.getresponse().read()
+    before = c.figures("idle0")["cpu_ns"]
+    tap.equal("one that has a connection has a thread", threads(w), 3)
+    # Each at another moment, so that some come just when the thread of the last request ends.
+    answers, lock = [], threading.Lock()
+
+    def ask(i):
+        for _ in range(3):
+            status = get(ports[i], "/hello")[0]
+            with lock:
+                answers.append(status)
+            time.sleep(1 + (i - 10) / 1000)
+
+    clients = [threading.Thread(target=ask, args=(i,)) for i in range(1, 20)]
+    for t in clients:
+        t.start()
+    for t in clients:
+        t.join()
+    tap.equal("none is lost that comes when a thread ends", answers, [200] * 57)
+    kept.request("GET", "/hello")
+    tap.equal("a connection is kept all the time", kept.getresponse().read() != b"", True)
+    kept.close()
+    wait_until(lambda: threads(w) <= 2, "the end of the threads")
+    f = c.figures("idle0")
+    tap.ok("figures are those of all its threads", f["calls"] == 2 and f["cpu_ns"] >= before > 0, f)
+    c.send("stop", "idle0")
+    tap.equal("one without a thread ends at once when it is stopped", how(c.ended("idle0")),
+              ("Completed", 0, True))
+    for id in ids[1:]:
+        c.send("stop", id, grace_ms=60000)
+    tap.equal("or told to drain", [how(c.ended(id))[0] for id in ids[1:]], ["Completed"] * 19)
+    c.send("stop", "first")
+    c.ended("first")
+    for id in ["first", *ids]:
+        c.send("forget", id)
+
+
 def test_leaves_nothing(w, c):
     def descriptors():
         return len(os.listdir(f"/proc/{w.process.pid}/fd"))
 
-    def threads():
-        return len(os.listdir(f"/proc/{w.process.pid}/task"))
-
-    before = descriptors(), threads()
+    before = descriptors(), threads(w)
     for _ in range(10):
         port = serve(c, "again", PROBE)
         get(port, "/hello")
@@ -218,8 +266,8 @@ def test_leaves_nothing(w, c):
         c.ended("again")
         c.send("forget", "again")
     c.list()
-    wait_until(lambda: threads() <= before[1], "the end of the threads")
-    tap.equal("guests leave no descriptor and no thread", (descriptors(), threads()), before)
+    wait_until(lambda: threads(w) <= before[1], "the end of the threads")
+    tap.equal("guests leave no descriptor and no thread", (descriptors(), threads(w)), before)
 
 
 def main():
@@ -231,6 +279,7 @@ def main():
             for test in test_answers, test_many, test_stops, test_faults, test_optional:
                 test(c)
             c = test_supervisor_dies(w, c)
+            test_idle(w, c)
             test_leaves_nothing(w, c)
             c.send("shutdown")
             try:

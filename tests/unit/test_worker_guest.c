@@ -14,7 +14,7 @@
 #include "base/fds.h"
 #include "worker/guest.h"
 
-static struct guest_host host = {.is_interruptible = true};
+static struct guest_host host = {.is_interruptible = true, .listeners_fd = -1};
 static char *root;
 
 static int set_up(void **state)

@@ -53,7 +53,7 @@ static void *thread_main(void *arg)
 
     free(arg);
     turns_request(TURN_NS);
-    if (engine_server_run(s->server, start.index, &e) < 0) {
+    if (engine_server_run(s->server, start.index, 0, NULL, &e) < 0) {
         log_error("serve: %s", e.msg);
         atomic_store(&s->failed, 1);
         engine_server_stop(s->server);

@@ -54,9 +54,7 @@ static int server_open(struct served *s, struct err *e)
 int served_new(const struct served_options *o, struct served **ret, struct err *e)
 {
     AUTO(served) s = xcalloc(1, sizeof(*s));
-    struct err ignored = ERR_INIT;
     size_t failed;
-    int r;
 
     TRY(job_fill(&s->job, o->spec, e));
     TRY(apps_new(&(struct apps_options){.job = &s->job,
@@ -67,12 +65,7 @@ int served_new(const struct served_options *o, struct served **ret, struct err *
                                         .errors = o->errors},
                  &s->apps, &failed, e));
     TRY(gateway_new(&s->job, s->apps, &s->gateway, e));
-    TRY(o->limit(o->ctx, served_engine(s), e));
-    r = server_open(s, e);
-    if (r < 0) {
-        engine_thread_limit(served_engine(s), 0, &ignored);
-        return r;
-    }
+    TRY(server_open(s, e));
     *ret = take_ptr(s);
     return 0;
 }
@@ -94,9 +87,10 @@ struct engine *served_engine(const struct served *s)
     return apps_engine(s->apps, 0);
 }
 
-int served_run(struct served *s, bool *ret_is_cut, struct err *e)
+int served_run(struct served *s, uint64_t idle_ms, bool *ret_is_idle, bool *ret_is_cut,
+               struct err *e)
 {
-    TRY(engine_server_run(s->server, 0, e));
+    TRY(engine_server_run(s->server, 0, idle_ms, ret_is_idle, e));
     *ret_is_cut = atomic_load(&s->is_cut);
     return 0;
 }

@@ -4,8 +4,8 @@
 #include "worker/http/apps.h"
 
 /*
- * A guest of a worker that answers HTTP requests: the server that its spec's listeners make, on the
- * guest's own thread.
+ * A guest of a worker that answers HTTP requests: the server that its spec's listeners make, on one
+ * thread at a time.
  */
 struct served;
 
@@ -15,10 +15,6 @@ struct served_options {
     struct http_engines *engines;
     int stop_fd;
     const struct engine_stream *output, *errors; /* of its guests */
-    /* On the calling thread, when the program is compiled and before there is any thread of the
-     * server: what is limited from then on. */
-    int (*limit)(void *ctx, struct engine *en, struct err *e);
-    void *ctx;
 };
 
 /* Loads the program; the sockets answer when served_run() does. What apps_new() fails with. */
@@ -29,8 +25,9 @@ DEFINE_AUTO(served);
 /* That of its program. */
 struct engine *served_engine(const struct served *s);
 
-/* Until it has drained or was stopped; true in *ret_is_cut when requests were dropped. */
-int served_run(struct served *s, bool *ret_is_cut, struct err *e);
+/* As engine_server_run(); true in *ret_is_cut when requests were dropped. */
+int served_run(struct served *s, uint64_t idle_ms, bool *ret_is_idle, bool *ret_is_cut,
+               struct err *e);
 
 /* From any thread, also before it runs: takes no more requests, and ends when those that it has are
  * answered. */

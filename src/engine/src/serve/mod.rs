@@ -26,6 +26,7 @@ use server::{Server, ServerFigures, ServerOptions};
 use service::{Service, ServiceOptions};
 use std::ffi::{c_char, c_int, c_uint};
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use ticker::watch;
 
@@ -93,11 +94,20 @@ unsafe extern "C" fn engine_server_tls(
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn engine_server_run(s: *const Server, thread: c_uint, e: *mut CErr) -> c_int {
+unsafe extern "C" fn engine_server_run(
+    s: *const Server,
+    thread: c_uint,
+    idle_ms: u64,
+    ret_is_idle: *mut bool,
+    e: *mut CErr,
+) -> c_int {
     unsafe {
         guarded(e, || {
             Arc::increment_strong_count(s);
-            Arc::from_raw(s).run(thread as usize)
+            let idle = (idle_ms > 0).then(|| Duration::from_millis(idle_ms));
+            let is_idle = Arc::from_raw(s).run(thread as usize, idle)?;
+            ret_is_idle.as_mut().map(|ret| *ret = is_idle);
+            Ok(())
         })
     }
 }

@@ -5,7 +5,7 @@ use super::callbacks::{Answers, Callbacks};
 use super::connection::{Connection, serve};
 use super::crowd::Crowd;
 use super::stream::Stream;
-use super::ticker::{Lane, Ticker};
+use super::ticker::{self, Lane};
 use crate::err::{Failure, Result};
 use crate::ffi::{list, saturated};
 use crate::heap::Keeper;
@@ -105,7 +105,6 @@ pub struct Server {
     is_draining: AtomicBool,
     is_stopping: AtomicBool,
     started: Instant,
-    _ticker: Ticker,
 }
 
 // SAFETY: the words of the answers are static, as serve.h demands.
@@ -117,7 +116,7 @@ unsafe impl Sync for Server {}
 pub struct Wake {
     ends: Notify,     // the server drains or stops
     accepted: Notify, // a connection came where there was none
-    emptied: Notify,  // the last one went while draining
+    emptied: Notify,  // the last one went, or the server stops
 }
 
 pub struct Thread {
@@ -149,8 +148,7 @@ impl Server {
     /// `o` is as serve.h describes it.
     pub unsafe fn new(o: &ServerOptions) -> Result<Arc<Self>> {
         let threads = o.threads.max(1) as usize;
-        let (ticker, lanes) =
-            Ticker::start(threads).map_err(|e| unusable("cannot start a thread", &e))?;
+        ticker::start().map_err(|e| unusable("cannot start a thread", &e))?;
         // SAFETY: serve.h demands `n_listeners` of them, with open sockets.
         let listeners = unsafe { list(o.listeners, o.n_listeners) };
         let own = |l: &CListener| {
@@ -168,7 +166,7 @@ impl Server {
             queued: AtomicU64::new(0),
             kept: semaphore(o.limits.requests),
             listeners: Mutex::new(listeners.map_err(|e| unusable("a socket cannot be used", &e))?),
-            locals: lanes.into_iter().map(|l| (l, Arc::default(), Arc::default())).collect(),
+            locals: (0..threads).map(|_| (Lane::new(), Arc::default(), Arc::default())).collect(),
             crowd: Crowd::new(threads),
             places: semaphore(o.limits.connections),
             accepted: AtomicU64::new(0),
@@ -176,7 +174,6 @@ impl Server {
             is_draining: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),
             started: Instant::now(),
-            _ticker: ticker,
         }))
     }
 
@@ -231,13 +228,18 @@ impl Server {
         }
     }
 
-    /// Serves on the calling thread.
-    pub fn run(self: &Arc<Self>, index: usize) -> Result<()> {
+    /// Serves on the calling thread, until there was no connection for as long as `idle` says: true;
+    /// or until the server has drained or was stopped: false.
+    pub fn run(self: &Arc<Self>, index: usize, idle: Option<Duration>) -> Result<bool> {
         let (lane, gauge, wake) = self
             .locals
             .get(index)
             .cloned()
             .ok_or_else(|| Failure::argument("there are not that many threads"))?;
+        if idle.is_some() && self.threads > 1 {
+            return Err(Failure::argument("only a server with one thread can be left idle"));
+        }
+        let _watched = lane.watched();
         let _keeper = Keeper::new();
         let thread = Arc::new(Thread {
             server: self.clone(),
@@ -255,7 +257,7 @@ impl Server {
             .on_thread_park(move || sleeps.crowd.sleeps(index))
             .build()
             .map_err(|e| unusable("cannot make an event loop", &e))?;
-        let result = runtime.block_on(thread.run());
+        let result = runtime.block_on(thread.run(idle));
         runtime.shutdown_background();
         result
     }
@@ -327,7 +329,7 @@ impl Thread {
         now_us
     }
 
-    async fn run(self: &Arc<Self>) -> Result<()> {
+    async fn run(self: &Arc<Self>, idle: Option<Duration>) -> Result<bool> {
         let failed = |e| unusable("a socket cannot be used", &e);
         let mut listeners = Vec::new();
         for (listener, fd) in lock(&self.server.listeners).iter() {
@@ -345,8 +347,17 @@ impl Thread {
             tasks.spawn(self.clone().accept(socket.clone(), *kind));
         }
         let watch = tokio::spawn(self.clone().watch());
-        self.wake.ends.notified().await;
+        let is_idle = tokio::select! {
+            biased;
+            () = self.wake.ends.notified() => false,
+            () = self.idles(idle) => true,
+        };
         tasks.shutdown().await;
+        if is_idle {
+            // Whoever has connected since then waits with the kernel.
+            watch.abort();
+            return Ok(true);
+        }
         // Who has connected before now is served as well; who comes later is refused.
         for (socket, kind) in &listeners {
             while let Some(accepted) = tokio::task::unconstrained(socket.accept_now()).await
@@ -365,7 +376,24 @@ impl Thread {
             self.wake.emptied.notified().await;
         }
         watch.abort();
-        Ok(())
+        Ok(false)
+    }
+
+    /// Until there was no connection for so long; for ever without a limit.
+    async fn idles(&self, limit: Option<Duration>) {
+        let Some(limit) = limit else { return std::future::pending().await };
+        loop {
+            let accepted = self.server.accepted.load(Relaxed);
+            if !lock(&self.connections).is_empty() {
+                self.wake.emptied.notified().await;
+                continue;
+            }
+            tokio::time::sleep(limit).await;
+            let is_new = self.server.accepted.load(Relaxed) != accepted;
+            if !is_new && lock(&self.connections).is_empty() {
+                return;
+            }
+        }
     }
 
     async fn accept(self: Arc<Self>, listener: Arc<Listener>, kind: c_int) {
@@ -456,7 +484,7 @@ impl Drop for Leave<'_> {
     fn drop(&mut self) {
         let mut all = lock(&self.thread.connections);
         all.remove(self.key);
-        if all.is_empty() && self.thread.server.is_draining() {
+        if all.is_empty() {
             self.thread.wake.emptied.notify_one();
         }
     }

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Time slices. Guests that answer requests share threads; one that computes for long must let the
-//! others go on. A thread of its own watches whether the same guest is still running after a tick,
-//! and only then raises the epoch, which makes it yield. While no guest runs, it sleeps.
+//! others go on. One thread of the process watches whether the same guest is still running after a
+//! tick, and only then raises the epoch, which makes it yield. While no guest runs, it sleeps.
 
 use crate::sync::lock;
 use std::sync::atomic::{
     AtomicBool, AtomicU64,
     Ordering::{Relaxed, SeqCst},
 };
-use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use wasmtime::EngineWeak;
@@ -22,6 +22,10 @@ const SLICE: Duration = Duration::from_micros(100);
 const HOT_LOOKS: u32 = 8;
 /// Ticks without any guest after which the watch sleeps.
 const QUIET_TICKS: u32 = 8;
+/// One that does not yield when told this often does not compute: the processor was taken from it,
+/// or it is in a call. It yields as soon as it goes on, and until then is looked at ever less.
+const RAISES: u32 = 8;
+const STUCK: Duration = Duration::from_millis(8);
 
 static ENGINES: Mutex<Vec<EngineWeak>> = Mutex::new(Vec::new());
 
@@ -37,30 +41,24 @@ pub fn watch(engine: &wasmtime::Engine) {
 pub struct Lane {
     beat: AtomicU64, // odd while a guest runs
     turn: Semaphore,
-    watch: Arc<Watch>,
-}
-
-#[derive(Default)]
-struct Watch {
-    sleeps: AtomicBool,
-    ends: AtomicBool,
-    thread: Mutex<Option<thread::Thread>>,
-}
-
-impl Watch {
-    fn wake(&self) {
-        self.sleeps.store(false, SeqCst);
-        if let Some(t) = &*lock(&self.thread) {
-            t.unpark();
-        }
-    }
 }
 
 impl Lane {
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self { beat: AtomicU64::new(0), turn: Semaphore::new(1) })
+    }
+
+    /// Watches it for as long as the result lives.
+    pub fn watched(self: &Arc<Self>) -> Watched {
+        let seen = self.beat.load(SeqCst);
+        lock(&LANES).push(Entry { lane: self.clone(), seen, raises: 0 });
+        Watched(self.clone())
+    }
+
     pub fn enter(&self) {
         self.beat.fetch_add(1, SeqCst);
-        if self.watch.sleeps.load(SeqCst) {
-            self.watch.wake();
+        if SLEEPS.load(SeqCst) {
+            wake();
         }
     }
 
@@ -89,41 +87,43 @@ impl Lane {
     }
 }
 
-pub struct Ticker {
-    watch: Arc<Watch>,
-    thread: Option<JoinHandle<()>>,
-}
+/// While it lives, its lane is watched.
+pub struct Watched(Arc<Lane>);
 
-impl Ticker {
-    pub fn start(lanes: usize) -> std::io::Result<(Self, Vec<Arc<Lane>>)> {
-        let watch = Arc::new(Watch::default());
-        let lanes: Vec<_> = (0..lanes)
-            .map(|_| {
-                Arc::new(Lane {
-                    beat: AtomicU64::new(0),
-                    turn: Semaphore::new(1),
-                    watch: watch.clone(),
-                })
-            })
-            .collect();
-        let thread = {
-            let (watch, lanes) = (watch.clone(), lanes.clone());
-            let builder = thread::Builder::new().name("ticker".into()).stack_size(64 << 10);
-            builder.spawn(move || run(&watch, &lanes))?
-        };
-        *lock(&watch.thread) = Some(thread.thread().clone());
-        Ok((Self { watch, thread: Some(thread) }, lanes))
-    }
-}
-
-impl Drop for Ticker {
+impl Drop for Watched {
     fn drop(&mut self) {
-        self.watch.ends.store(true, SeqCst);
-        self.watch.wake();
-        if let Some(t) = self.thread.take() {
-            let _ = t.join();
-        }
+        lock(&LANES).retain(|e| !Arc::ptr_eq(&e.lane, &self.0));
     }
+}
+
+/// A lane and what the last look at it has seen.
+struct Entry {
+    lane: Arc<Lane>,
+    seen: u64,
+    raises: u32, // of the epoch since
+}
+
+static LANES: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
+static SLEEPS: AtomicBool = AtomicBool::new(false);
+static THREAD: OnceLock<thread::Thread> = OnceLock::new();
+
+fn wake() {
+    SLEEPS.store(false, SeqCst);
+    if let Some(t) = THREAD.get() {
+        t.unpark();
+    }
+}
+
+/// The thread, which lives as long as the process. Started before any limit holds for the calling
+/// thread, as a new one is under the same.
+pub fn start() -> std::io::Result<()> {
+    static IS_STARTED: Mutex<bool> = Mutex::new(false);
+    let mut is_started = lock(&IS_STARTED);
+    if !*is_started {
+        thread::Builder::new().name("ticker".into()).stack_size(64 << 10).spawn(run)?;
+        *is_started = true;
+    }
+    Ok(())
 }
 
 /// Lets this thread sleep for as long as it says, and not for 50 µs more, which is usual.
@@ -133,44 +133,59 @@ fn sleep_exactly() {
     unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, slack_ns) };
 }
 
-fn run(watch: &Watch, lanes: &[Arc<Lane>]) {
+fn run() {
     sleep_exactly();
-    let mut last = vec![0; lanes.len()];
+    THREAD.get_or_init(thread::current);
     let mut quiet = QUIET_TICKS;
     let mut hot = 0;
     let mut period = WATCH;
-    while !watch.ends.load(SeqCst) {
+    loop {
         if quiet >= QUIET_TICKS {
-            watch.sleeps.store(true, SeqCst);
+            SLEEPS.store(true, SeqCst);
             // A guest that came before it could see the flag is seen here.
-            if !looked(lanes, &mut last).0 {
-                while watch.sleeps.load(SeqCst) && !watch.ends.load(SeqCst) {
+            if !look(&mut lock(&LANES)).has_moved {
+                while SLEEPS.load(SeqCst) {
                     thread::park();
                 }
             }
-            watch.sleeps.store(false, SeqCst);
+            SLEEPS.store(false, SeqCst);
             quiet = 0;
         }
         thread::sleep(period);
-        let (moved, long) = looked(lanes, &mut last);
-        if long {
+        let Look { has_moved, is_long, is_stuck } = look(&mut lock(&LANES));
+        if is_long {
             lock(&ENGINES).iter().filter_map(EngineWeak::upgrade).for_each(|e| e.increment_epoch());
         }
         // A guest that was made to yield looks like another one when it is back.
-        hot = if long { HOT_LOOKS } else { hot.saturating_sub(1) };
-        period = if hot > 0 { SLICE } else { WATCH };
-        quiet = if moved || long { 0 } else { quiet + 1 };
+        hot = if is_long { HOT_LOOKS } else { hot.saturating_sub(1) };
+        period = match hot {
+            0 if is_stuck && !has_moved => (2 * period).min(STUCK),
+            0 => WATCH,
+            _ => SLICE,
+        };
+        quiet = if has_moved || is_long || is_stuck { 0 } else { quiet + 1 };
     }
 }
 
-/// Whether guests came or went since the last look, and whether one still runs.
-fn looked(lanes: &[Arc<Lane>], last: &mut [u64]) -> (bool, bool) {
-    let (mut moved, mut long) = (false, false);
-    for (lane, last) in lanes.iter().zip(last) {
-        let beat = lane.beat.load(SeqCst);
-        moved |= beat != *last;
-        long |= beat == *last && beat % 2 == 1;
-        *last = beat;
+struct Look {
+    has_moved: bool, // guests came or went since the last look
+    is_long: bool,   // one still runs
+    is_stuck: bool,  // one is still there that was told to yield often enough
+}
+
+fn look(lanes: &mut [Entry]) -> Look {
+    let mut look = Look { has_moved: false, is_long: false, is_stuck: false };
+    for e in lanes {
+        let beat = e.lane.beat.load(SeqCst);
+        if beat != e.seen {
+            (e.seen, e.raises) = (beat, 0);
+            look.has_moved = true;
+        } else if beat % 2 == 1 && e.raises < RAISES {
+            e.raises += 1;
+            look.is_long = true;
+        } else if beat % 2 == 1 {
+            look.is_stuck = true;
+        }
     }
-    (moved, long)
+    look
 }
