@@ -534,7 +534,7 @@ static bool listeners_watch(struct guest *g)
     return true;
 }
 
-/* true: guest_wake() starts another thread, and this one is to end. */
+/* true: guest_wake() starts another thread, and this one, which nobody waits for, is to end. */
 static bool park(struct guest *g)
 {
     bool is_parked;
@@ -545,6 +545,8 @@ static bool park(struct guest *g)
     if (is_parked) {
         g->cpu_ns = cpu_ns(g);
         g->has_thread_clock = false;
+        pthread_detach(pthread_self());
+        g->has_thread = false;
     }
     g->is_parked = is_parked;
     pthread_mutex_unlock(&g->lock);
@@ -654,12 +656,14 @@ int guest_start(struct guest *g, struct err *e)
 
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, THREAD_STACK_BYTES);
+    /* Before there is one, which may park at once. */
+    g->has_thread = true;
     r = pthread_create(&g->thread, &attr, guest_main, g);
     pthread_attr_destroy(&attr);
-    if (r)
-        return err_errno(e, -r, "StartFailed", "cannot start a thread for the guest");
-    g->has_thread = true;
-    return 0;
+    if (!r)
+        return 0;
+    g->has_thread = false;
+    return err_errno(e, -r, "StartFailed", "cannot start a thread for the guest");
 }
 
 void guest_wake(struct guest *g)
@@ -675,8 +679,6 @@ void guest_wake(struct guest *g)
     pthread_mutex_unlock(&g->lock);
     if (!was_parked)
         return;
-    pthread_join(g->thread, NULL);
-    g->has_thread = false;
     if (guest_start(g, &e) < 0)
         serve_end(g, e.code, false, &e);
 }
