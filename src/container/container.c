@@ -313,7 +313,7 @@ static struct worker *worker_choose(struct containers *s, const char *tenant, st
     struct worker *w = NULL;
 
     if (s->is_shutting_down)
-        err_set(e, -ESHUTDOWN, "ShuttingDown", "the workers are being shut down");
+        err_set(e, -ESHUTDOWN, CONTAINER_REASON_SHUT_DOWN, "the workers are being shut down");
     else if (!folder_name_is_valid(tenant))
         err_set(e, -EINVAL, "BadSpec",
                 "the tenant '%.60s' is not of 1 to %d characters of A-Za-z0-9._-", tenant,

@@ -201,7 +201,11 @@ def test_http():
         p.do("add", "u-2", f.write("q", pod("q", dict(c, readinessProbe=None))))
         wait_until(lambda: any("PortInUse" in " ".join(e) or f"port {port}" in " ".join(e)
                                for e in p.events("u-2")), "the port is taken")
-        tap.ok("a port that is taken is told", p.container("u-2", "a")["restartCount"] == 0)
+        tap.ok("a port that is taken is told, as a start that failed and is tried again later",
+               p.container("u-2", "a")["restartCount"] == 0
+               and reason(p.container("u-2", "a")) == "RunContainerError", p.container("u-2", "a"))
+        p.do("restart", "u-2", "a")
+        wait_until(lambda: p.container("u-2", "a")["restartCount"] == 1, "and counts")
         p.do("measure", "u-1")
         tap.equal("it can be measured", p.expect("figures u-1"), "figures u-1 a")
         p.kill()

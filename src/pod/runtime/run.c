@@ -238,7 +238,7 @@ void run_start(struct pod_run *r, int64_t attempt)
         feed(r, (struct pod_input){.event = POD_EVENT_REFUSED, .attempt = attempt, .error = &e});
         return;
     }
-    /* As many runs were accepted before. */
+    /* As many were started before, or refused. */
     l->spec.log_name = xasprintf("%lld.log", (long long)attempt - 1);
     r->attempt = attempt;
     r->container = container_start(p->set->o.containers, p->spec->space, &l->spec, &events, r);
