@@ -32,8 +32,10 @@ void run_done(struct pod_run *r)
 {
     run_leave(r);
     image_request_free(take_ptr(r->request));
+    compile_free(take_ptr(r->compile));
     launch_free(take_ptr(r->prepared));
     free(take_ptr(r->image));
+    free(take_ptr(r->image_id));
 }
 
 void run_check(struct pod_run *r)
@@ -42,6 +44,8 @@ void run_check(struct pod_run *r)
 
     if (r->request && state != POD_STATE_RESOLVING)
         image_request_free(take_ptr(r->request));
+    if (r->compile && state != POD_STATE_PREPARING)
+        compile_free(take_ptr(r->compile));
     if (r->prepared && state == POD_STATE_FINISHED)
         launch_free(take_ptr(r->prepared));
 }
@@ -63,13 +67,13 @@ static void resolved(void *ctx, const struct image_found *found, const struct er
 {
     struct pod_run *r = ctx;
     struct pod_input in = {.event = POD_EVENT_IMAGE_FAILED, .error = failed};
-    autofree char *id = NULL;
 
     if (found) {
         free(r->image);
+        free(r->image_id);
         r->image = found->name ? xstrdup(found->name) : NULL;
-        id = found->id ? xstrdup(found->id) : NULL;
-        in = (struct pod_input){.event = POD_EVENT_IMAGE_OK, .image_id = id};
+        r->image_id = found->id ? xstrdup(found->id) : NULL;
+        in = (struct pod_input){.event = POD_EVENT_IMAGE_OK, .image_id = r->image_id};
     }
     image_request_free(take_ptr(r->request));
     feed(r, in);
@@ -91,6 +95,8 @@ struct prepare_chore {
     struct pod_run *run;
     unsigned number;
     struct launch *launch;
+    char *image_id;
+    char *key; /* of its code */
     int r;
     struct err e;
 };
@@ -100,6 +106,28 @@ static void prepare_work(struct chore *c)
     struct prepare_chore *p = (struct prepare_chore *)c;
 
     p->r = launch_open(p->launch, &p->e);
+    if (p->r >= 0)
+        p->key = compile_key(&p->launch->spec, p->image_id);
+}
+
+/* Only what is compiled is to be started: it would count as running meanwhile, and be probed. */
+static void compiled(void *ctx)
+{
+    struct pod_run *r = ctx;
+
+    r->compile = NULL;
+    if (pod_machine_state(r->pod->m, r->index) == POD_STATE_PREPARING)
+        feed(r, (struct pod_input){.event = POD_EVENT_CONFIG_OK});
+}
+
+static void prepared(struct pod_run *r, struct launch *l, const char *key)
+{
+    launch_free(r->prepared);
+    r->prepared = l;
+    compile_free(take_ptr(r->compile));
+    r->compile = compile_start(r->pod->set->compiles, &l->spec, key, compiled, r);
+    if (!r->compile)
+        compiled(r);
 }
 
 static void prepare_done(struct chore *c)
@@ -109,15 +137,14 @@ static void prepare_done(struct chore *c)
 
     if (!chore_is_void(c) && p->number == r->prepare &&
         pod_machine_state(r->pod->m, r->index) == POD_STATE_PREPARING) {
-        if (p->r >= 0) {
-            launch_free(r->prepared);
-            r->prepared = take_ptr(p->launch);
-            feed(r, (struct pod_input){.event = POD_EVENT_CONFIG_OK});
-        } else {
+        if (p->r >= 0)
+            prepared(r, take_ptr(p->launch), p->key);
+        else
             feed(r, (struct pod_input){.event = POD_EVENT_CONFIG_FAILED, .error = &p->e});
-        }
     }
     launch_free(p->launch);
+    free(p->image_id);
+    free(p->key);
     free(p);
 }
 
@@ -148,7 +175,8 @@ void run_prepare(struct pod_run *r)
         .chore = {.work = prepare_work, .done = prepare_done},
         .run = r,
         .number = r->prepare,
-        .launch = take_ptr(l)
+        .launch = take_ptr(l),
+        .image_id = r->image_id ? xstrdup(r->image_id) : NULL,
     };
     lane_add(&p->volumes, p, &chore->chore);
 }
