@@ -4,6 +4,7 @@
 import glob
 import os
 import sys
+import threading
 import traceback
 
 sys.dont_write_bytecode = True
@@ -103,7 +104,41 @@ def what_cannot_be_compiled_is_told_by_its_start():
         assert shown(c.agent, "bad")[1]["message"], shown(c.agent, "bad")
 
 
-PARTS = (a_program_that_is_compiled_is_no_container_that_runs,
+def at_once(n, work):
+    """What `work` returns for each of n threads that begin together."""
+    gate, answers = threading.Barrier(n), [None] * n
+
+    def run(i):
+        gate.wait()
+        answers[i] = work(i)
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(n)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    return answers
+
+
+def an_object_that_is_being_created_is_there_for_who_was_told_so():
+    path = "/api/v1/namespaces/default/configmaps"
+    with Agent() as a:
+        for name in (f"c{i}" for i in range(20)):
+            body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}}
+
+            def create(_, name=name, body=body):
+                status, answer = a.api("POST", path, body)
+                return status, answer.get("reason"), a.api("GET", f"{path}/{name}")[0]
+
+            answers = at_once(4, create)
+            assert sorted(answers, key=str) == [(201, None, 200)] + \
+                [(409, "AlreadyExists", 200)] * 3, answers
+            answers = at_once(4, lambda _, name=name: a.api("DELETE", f"{path}/{name}")[0])
+            assert sorted(answers) == [200, 404, 404, 404], answers
+
+
+PARTS = (an_object_that_is_being_created_is_there_for_who_was_told_so,
+         a_program_that_is_compiled_is_no_container_that_runs,
          a_pod_that_is_deleted_while_its_program_is_compiled_is_gone_at_once,
          what_cannot_be_compiled_is_told_by_its_start)
 
