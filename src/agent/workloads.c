@@ -355,12 +355,11 @@ static void refusal_tell(struct workload *w)
 /* What is left of the time to the moment that the object says; the whole grace without one. */
 static int64_t grace_left_ms(const struct object *o)
 {
-    struct tm t = {0};
-    int64_t left;
+    int64_t when_ns, left;
 
-    if (!o->deleted || !strptime(o->deleted, "%Y-%m-%dT%H:%M:%SZ", &t))
+    if (!o->deleted || !clock_rfc3339_parse(o->deleted, strlen(o->deleted), &when_ns))
         return -1;
-    left = ((int64_t)timegm(&t) - (int64_t)(clock_realtime_ns() / 1000000000)) * 1000;
+    left = (when_ns / 1000000000 - (int64_t)(clock_realtime_ns() / 1000000000)) * 1000;
     return left < 0 ? 0 : left;
 }
 
