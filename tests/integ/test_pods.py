@@ -263,6 +263,31 @@ def test_messages():
                                             restartPolicy="Never")))
         s = p.phase("u-2", "Failed")
         tap.equal("the log is one too", s["containerStatuses"][0]["state"]["terminated"]["message"], "the log\n")
+        host = f.path("host")
+        os.mkdir(host)
+        message_in_volume(f, p, "u-3", "echo because >/deep/v/x/why; exit 2", "because\n",
+                          {"emptyDir": {}}, "subPathExpr", "$(HOSTNAME)")
+        message_in_volume(f, p, "u-4", "echo because >/deep/v/x/why; exit 2", "because\n",
+                          {"hostPath": {"path": host}})
+        os.utime(os.path.join(host, "x/why"), (1, 1))
+        message_in_volume(f, p, "u-5", "exit 2", None, {"hostPath": {"path": host}})
+        os.unlink(os.path.join(host, "x/why"))
+        os.symlink("/etc/passwd", os.path.join(host, "x/why"))
+        message_in_volume(f, p, "u-6", "exit 2", None, {"hostPath": {"path": host}})
+        os.unlink(os.path.join(host, "x/why"))
+        os.mkfifo(os.path.join(host, "x/why"))
+        message_in_volume(f, p, "u-7", "exit 2", None, {"hostPath": {"path": host}})
+
+
+def message_in_volume(f, p, uid, script, wanted, volume, *more):
+    mounts = [{"name": "o", "mountPath": "/deep"}, {"name": "v", "mountPath": "/deep/v/",
+                                                   **dict([more] if more else [])}]
+    p.do("add", uid, f.write(uid, pod(uid, sh("a", f"mkdir -p /deep/v/x; {script}", volumeMounts=mounts,
+                                              terminationMessagePath="/deep/v/x/why"),
+                                      volumes=[{"name": "o", "emptyDir": {}}, {"name": "v", **volume}],
+                                      restartPolicy="Never")))
+    s = p.phase(uid, "Failed")["containerStatuses"][0]["state"]["terminated"]
+    tap.equal(f"a termination message in a volume: {uid}", (s.get("message"), s["exitCode"]), (wanted, 2))
 
 
 def test_stdin():

@@ -202,14 +202,8 @@ char *launch_message_folder(const struct pod_container *c)
 {
     const char *path = c->message_path;
 
-    if (!path || *path != '/' || str_eq(path, LAUNCH_MESSAGE_PATH))
+    if (!path || *path != '/' || str_eq(path, LAUNCH_MESSAGE_PATH) || volumes_have(c, path))
         return NULL;
-    for (size_t i = 0; i < c->n_mounts; i++) {
-        size_t len = strlen(c->mounts[i].path);
-
-        if (str_starts(path, c->mounts[i].path) && (path[len] == '/' || !path[len] || len <= 1))
-            return NULL;
-    }
     return path_dir(path);
 }
 
