@@ -5,11 +5,13 @@ import glob
 import os
 import sys
 import threading
+import time
 import traceback
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from agent_client import TOOLBOX, Agent, is_alive  # noqa: E402
+from serve_client import IS_FULL  # noqa: E402
 from slow_module import slow_module  # noqa: E402
 from worker_client import Tap, wait_until  # noqa: E402
 
@@ -137,7 +139,83 @@ def an_object_that_is_being_created_is_there_for_who_was_told_so():
             assert sorted(answers) == [200, 404, 404, 404], answers
 
 
-PARTS = (an_object_that_is_being_created_is_there_for_who_was_told_so,
+def sidecars_start_before_and_stop_after_the_others():
+    def noting(name, **more):
+        """Notes its start, and its end as long as it is told of it; runs until its input ends."""
+        return sh(name, f"echo {name} starts >>/v/log; echo >/v/{name}; cat", stdin=True,
+                  volumeMounts=[{"name": "v", "mountPath": "/v"}],
+                  lifecycle={"preStop": {"exec": {"command":
+                                                  ["sh", "-c", f"echo {name} stops >>/v/log"]}}}, **more)
+
+    def sidecar(name):
+        return noting(name, restartPolicy="Always", startupProbe={
+            "exec": {"command": ["cat", f"/v/{name}"]}, "periodSeconds": 1})
+
+    with Agent() as a:
+        place = os.path.join(a.dir, "v")
+        os.mkdir(place)
+        log = os.path.join(place, "log")
+        init = sh("init", "echo init starts >>/v/log",
+                  volumeMounts=[{"name": "v", "mountPath": "/v"}])
+        a.create(pod("p", noting("main"), initContainers=[sidecar("one"), init, sidecar("two")],
+                     volumes=[{"name": "v", "hostPath": {"path": place}}],
+                     terminationGracePeriodSeconds=20))
+        wait_until(lambda: os.path.exists(log) and "main" in open(log, encoding="utf-8").read(),
+                   "all have started")
+        status = a.pod("p")["status"]
+        assert [list(c["state"]) for c in status["initContainerStatuses"]] == \
+            [["running"], ["terminated"], ["running"]], status
+        assert a.delete("p") == 200
+        wait_until(lambda: not a.pod("p"), "the pod is gone")
+        with open(log, encoding="utf-8") as f:
+            told = f.read().splitlines()
+        assert told == ["one starts", "init starts", "two starts", "main starts", "main stops",
+                        "two stops", "one stops"], told
+
+
+def sidecars_do_not_keep_a_pod_from_its_end_and_start_again_meanwhile():
+    with Agent() as a:
+        a.create(pod("p", sh("main", "cat", stdin=True), restartPolicy="Never",
+                     initContainers=[sh("brief", "exit 1", restartPolicy="Always")]))
+        wait_until(lambda: shown(a, "p", "initContainerStatuses") and
+                   shown(a, "p", "initContainerStatuses")[1].get("reason") == "CrashLoopBackOff",
+                   "it has failed twice")
+        wait_until(lambda: shown(a, "p")[0] == "running", "which is none of the others' affair")
+        assert a.pod("p")["status"]["initContainerStatuses"][0]["restartCount"] == 1
+        a.create(pod("q", sh("main", "exit 0"), restartPolicy="Never",
+                     initContainers=[sh("side", "cat", stdin=True, restartPolicy="Always")]))
+        wait_until(lambda: a.pod("q")["status"]["phase"] == "Succeeded", "it ends with its main one")
+
+
+def a_pod_whose_empty_dir_is_over_its_limit_is_evicted():
+    """Takes up to a minute: that is how often it is looked at."""
+    mount = {"volumeMounts": [{"name": "v", "mountPath": "/v"}]}
+    # A word of 4 KiB, doubled twelve times, is too much.
+    much = "cat /v/0 /v/0 >/v/1; " + "".join(
+        f"cat /v/{i} /v/{i} >/v/{i + 1}; " for i in range(1, 9))
+    with Agent() as a:
+        volumes = [{"name": "v", "emptyDir": {"sizeLimit": "1Mi"}}]
+        a.create(pod("fat", sh("app", f"echo {'x' * 4095} >/v/0; {much} cat", stdin=True, **mount),
+                     volumes=volumes),
+                 pod("lean", sh("app", "echo x >/v/0; cat", stdin=True, **mount), volumes=volumes))
+        end = time.monotonic() + 60
+        while time.monotonic() < end and a.pod("fat")["status"]["phase"] != "Failed":
+            time.sleep(0.5)
+        wait_until(lambda: a.pod("fat")["status"]["phase"] == "Failed", "it is evicted")
+        status = a.pod("fat")["status"]
+        assert status["reason"] == "Evicted", status
+        assert status["message"] == \
+            'Usage of EmptyDir volume "v" exceeds the limit "1Mi".', status["message"]
+        assert "Evicted" in events(a, "fat"), events(a, "fat")
+        wait_until(lambda: shown(a, "fat")[0] == "terminated", "nothing of it runs")
+        assert not a.files(f"state/agent/pods/{a.pod('fat')['metadata']['uid']}/volumes")
+        assert a.pod("lean")["status"]["phase"] == "Running"
+
+
+PARTS = (sidecars_start_before_and_stop_after_the_others,
+         sidecars_do_not_keep_a_pod_from_its_end_and_start_again_meanwhile,
+         *((a_pod_whose_empty_dir_is_over_its_limit_is_evicted,) if IS_FULL else ()),
+         an_object_that_is_being_created_is_there_for_who_was_told_so,
          a_program_that_is_compiled_is_no_container_that_runs,
          a_pod_that_is_deleted_while_its_program_is_compiled_is_gone_at_once,
          what_cannot_be_compiled_is_told_by_its_start)
