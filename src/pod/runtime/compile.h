@@ -34,4 +34,4 @@ struct compile *compile_start(struct compiles *s, const struct guest_spec *spec,
                               void (*done)(void *ctx), void *ctx);
 /* `done` is not called any more. With the last one that waits for it a child is ended. NULL is
  * fine. */
-void compile_free(struct compile *c);
+void compile_free(struct compile *w);
