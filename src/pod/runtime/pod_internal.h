@@ -80,7 +80,9 @@ struct pod_run {
     size_t index;
     struct image_request *request; /* while it is resolved */
     char *image;                   /* the name in full that it was resolved to; NULL: a file */
-    unsigned prepare;              /* which PREPARE is the latest */
+    unsigned prepare;              /* which preparation is the latest */
+    struct launch *early;          /* for PREPARE: done when the image was looked up */
+    struct err *early_error;       /* of that; heap, or NULL */
     struct launch *prepared;       /* for START */
     int64_t attempt;               /* which `container` is */
     struct container *container;
