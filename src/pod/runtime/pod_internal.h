@@ -83,7 +83,9 @@ struct pod_run {
     struct image_request *request; /* while it is resolved */
     char *image;                   /* the name in full that it was resolved to; NULL: a file */
     char *image_id;                /* the digest of that; NULL: a file */
-    unsigned prepare;              /* which PREPARE is the latest */
+    unsigned prepare;              /* which preparation is the latest */
+    struct launch *early;          /* for PREPARE: done when the image was looked up */
+    struct err *early_error;       /* of that; heap, or NULL */
     struct launch *prepared;       /* for START */
     struct compile *compile;       /* while its program is compiled before that */
     int64_t attempt;               /* which `container` is */
@@ -138,6 +140,7 @@ struct pod {
     uint64_t taken;
     uint64_t recorded; /* the records that were ordered before this one are in their place */
     bool is_recording;
+    bool has_record_folder; /* unless somebody has removed it */
     unsigned record_failures;
     struct loop_timer *record_timer, *timer, *usage_timer;
 

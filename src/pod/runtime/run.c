@@ -15,6 +15,12 @@ const struct pod_container *run_spec(const struct pod_run *r)
     return &r->pod->spec->containers[r->index];
 }
 
+static void early_drop(struct pod_run *r)
+{
+    launch_free(take_ptr(r->early));
+    free(take_ptr(r->early_error));
+}
+
 /* The guest goes on, if there is one; what belongs to it here goes. */
 static void run_leave(struct pod_run *r)
 {
@@ -33,6 +39,7 @@ void run_done(struct pod_run *r)
     run_leave(r);
     image_request_free(take_ptr(r->request));
     compile_free(take_ptr(r->compile));
+    early_drop(r);
     launch_free(take_ptr(r->prepared));
     free(take_ptr(r->image));
     free(take_ptr(r->image_id));
@@ -46,8 +53,10 @@ void run_check(struct pod_run *r)
         image_request_free(take_ptr(r->request));
     if (r->compile && state != POD_STATE_PREPARING)
         compile_free(take_ptr(r->compile));
-    if (r->prepared && state == POD_STATE_FINISHED)
+    if (state == POD_STATE_FINISHED) {
+        early_drop(r);
         launch_free(take_ptr(r->prepared));
+    }
 }
 
 static void feed(struct pod_run *r, struct pod_input in)
@@ -79,35 +88,66 @@ static void resolved(void *ctx, const struct image_found *found, const struct er
     feed(r, in);
 }
 
-void run_resolve(struct pod_run *r)
+/* Whatever it takes: it may have to be fetched. */
+static void image_seek(struct pod_run *r)
 {
-    /* It may be over with it since it was ordered. */
-    if (pod_machine_state(r->pod->m, r->index) != POD_STATE_RESOLVING)
-        return;
     image_request_free(take_ptr(r->request));
     r->request = image_find(r->pod->set->images, run_spec(r), pulling, resolved, r);
 }
 
 /* ---- Environment and mounts ---- */
 
+/* Of an early one the image is looked up first, and nothing is opened unless it is here. */
 struct prepare_chore {
     struct chore chore;
     struct pod_run *run;
     unsigned number;
+    bool is_early, is_found;
+    char *image_id; /* of an early one once it was looked up */
     struct launch *launch;
-    char *image_id;
-    char *key; /* of its code */
-    int r;
-    struct err e;
+    struct err e; /* without a code when it was opened */
 };
+
+static bool image_is_here(struct prepare_chore *p)
+{
+    struct launch *l = p->launch;
+    const struct pod_container *c = l->container;
+    struct err ignored = ERR_INIT;
+
+    return image_look_up(l->places->store_dir, c->image, c->is_file, &l->image, &p->image_id,
+                         &ignored) > 0;
+}
 
 static void prepare_work(struct chore *c)
 {
     struct prepare_chore *p = (struct prepare_chore *)c;
 
-    p->r = launch_open(p->launch, &p->e);
-    if (p->r >= 0)
-        p->key = compile_key(&p->launch->spec, p->image_id);
+    p->is_found = !p->is_early || image_is_here(p);
+    if (!p->is_found || launch_open(p->launch, &p->e) < 0)
+        return;
+    p->e = (struct err)ERR_INIT;
+    p->launch->code_key = compile_key(&p->launch->spec, p->image_id);
+}
+
+/* What came of it goes to where PREPARE looks for it. */
+static void early_done(struct prepare_chore *p)
+{
+    struct pod_run *r = p->run;
+
+    if (!p->is_found) {
+        image_seek(r);
+        return;
+    }
+    free(r->image);
+    free(r->image_id);
+    r->image = p->launch->image ? xstrdup(p->launch->image) : NULL;
+    r->image_id = p->image_id ? xstrdup(p->image_id) : NULL;
+    r->early = take_ptr(p->launch);
+    if (p->e.code) {
+        r->early_error = xcalloc(1, sizeof(p->e));
+        *r->early_error = p->e;
+    }
+    feed(r, (struct pod_input){.event = POD_EVENT_IMAGE_OK, .image_id = p->image_id});
 }
 
 /* Only what is compiled is to be started: it would count as running meanwhile, and be probed. */
@@ -120,12 +160,17 @@ static void compiled(void *ctx)
         feed(r, (struct pod_input){.event = POD_EVENT_CONFIG_OK});
 }
 
-static void prepared(struct pod_run *r, struct launch *l, const char *key)
+static void prepared(struct pod_run *r, struct launch *l, const struct err *failed)
 {
+    if (failed->code) {
+        launch_free(l);
+        feed(r, (struct pod_input){.event = POD_EVENT_CONFIG_FAILED, .error = failed});
+        return;
+    }
     launch_free(r->prepared);
     r->prepared = l;
     compile_free(take_ptr(r->compile));
-    r->compile = compile_start(r->pod->set->compiles, &l->spec, key, compiled, r);
+    r->compile = compile_start(r->pod->set->compiles, &l->spec, l->code_key, compiled, r);
     if (!r->compile)
         compiled(r);
 }
@@ -134,51 +179,106 @@ static void prepare_done(struct chore *c)
 {
     struct prepare_chore *p = (struct prepare_chore *)c;
     struct pod_run *r = p->run;
+    enum pod_state wanted = p->is_early ? POD_STATE_RESOLVING : POD_STATE_PREPARING;
 
     if (!chore_is_void(c) && p->number == r->prepare &&
-        pod_machine_state(r->pod->m, r->index) == POD_STATE_PREPARING) {
-        if (p->r >= 0)
-            prepared(r, take_ptr(p->launch), p->key);
+        pod_machine_state(r->pod->m, r->index) == wanted) {
+        if (p->is_early)
+            early_done(p);
         else
-            feed(r, (struct pod_input){.event = POD_EVENT_CONFIG_FAILED, .error = &p->e});
+            prepared(r, take_ptr(p->launch), &p->e);
     }
     launch_free(p->launch);
     free(p->image_id);
-    free(p->key);
     free(p);
+}
+
+/* NULL with an error. */
+static struct launch *launch_new(struct pod_run *r, struct strv *notes, struct err *e)
+{
+    struct pod *p = r->pod;
+    AUTO(launch) l = xcalloc(1, sizeof(*l));
+
+    l->places = &p->set->launches;
+    l->pod = p->spec;
+    l->container = run_spec(r);
+    if (launch_gather(l, &p->fields, &p->set->o.objects, notes, e) < 0)
+        return NULL;
+    return take_ptr(l);
+}
+
+static void prepare_begin(struct pod_run *r, struct launch *l, bool is_early)
+{
+    struct prepare_chore *chore = xcalloc(1, sizeof(*chore));
+
+    *chore = (struct prepare_chore){
+        .chore = {.work = prepare_work, .done = prepare_done},
+        .run = r,
+        .number = ++r->prepare,
+        .is_early = is_early,
+        .image_id = !is_early && r->image_id ? xstrdup(r->image_id) : NULL,
+        .launch = l
+    };
+    lane_add(&r->pod->volumes, r->pod, &chore->chore);
+}
+
+/*
+ * Mostly the image is here and nothing is wrong: then it is looked up and the guest prepared in one
+ * go of the work pool. What goes another way is begun anew, one step after the other.
+ */
+static bool resolve_at_once(struct pod_run *r)
+{
+    const struct pod_container *c = run_spec(r);
+    autostrv notes = STRV_INIT;
+    struct err ignored = ERR_INIT;
+    AUTO(launch) l = NULL;
+
+    if (c->pull == POD_PULL_ALWAYS && !c->is_file)
+        return false;
+    l = launch_new(r, &notes, &ignored);
+    if (!l || notes.n)
+        return false;
+    prepare_begin(r, take_ptr(l), true);
+    return true;
+}
+
+void run_resolve(struct pod_run *r)
+{
+    /* It may be over with it since it was ordered. */
+    if (pod_machine_state(r->pod->m, r->index) != POD_STATE_RESOLVING)
+        return;
+    image_request_free(take_ptr(r->request));
+    early_drop(r);
+    if (!resolve_at_once(r))
+        image_seek(r);
 }
 
 void run_prepare(struct pod_run *r)
 {
     struct pod *p = r->pod;
-    const struct pod_container *c = run_spec(r);
-    AUTO(launch) l = xcalloc(1, sizeof(*l));
     autostrv notes = STRV_INIT;
-    struct prepare_chore *chore;
+    struct launch *l;
     struct err e = ERR_INIT;
 
     if (pod_machine_state(p->m, r->index) != POD_STATE_PREPARING)
         return;
-    l->places = &p->set->launches;
-    l->pod = p->spec;
-    l->container = c;
-    l->image = r->image ? xstrdup(r->image) : NULL;
-    r->prepare++;
-    if (launch_gather(l, &p->fields, &p->set->o.objects, &notes, &e) < 0) {
+    if (r->early) {
+        if (r->early_error)
+            e = *r->early_error;
+        l = take_ptr(r->early);
+        early_drop(r);
+        prepared(r, l, &e);
+        return;
+    }
+    l = launch_new(r, &notes, &e);
+    if (!l) {
         feed(r, (struct pod_input){.event = POD_EVENT_CONFIG_FAILED, .error = &e});
         return;
     }
+    l->image = r->image ? xstrdup(r->image) : NULL;
     for (size_t i = 0; i < notes.n; i++)
-        pod_event(p, c->name, true, "InvalidEnvironmentVariableNames", "%s", notes.v[i]);
-    chore = xcalloc(1, sizeof(*chore));
-    *chore = (struct prepare_chore){
-        .chore = {.work = prepare_work, .done = prepare_done},
-        .run = r,
-        .number = r->prepare,
-        .launch = take_ptr(l),
-        .image_id = r->image_id ? xstrdup(r->image_id) : NULL,
-    };
-    lane_add(&p->volumes, p, &chore->chore);
+        pod_event(p, run_spec(r)->name, true, "InvalidEnvironmentVariableNames", "%s", notes.v[i]);
+    prepare_begin(r, l, false);
 }
 
 /* ---- Start ---- */
