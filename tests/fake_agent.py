@@ -82,15 +82,17 @@ class FakeAgent:
             self.objects[key] = item
             self.change("MODIFIED" if old else "ADDED", resource, item)
 
-    def status(self, name, phase, state, ready=False, namespace="default"):
-        """The pod's phase, and the state of all its containers."""
+    def status(self, name, phase, state, ready=False, namespace="default",
+               since="2020-01-01T00:00:00Z", **more):
+        """The pod's phase, and the state of all its containers; since when it is (not) ready."""
         with self.lock:
             pod = self.objects["pods", namespace, name]
             pod["status"] = {
                 "phase": phase,
-                "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
+                "conditions": [{"type": "Ready", "status": "True" if ready else "False",
+                                "lastTransitionTime": since}],
                 "containerStatuses": [{"name": c["name"], "ready": ready, "restartCount": 0,
-                                       "state": state} for c in pod["spec"]["containers"]]}
+                                       "state": state, **more} for c in pod["spec"]["containers"]]}
             self.change("MODIFIED", "pods", pod)
 
     def remove(self, resource, namespace, name):

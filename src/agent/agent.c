@@ -115,6 +115,8 @@ static void adopted(void *ctx, const struct err *shortage)
                                .logs_dir = a->o->logs_dir,
                                .memory_dir = a->o->run_dir,
                                .image_program = a->o->image_program,
+                               .worker = a->o->worker,
+                               .cache_dir = a->o->cache_dir,
                                .store_dir = a->o->store_dir,
                                .cpu_limit = keeper_of(a->o->cpu_limit),
                                .node = &a->node},

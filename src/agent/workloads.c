@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/workloads_parts.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 
 #include "agent/api/object_tools.h"
@@ -355,12 +356,11 @@ static void refusal_tell(struct workload *w)
 /* What is left of the time to the moment that the object says; the whole grace without one. */
 static int64_t grace_left_ms(const struct object *o)
 {
-    struct tm t = {0};
-    int64_t left;
+    int64_t when_ns, left;
 
-    if (!o->deleted || !strptime(o->deleted, "%Y-%m-%dT%H:%M:%SZ", &t))
+    if (!o->deleted || !clock_rfc3339_parse(o->deleted, strlen(o->deleted), &when_ns))
         return -1;
-    left = ((int64_t)timegm(&t) - (int64_t)(clock_realtime_ns() / 1000000000)) * 1000;
+    left = (when_ns / 1000000000 - (int64_t)(clock_realtime_ns() / 1000000000)) * 1000;
     return left < 0 ? 0 : left;
 }
 
@@ -530,6 +530,30 @@ static int starts_failed(int code, const char *state_dir, struct err *e)
                      state_dir);
 }
 
+/* Where there is no room for a new file, over the old one, which is as long but for a digit. What
+ * is cut off there by a crash is a number of its own, as the sector is written as a whole. */
+static int starts_overwrite(const char *path, const char *text)
+{
+    autofd fd = open(path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+    ssize_t len = (ssize_t)strlen(text);
+
+    if (fd < 0 || pwrite(fd, text, (size_t)len, 0) != len || fdatasync(fd) < 0)
+        return -EIO;
+    return 0;
+}
+
+/* An agent that starts on a full disk has pods to go on with. */
+static int starts_write(const char *path, const char *text, bool is_there, struct err *e)
+{
+    int r = file_write(path, text, strlen(text), 0600, FILE_WRITE_SYNC, e);
+
+    if (r >= 0 || !is_there || !errno_is_disk_full(r) || starts_overwrite(path, text) < 0)
+        return r;
+    log_warn("%s; pods go on, and no change can be accepted before there is room", e->msg);
+    *e = ERR_INIT;
+    return 0;
+}
+
 static int starts_count(const char *state_dir, uint64_t *ret, struct err *e)
 {
     autofree char *path = path_join(state_dir, WORKLOADS_STARTS);
@@ -548,7 +572,7 @@ static int starts_count(const char *state_dir, uint64_t *ret, struct err *e)
             "that is larger than all before, such as 1000",
             path);
     snprintf(next, sizeof(next), "%llu\n", n + 1);
-    r = file_write(path, next, strlen(next), 0600, FILE_WRITE_SYNC, e);
+    r = starts_write(path, next, !r, e);
     if (r < 0)
         return starts_failed(r, state_dir, e);
     *ret = n + 1;

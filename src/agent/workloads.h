@@ -78,11 +78,16 @@ typedef void workloads_done(void *ctx, enum workloads_outcome outcome,
 
 /*
  * Takes the reference, the only one. `done` once, maybe before this returns, when it is on the
- * disk; for a pod that is made anew when the old one has ended. "Conflict" when the object is being
- * changed by another call, or is not at `version` (0: whatever it is).
+ * disk; for a pod that is made anew when the old one has ended. What another call is changing is
+ * waited for. "Conflict" when it is not at `version` (0: whatever it is).
  */
 void workloads_put(struct workloads *s, struct object *o, enum workloads_mode mode,
                    uint64_t version, workloads_done *done, void *ctx);
 /* Below 0: the pod's own grace. `done` likewise, with what it was. "NotFound" */
 void workloads_delete(struct workloads *s, enum object_kind kind, const char *space,
                       const char *name, int64_t grace_ms, workloads_done *done, void *ctx);
+
+/* While the object is being changed by a call: `then` once, when it is on the disk or has failed;
+ * with an error when the agent is being stopped. False when it is not being changed. */
+bool workloads_wait(struct workloads *s, enum object_kind kind, const char *space, const char *name,
+                    void (*then)(void *ctx, const struct err *failed), void *ctx);

@@ -91,6 +91,7 @@ void workloads_calls_free(struct workloads *s)
         s->afters = c->next;
         change_call_abandon(c);
     }
+    workloads_waits_abandon(s);
 }
 
 bool workloads_is_busy(const struct workloads *s, enum object_kind kind, const char *space,
@@ -123,6 +124,13 @@ static void last_failed(struct change_call *c, const struct err *e)
     loop_timer_set(c->owner->retry, clock_monotonic_ns() + RETRY_NS);
 }
 
+/* Frees it, after it was answered. */
+static void call_over(struct change_call *c)
+{
+    workloads_waits_end(c->owner, c->kind, c->space, c->name);
+    change_call_free(c);
+}
+
 /* The store has it, or not. */
 static void on_stored(void *ctx, const struct err *failed)
 {
@@ -143,7 +151,7 @@ static void on_stored(void *ctx, const struct err *failed)
     else if (c->done)
         c->done(c->ctx, c->outcome,
                 c->item ? c->item : watch_feed_find(s->feeds[c->kind], c->space, c->name), NULL);
-    change_call_free(c);
+    call_over(c);
 }
 
 static void store_put(struct change_call *c, struct object *o)
@@ -200,7 +208,7 @@ static void on_claim_removed(void *ctx)
         return;
     }
     last_failed(c, &c->error);
-    change_call_free(c);
+    call_over(c);
 }
 
 /* First the folder, then the object: a claim of the same name cannot come in between. */
@@ -257,8 +265,7 @@ static int put_check(const struct put *p, uint64_t version, struct err *e)
     if (p->mode == WORKLOADS_CREATE && old)
         return exists(p, e);
     TRY(version_check(p, version, e));
-    if (workloads_is_busy(p->s, o->kind, o->space, o->name) ||
-        (w && w->is_gone && p->mode == WORKLOADS_REPLACE))
+    if (w && w->is_gone && p->mode == WORKLOADS_REPLACE)
         return err_set(e, -EBUSY, "Conflict",
                        "Operation cannot be fulfilled on %s \"%s\": the object is being changed by "
                        "another request; try again",
@@ -359,6 +366,56 @@ void workloads_afters_make(struct workloads *s)
     }
 }
 
+/* A put or a deletion that comes after the change that is under way. */
+struct later {
+    struct workloads *s;
+    struct object *object; /* NULL: a deletion */
+    enum object_kind kind;
+    char *space, *name;
+    enum workloads_mode mode;
+    uint64_t version;
+    int64_t grace_ms;
+    workloads_done *done;
+    void *ctx;
+};
+
+static void later_go(void *ctx, const struct err *failed)
+{
+    struct later *l = ctx;
+
+    if (failed) {
+        fail(l->done, l->ctx, failed);
+        object_unref(l->object);
+    } else if (l->object) {
+        workloads_put(l->s, l->object, l->mode, l->version, l->done, l->ctx);
+    } else {
+        workloads_delete(l->s, l->kind, l->space, l->name, l->grace_ms, l->done, l->ctx);
+    }
+    free(l->space);
+    free(l->name);
+    free(l);
+}
+
+/* Takes the object; false when there is nothing to wait for. */
+static bool wait_to_put(struct put *p, uint64_t version)
+{
+    const struct object *o = p->o;
+    struct later *l;
+
+    if (!workloads_is_busy(p->s, o->kind, o->space, o->name))
+        return false;
+    l = xcalloc(1, sizeof(*l));
+    *l = (struct later){.s = p->s,
+                        .object = p->o,
+                        .mode = p->mode,
+                        .version = version,
+                        .done = p->done,
+                        .ctx = p->ctx};
+    workloads_wait(p->s, o->kind, o->space, o->name, later_go, l);
+    p->o = NULL;
+    return true;
+}
+
 void workloads_put(struct workloads *s, struct object *o, enum workloads_mode mode,
                    uint64_t version, workloads_done *done, void *ctx)
 {
@@ -373,6 +430,8 @@ void workloads_put(struct workloads *s, struct object *o, enum workloads_mode mo
     struct workload *w = o->kind == OBJECT_POD ? workload_find(s, o->space, o->name) : NULL;
     struct err e = ERR_INIT;
 
+    if (wait_to_put(&p, version))
+        return;
     if (put_check(&p, version, &e) < 0)
         fail(done, ctx, &e);
     else if (!p.old)
@@ -430,6 +489,21 @@ static void claim_delete_ask(struct workloads *s, const struct object *o, worklo
     store_put(call_new(s, OBJECT_CLAIM, o->space, o->name, WORKLOADS_CHANGED, done, ctx), copy);
 }
 
+static void wait_to_delete(struct workloads *s, enum object_kind kind, const char *space,
+                           const char *name, int64_t grace_ms, workloads_done *done, void *ctx)
+{
+    struct later *l = xcalloc(1, sizeof(*l));
+
+    *l = (struct later){.s = s,
+                        .kind = kind,
+                        .space = xstrdup(space),
+                        .name = xstrdup(name),
+                        .grace_ms = grace_ms,
+                        .done = done,
+                        .ctx = ctx};
+    workloads_wait(s, kind, space, name, later_go, l);
+}
+
 void workloads_delete(struct workloads *s, enum object_kind kind, const char *space,
                       const char *name, int64_t grace_ms, workloads_done *done, void *ctx)
 {
@@ -437,22 +511,18 @@ void workloads_delete(struct workloads *s, enum object_kind kind, const char *sp
     struct workload *w = kind == OBJECT_POD ? workload_find(s, space, name) : NULL;
     struct err e = ERR_INIT;
 
+    if (workloads_is_busy(s, kind, space, name) && !(w && w->is_gone)) {
+        wait_to_delete(s, kind, space, name, grace_ms, done, ctx);
+        return;
+    }
     if (!o || !(w || kind != OBJECT_POD)) {
         err_set(&e, -ENOENT, "NotFound", "%s \"%s\" not found", plurals[kind], name);
         fail(done, ctx, &e);
-        return;
-    }
-    if (workloads_is_busy(s, kind, space, name) && !(w && w->is_gone))
-        err_set(&e, -EBUSY, "Conflict",
-                "Operation cannot be fulfilled on %s \"%s\": the object is being changed by "
-                "another request; try again",
-                plurals[kind], name);
-    if (e.code)
-        fail(done, ctx, &e);
-    else if (w)
+    } else if (w) {
         pod_delete_ask(w, grace_ms, done, ctx);
-    else if (kind == OBJECT_CLAIM)
+    } else if (kind == OBJECT_CLAIM) {
         claim_delete_ask(s, o, done, ctx);
-    else
+    } else {
         store_delete(call_new(s, kind, space, name, WORKLOADS_CHANGED, done, ctx));
+    }
 }

@@ -55,6 +55,7 @@ struct workloads {
     struct workload *dirty;     /* whose status may be another than what is shown */
     struct change_call *calls;  /* what the store or the work pool has */
     struct change_call *afters; /* whose pods are gone */
+    struct change_wait *waits;  /* for some of `calls`, in the order in which they came */
     struct loop_timer *retry;   /* what could not be deleted is tried again */
     bool is_flush_due, is_claims_check_due, is_closing;
     struct arena *lookups; /* what was looked up in this round of the loop */
@@ -86,6 +87,12 @@ void workloads_afters_make(struct workloads *s);
 void workloads_calls_free(struct workloads *s);
 /* It is answered that it cannot be done any more. */
 void change_call_abandon(struct change_call *c);
+
+/* ---- workloads_waits.c ---- */
+/* No call changes the object any more: who waits for that goes on. */
+void workloads_waits_end(struct workloads *s, enum object_kind kind, const char *space,
+                         const char *name);
+void workloads_waits_abandon(struct workloads *s);
 
 /* ---- workloads_lookup.c ---- */
 int workloads_lookup(void *ctx, enum pod_object_kind kind, const char *space, const char *name,

@@ -9,6 +9,11 @@ char *buf_reserve(struct buf *b, size_t more)
 {
     size_t need, cap = b->cap ? b->cap : 64;
 
+    /* Mostly there is room. */
+    if (b->len < b->cap && more < b->cap - b->len) {
+        b->data[b->len] = 0;
+        return b->data + b->len;
+    }
     BUG_ON(__builtin_add_overflow(b->len, more, &need) || need >= SIZE_MAX / 2);
     need++;
     while (cap < need)
@@ -43,7 +48,8 @@ void buf_addstr(struct buf *b, const char *s)
 
 void buf_addc(struct buf *b, char c)
 {
-    buf_add(b, &c, 1);
+    *buf_reserve(b, 1) = c;
+    b->data[++b->len] = 0;
 }
 
 void buf_vaddf(struct buf *b, const char *fmt, va_list ap)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <time.h>
@@ -32,6 +33,10 @@ void clock_rfc3339nano_format(uint64_t realtime_ns, char ret[static CLOCK_RFC333
 /* The UTC time in seconds: "2026-11-24T00:31:02Z". */
 #define CLOCK_RFC3339_SIZE 32
 void clock_rfc3339_format(int64_t realtime_ns, char ret[static CLOCK_RFC3339_SIZE]);
+
+/* A time of RFC 3339 with up to nine digits of fraction, in UTC (Z) or any zone, between 1970 and
+ * 2200. False when it is none; *ret_realtime_ns is untouched then. */
+bool clock_rfc3339_parse(const char *text, size_t len, int64_t *ret_realtime_ns);
 
 /*
  * A duration in milliseconds: "90" and "90s" are seconds, further units are ms, s, m, h; fractions

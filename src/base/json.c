@@ -53,28 +53,45 @@ static int bad(const struct place *at, struct err *e, int code, const char *fmt,
 static int fields_decode(json_t *object, const struct json_field *fields, int flags, char *target,
                          const struct place *at, struct err *e);
 
+static int length_check(size_t len, const struct json_field *f, const struct place *at,
+                        struct err *e)
+{
+    if (f->limit && len > f->limit)
+        return bad(at, e, -EFBIG, "longer than %zu bytes", f->limit);
+    return 0;
+}
+
+static int count_check(size_t n, const struct json_field *f, const struct place *at, struct err *e)
+{
+    if (f->limit && n > f->limit)
+        return bad(at, e, -EFBIG, "more than %zu entries", f->limit);
+    return 0;
+}
+
 static int string_check(json_t *value, const struct json_field *f, const struct place *at,
                         struct err *e)
 {
     if (!json_is_string(value))
         return bad(at, e, -EINVAL, "expected a string");
-    if (f->limit && json_string_length(value) > f->limit)
-        return bad(at, e, -EFBIG, "longer than %zu bytes", f->limit);
+    return length_check(json_string_length(value), f, at, e);
+}
+
+static int range_check(int64_t number, const struct json_field *f, const struct place *at,
+                       struct err *e)
+{
+    if ((f->min || f->max) && (number < f->min || number > f->max))
+        return bad(at, e, -ERANGE, "%" PRId64 " is not between %" PRId64 " and %" PRId64, number,
+                   f->min, f->max);
     return 0;
 }
 
 static int int_decode(json_t *value, const struct json_field *f, int64_t *field,
                       const struct place *at, struct err *e)
 {
-    int64_t number;
-
     if (!json_is_integer(value))
         return bad(at, e, -EINVAL, "expected a whole number");
-    number = json_integer_value(value);
-    if ((f->min || f->max) && (number < f->min || number > f->max))
-        return bad(at, e, -ERANGE, "%" PRId64 " is not between %" PRId64 " and %" PRId64, number,
-                   f->min, f->max);
-    *field = number;
+    TRY(range_check(json_integer_value(value), f, at, e));
+    *field = json_integer_value(value);
     return 0;
 }
 
@@ -83,9 +100,7 @@ static int list_check(json_t *value, const struct json_field *f, const char *wha
 {
     if (!json_is_array(value))
         return bad(at, e, -EINVAL, "expected a list of %s", what);
-    if (f->limit && json_array_size(value) > f->limit)
-        return bad(at, e, -EFBIG, "more than %zu entries", f->limit);
-    return 0;
+    return count_check(json_array_size(value), f, at, e);
 }
 
 static int strings_decode(json_t *value, const struct json_field *f, struct strv *field,
@@ -136,8 +151,7 @@ static int pairs_decode(json_t *value, const struct json_field *f, struct json_p
 
     if (!json_is_object(value))
         return bad(at, e, -EINVAL, "expected an object of strings");
-    if (f->limit && json_object_size(value) > f->limit)
-        return bad(at, e, -EFBIG, "more than %zu entries", f->limit);
+    TRY(count_check(json_object_size(value), f, at, e));
     field->v = xcalloc(json_object_size(value) + 1, sizeof(*field->v));
     json_object_foreach(value, key, item)
     {
@@ -331,6 +345,97 @@ int json_decode(const char *text, size_t len, struct json_limits limits,
     if (r < 0)
         json_fields_done(fields, target);
     return r;
+}
+
+/* ---- Checking what was not decoded ---- */
+
+static int fields_check(const struct json_field *fields, const char *target, const struct place *at,
+                        struct err *e);
+
+static int text_check(const char *text, const struct json_field *f, const struct place *at,
+                      struct err *e)
+{
+    size_t len = strlen(text);
+
+    TRY(length_check(len, f, at, e));
+    return utf8_is_valid(text, len) ? 0 : bad(at, e, -EINVAL, "not UTF-8");
+}
+
+static int texts_check(const struct strv *texts, const struct json_field *f, const struct place *at,
+                       struct err *e)
+{
+    static const struct json_field any = {0};
+
+    TRY(count_check(texts->n, f, at, e));
+    for (size_t i = 0; i < texts->n; i++) {
+        struct place here = {at, NULL, i};
+
+        TRY(text_check(texts->v[i], &any, &here, e));
+    }
+    return 0;
+}
+
+static int objects_check(const struct json_field *f, const char *target, const struct place *at,
+                         struct err *e)
+{
+    const char *array = *(const char *const *)(const void *)(target + f->offset);
+    size_t n = *(const size_t *)(const void *)(target + f->count_offset);
+
+    TRY(count_check(n, f, at, e));
+    for (size_t i = 0; i < n; i++) {
+        struct place here = {at, NULL, i};
+
+        TRY(fields_check(f->fields, array + i * f->elem_size, &here, e));
+    }
+    return 0;
+}
+
+static int field_check(const struct json_field *f, const char *target, const struct place *at,
+                       struct err *e)
+{
+    const void *field = target + f->offset;
+    const char *text;
+
+    switch (f->type) {
+    case FIELD_STRING:
+        text = *(const char *const *)field;
+        if (!text)
+            return f->is_required ? bad(at, e, -EINVAL, "is missing") : 0;
+        return text_check(text, f, at, e);
+    case FIELD_INT64:
+        return range_check(*(const int64_t *)field, f, at, e);
+    case FIELD_STRINGS:
+        return texts_check(field, f, at, e);
+    case FIELD_OBJECT:
+        return fields_check(f->fields, field, at, e);
+    case FIELD_OBJECTS:
+        return objects_check(f, target, at, e);
+    case FIELD_BOOL:
+    case FIELD_RAW:
+        return 0;
+    case FIELD_CUSTOM:
+    case FIELD_PAIRS:
+    case FIELD_IGNORED:
+    case FIELD_REFUSED:
+        break;
+    }
+    BUG_ON(true);
+}
+
+static int fields_check(const struct json_field *fields, const char *target, const struct place *at,
+                        struct err *e)
+{
+    for (const struct json_field *f = fields; f->name; f++) {
+        struct place here = {at, f->name, 0};
+
+        TRY(field_check(f, target, &here, e));
+    }
+    return 0;
+}
+
+int json_fields_check(const struct json_field *fields, const void *target, struct err *e)
+{
+    return fields_check(fields, target, NULL, e);
 }
 
 /* ---- Members ----

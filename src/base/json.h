@@ -101,6 +101,13 @@ enum json_decode_flags {
 int json_decode(const char *text, size_t len, struct json_limits limits,
                 const struct json_field *fields, int flags, void *target, struct err *e);
 
+/*
+ * Whether json_decode() would take this struct when it was written with all of its fields: ranges,
+ * limits, what is required, UTF-8. Errors are those of json_decode(). For tables of strings, bools,
+ * integers, objects and lists; texts of FIELD_RAW are taken to be JSON.
+ */
+int json_fields_check(const struct json_field *fields, const void *target, struct err *e);
+
 /* Frees what json_decode() allocated in *target and leaves NULL and 0 there. */
 void json_fields_done(const struct json_field *fields, void *target);
 

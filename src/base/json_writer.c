@@ -121,11 +121,40 @@ bool utf8_is_valid(const char *s, size_t len)
     return true;
 }
 
+/* Without an early end, so that it is done many bytes at a time. */
+static bool is_plain(const char *s, size_t len)
+{
+    bool is_other = false;
+
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)s[i];
+
+        is_other |= c < 0x20 || c > 0x7e || c == '"' || c == '\\';
+    }
+    return !is_other;
+}
+
+/* Nearly all keys and values. */
+static void plain_add(struct buf *out, const char *s, size_t len)
+{
+    char *at = buf_reserve(out, len + 2);
+
+    at[0] = '"';
+    memcpy(at + 1, s, len);
+    at[len + 1] = '"';
+    out->len += len + 2;
+    buf_terminate(out);
+}
+
 static void quoted_add(struct json_writer *w, const char *s, size_t len)
 {
     static const char named[] = "\"\\\b\f\n\r\t", letters[] = "\"\\bfnrt";
     size_t plain = 0;
 
+    if (is_plain(s, len)) {
+        plain_add(w->out, s, len);
+        return;
+    }
     if (!utf8_is_valid(s, len)) {
         w->is_bad = true;
         len = 0;

@@ -39,7 +39,7 @@ static const char *const up_description[] = {
     "the foreground the logs of all containers are followed, each line behind its pod and "
     "container; Ctrl-C ends the pods again, and the agent if it was started by this command and "
     "has no other pods; a second Ctrl-C leaves at once. With --detach it returns when the pods are "
-    "ready.",
+    "ready: a pod without readiness or startup probes when it has been up for a second.",
     "A pod that fails makes the command fail, and say why.",
     NULL,
 };

@@ -257,21 +257,20 @@ static void descriptor_take(void *ctx, int64_t *fd)
 
 /* What the worker would find wrong with the message it would answer by closing the connection, to
  * which others' guests are connected too. */
-static int body_check(const struct container *c, const struct descriptors *d, struct err *e)
+static int body_check(const struct container *c, const struct guest_spec *s,
+                      const struct descriptors *d, struct err *e)
 {
-    struct message m;
-
     if (!folder_name_is_valid(c->id))
         return err_set(e, -EINVAL, "BadSpec",
                        "the id '%.60s' is not of 1 to %d characters of A-Za-z0-9._-", c->id,
                        FOLDER_NAME_LIMIT);
     if (d->is_bad)
         return err_set(e, -EINVAL, "BadSpec", "the guest '%.100s' names a descriptor twice", c->id);
-    if (d->n > MESSAGE_FD_LIMIT || c->body.len > MESSAGE_LIMIT_BYTES)
+    if (d->n > MESSAGE_FD_LIMIT || c->body.len > GUEST_SPEC_LIMIT_BYTES)
         return err_set(e, -EFBIG, "TooLarge", "the guest '%.100s' is described by too much", c->id);
-    TRY(message_decode(c->body.data, c->body.len, &m, e));
-    message_done(&m);
-    return 0;
+    if (s->module_fd < 0)
+        return err_set(e, -EINVAL, "BadSpec", "the guest '%.100s' has no program", c->id);
+    return guest_spec_check(s, e);
 }
 
 static void descriptor_count(void *ctx, int64_t *fd)
@@ -304,7 +303,7 @@ static int start_encode(struct container *c, const struct guest_spec *spec, stru
     c->n_fds = d.n;
     m.spec = placed; /* lent: the message is only written */
     message_encode(&m, &c->body);
-    return body_check(c, &d, e);
+    return body_check(c, &placed, &d, e);
 }
 
 /* NULL with an error. */
@@ -313,7 +312,7 @@ static struct worker *worker_choose(struct containers *s, const char *tenant, st
     struct worker *w = NULL;
 
     if (s->is_shutting_down)
-        err_set(e, -ESHUTDOWN, "ShuttingDown", "the workers are being shut down");
+        err_set(e, -ESHUTDOWN, CONTAINER_REASON_SHUT_DOWN, "the workers are being shut down");
     else if (!folder_name_is_valid(tenant))
         err_set(e, -EINVAL, "BadSpec",
                 "the tenant '%.60s' is not of 1 to %d characters of A-Za-z0-9._-", tenant,

@@ -24,8 +24,11 @@
  *
  * Tenants and ids are 1 to 200 characters of A-Za-z0-9._- and begin with no dot.
  */
-#define CONTAINER_REASON_LOST   "WorkerLost"
-#define CONTAINER_REASON_WORKER "WorkerFailed" /* a refusal: the worker did not come up */
+#define CONTAINER_REASON_LOST "WorkerLost"
+/* Refusals that no worker has decided: it did not come up, was lost, or no more are asked. */
+#define CONTAINER_REASON_WORKER     "WorkerFailed"
+#define CONTAINER_REASON_CONNECTION "ConnectionLost"
+#define CONTAINER_REASON_SHUT_DOWN  "ShuttingDown"
 /* As of a process that SIGKILL ended. */
 #define CONTAINER_EXIT_LOST 137
 

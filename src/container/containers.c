@@ -319,7 +319,7 @@ void containers_shut_down(struct containers *s, void (*done)(void *ctx), void *c
     s->is_shutting_down = true;
     s->shut = done;
     s->shut_ctx = ctx;
-    err_set(&e, -ESHUTDOWN, "ShuttingDown", "the workers are being shut down");
+    err_set(&e, -ESHUTDOWN, CONTAINER_REASON_SHUT_DOWN, "the workers are being shut down");
     LINK_EACH(w, &s->workers, struct worker, in_set)
     {
         while ((c = LINK_FIRST(&w->starts, struct container, in_starts)))

@@ -117,7 +117,7 @@ int folder_connect(int dir_fd, int *ret_fd, struct err *e)
 
     socket_address(dir_fd, &address);
     if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-        return err_errno(e, -errno, "ConnectionLost", "cannot connect to the worker");
+        return err_errno(e, -errno, CONTAINER_REASON_CONNECTION, "cannot connect to the worker");
     *ret_fd = take_fd(&fd);
     return 0;
 }

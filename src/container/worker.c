@@ -81,7 +81,7 @@ void worker_broken(struct worker *w, const struct err *e)
     container_measured(c, NULL);
     if (w->state == WORKER_KILLED || w->state == WORKER_LEAVING)
         return;
-    if (e && !str_eq(e->reason, "ConnectionLost")) {
+    if (e && !str_eq(e->reason, CONTAINER_REASON_CONNECTION)) {
         worker_kill(w, "it sent what is no message");
         return;
     }

@@ -143,7 +143,7 @@ static void listed(struct worker *w)
 
     if (w->state != WORKER_LISTING)
         return;
-    err_set(&e, -ECONNRESET, "ConnectionLost",
+    err_set(&e, -ECONNRESET, CONTAINER_REASON_CONNECTION,
             "the worker of '%.100s' closed the connection and did not start it", w->tenant);
     LINK_EACH(c, &w->containers, struct container, in_worker)
     {

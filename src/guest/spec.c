@@ -48,7 +48,7 @@ static const struct json_field listener_fields[] = {
         .limit = TEXT_LIMIT                                                                        \
     }
 
-static const struct json_field spec_fields[] = {
+const struct json_field guest_spec_fields[] = {
     {.name = "id",
      .type = FIELD_STRING,
      .offset = offsetof(struct guest_spec, id),
@@ -135,7 +135,7 @@ void guest_spec_init(struct guest_spec *s)
 
 void guest_spec_done(struct guest_spec *s)
 {
-    json_fields_done(spec_fields, s);
+    json_fields_done(guest_spec_fields, s);
 }
 
 void guest_spec_dir_add(struct guest_spec *s, int fd, const char *path, bool is_read_only)
@@ -214,21 +214,31 @@ static bool id_is_valid(const char *id)
     return len && !id[len] && id[0] != '.';
 }
 
+int guest_spec_words_check(const struct guest_spec *s, struct err *e)
+{
+    if (!id_is_valid(s->id))
+        return err_set(e, -EINVAL, "BadSpec", "$.id: not of the characters A-Za-z0-9._-");
+    if (s->log_name && (strchr(s->log_name, '/') || s->log_name[0] == '.'))
+        return err_set(e, -EINVAL, "BadSpec", "$.log_name: must be a plain file name");
+    return 0;
+}
+
+int guest_spec_check(const struct guest_spec *s, struct err *e)
+{
+    TRY(json_fields_check(guest_spec_fields, s, e));
+    return guest_spec_words_check(s, e);
+}
+
 int guest_spec_decode(const char *json, size_t len, struct guest_spec *s, struct err *e)
 {
     struct json_limits limits = {.bytes = GUEST_SPEC_LIMIT_BYTES, .depth = 8};
     struct guest_spec decoded;
-    int r = 0;
 
     guest_spec_init(&decoded);
-    TRY(json_decode(json, len, limits, spec_fields, 0, &decoded, e));
-    if (!id_is_valid(decoded.id))
-        r = err_set(e, -EINVAL, "BadSpec", "$.id: not of the characters A-Za-z0-9._-");
-    else if (decoded.log_name && (strchr(decoded.log_name, '/') || decoded.log_name[0] == '.'))
-        r = err_set(e, -EINVAL, "BadSpec", "$.log_name: must be a plain file name");
-    if (r < 0) {
+    TRY(json_decode(json, len, limits, guest_spec_fields, 0, &decoded, e));
+    if (guest_spec_words_check(&decoded, e) < 0) {
         guest_spec_done(&decoded);
-        return r;
+        return e->code;
     }
     guest_spec_done(s);
     *s = decoded;

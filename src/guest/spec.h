@@ -105,6 +105,13 @@ void guest_spec_encode(const struct guest_spec *s, struct json_writer *w);
  * must be a program is the business of the document around it. */
 int guest_spec_decode(const char *json, size_t len, struct guest_spec *s, struct err *e);
 
+/* Its table, for a document around it, which initialises the spec and then checks the words. */
+extern const struct json_field guest_spec_fields[];
+int guest_spec_words_check(const struct guest_spec *s, struct err *e);
+
+/* Whether guest_spec_decode() would take what guest_spec_encode() makes of it; its errors. */
+int guest_spec_check(const struct guest_spec *s, struct err *e);
+
 /* Calls `each` for every descriptor field that is set, in the order of declaration. */
 void guest_spec_fds(struct guest_spec *s, void (*each)(void *ctx, int64_t *fd), void *ctx);
 

@@ -176,6 +176,20 @@ def up_ends_by_itself_when_its_pods_have_and_tells_of_a_failure():
         assert bad.returncode == 1 and "pod/bad" in err, (bad.returncode, out, err)
 
 
+def up_in_the_background_fails_with_a_pod_that_ends_at_once():
+    with Place() as p:
+        for policy, shown in ("Always", "CrashLoopBackOff"), ("Never", "failed"):
+            err = p.fails("up", "-d", "--timeout", "20s", "-f",
+                          p.write("bad.yaml", pod(policy.lower(), "exit 3", policy)))
+            assert f"{shown}: " in err and "Error, exit code 3" in err, err
+            assert "is ready" not in err, err
+        status = p.pod("always")["status"]["containerStatuses"][0]
+        assert status["state"]["waiting"]["reason"] == "CrashLoopBackOff", status
+        assert status["restartCount"] == 1 and not status["ready"], status
+        # What ends well is no failure, however soon.
+        p.wherry("up", "-d", "-f", p.write("good.yaml", pod("good", "exit 0")))
+
+
 # ---- With one application --------------------------------------------------------------------
 
 
@@ -355,7 +369,8 @@ def delete_of_manifests_leaves_nothing_of_them(p):
 
 ALONE = (up_in_the_background_leaves_an_agent_and_down_ends_the_pods,
          ctrl_c_on_a_terminal_ends_the_pods_and_their_agent,
-         up_ends_by_itself_when_its_pods_have_and_tells_of_a_failure)
+         up_ends_by_itself_when_its_pods_have_and_tells_of_a_failure,
+         up_in_the_background_fails_with_a_pod_that_ends_at_once)
 TOGETHER = (apply_tells_what_it_did, get_shows_tables_objects_and_names,
             a_watch_shows_a_pod_begin_and_end, describe_and_events_tell_what_happened,
             exec_has_pipes_redirection_and_its_status, cp_goes_both_ways,

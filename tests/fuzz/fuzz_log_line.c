@@ -26,17 +26,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         BUG_ON(line.text.data + line.text.len != text + size);
         BUG_ON(line.text.data - text > LOG_LINE_HEAD_LIMIT);
         BUG_ON(line.stream != 1 && line.stream != 2);
-        BUG_ON(!log_time_parse(line.time.data, line.time.len, &time_ns));
+        BUG_ON(!clock_rfc3339_parse(line.time.data, line.time.len, &time_ns));
         BUG_ON(time_ns != line.time_ns);
     } else {
         BUG_ON(line.stream || line.text.data);
     }
-    if (log_time_parse(text, size, &time_ns) && time_ns >= 0) {
+    if (clock_rfc3339_parse(text, size, &time_ns) && time_ns >= 0) {
         char again[CLOCK_RFC3339NANO_SIZE];
         int64_t again_ns;
 
         clock_rfc3339nano_format((uint64_t)time_ns, again);
-        BUG_ON(!log_time_parse(again, strlen(again), &again_ns) || again_ns != time_ns);
+        BUG_ON(!clock_rfc3339_parse(again, strlen(again), &again_ns) || again_ns != time_ns);
     }
     free(text);
     return 0;

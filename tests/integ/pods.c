@@ -310,6 +310,8 @@ static int open_all(struct driver *d, const char *dir, const char *libexec, stru
         .logs_dir = logs,
         .image_program = image,
         .store_dir = store,
+        .worker = worker,
+        .cache_dir = cache,
         .node = &node,
         .objects = {.find = find, .ctx = d},
         .changed = changed,

@@ -201,7 +201,11 @@ def test_http():
         p.do("add", "u-2", f.write("q", pod("q", dict(c, readinessProbe=None))))
         wait_until(lambda: any("PortInUse" in " ".join(e) or f"port {port}" in " ".join(e)
                                for e in p.events("u-2")), "the port is taken")
-        tap.ok("a port that is taken is told", p.container("u-2", "a")["restartCount"] == 0)
+        tap.ok("a port that is taken is told, as a start that failed and is tried again later",
+               p.container("u-2", "a")["restartCount"] == 0
+               and reason(p.container("u-2", "a")) == "RunContainerError", p.container("u-2", "a"))
+        p.do("restart", "u-2", "a")
+        wait_until(lambda: p.container("u-2", "a")["restartCount"] == 1, "and counts")
         p.do("measure", "u-1")
         tap.equal("it can be measured", p.expect("figures u-1"), "figures u-1 a")
         p.kill()
@@ -259,6 +263,31 @@ def test_messages():
                                             restartPolicy="Never")))
         s = p.phase("u-2", "Failed")
         tap.equal("the log is one too", s["containerStatuses"][0]["state"]["terminated"]["message"], "the log\n")
+        host = f.path("host")
+        os.mkdir(host)
+        message_in_volume(f, p, "u-3", "echo because >/deep/v/x/why; exit 2", "because\n",
+                          {"emptyDir": {}}, "subPathExpr", "$(HOSTNAME)")
+        message_in_volume(f, p, "u-4", "echo because >/deep/v/x/why; exit 2", "because\n",
+                          {"hostPath": {"path": host}})
+        os.utime(os.path.join(host, "x/why"), (1, 1))
+        message_in_volume(f, p, "u-5", "exit 2", None, {"hostPath": {"path": host}})
+        os.unlink(os.path.join(host, "x/why"))
+        os.symlink("/etc/passwd", os.path.join(host, "x/why"))
+        message_in_volume(f, p, "u-6", "exit 2", None, {"hostPath": {"path": host}})
+        os.unlink(os.path.join(host, "x/why"))
+        os.mkfifo(os.path.join(host, "x/why"))
+        message_in_volume(f, p, "u-7", "exit 2", None, {"hostPath": {"path": host}})
+
+
+def message_in_volume(f, p, uid, script, wanted, volume, *more):
+    mounts = [{"name": "o", "mountPath": "/deep"}, {"name": "v", "mountPath": "/deep/v/",
+                                                   **dict([more] if more else [])}]
+    p.do("add", uid, f.write(uid, pod(uid, sh("a", f"mkdir -p /deep/v/x; {script}", volumeMounts=mounts,
+                                              terminationMessagePath="/deep/v/x/why"),
+                                      volumes=[{"name": "o", "emptyDir": {}}, {"name": "v", **volume}],
+                                      restartPolicy="Never")))
+    s = p.phase(uid, "Failed")["containerStatuses"][0]["state"]["terminated"]
+    tap.equal(f"a termination message in a volume: {uid}", (s.get("message"), s["exitCode"]), (wanted, 2))
 
 
 def test_stdin():

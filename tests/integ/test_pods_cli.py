@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import traceback
 
 sys.dont_write_bytecode = True
@@ -198,6 +199,60 @@ def up_in_the_background_returns_when_ready_and_says_why_not():
         assert up.returncode == 1 and "ErrImagePull: no such image" in err, (out, err)
 
 
+def now():
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+CRASHED = {"terminated": {"exitCode": 3, "reason": "Error"}}
+BACK_OFF = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s restarting"}}
+
+
+def a_pod_that_is_up_for_a_moment_only_is_not_ready_to_up():
+    with Place() as p:
+        p.agent.runs = False
+        up = p.popen("up", "-d", "-f", p.file("app.yaml", POD % "web"))
+        assert up.stdout.readline() == "pod/web created\n"
+        p.agent.status("web", "Running", {"running": {}}, True, since=now())
+        assert up.stderr.readline() == "pod/web Running\n"
+        p.agent.status("web", "Running", {"running": {}}, True, since=now(), restartCount=1,
+                       lastState=CRASHED)
+        p.agent.status("web", "Running", BACK_OFF, since=now(), restartCount=1, lastState=CRASHED)
+        out, err = up.communicate(timeout=PATIENCE_S)
+        assert up.returncode == 1 and "is ready" not in err, (out, err)
+        assert "CrashLoopBackOff: back-off 10s restarting" in err, err
+        assert "container app: Error, exit code 3" in err, err
+
+
+def a_pod_that_stays_up_is_ready_to_up_and_one_with_a_probe_at_once():
+    probed = (POD % "db").replace("app.wasm}", "app.wasm, readinessProbe: {tcpSocket: {port: 1}}}")
+    with Place() as p:
+        p.agent.runs = False
+        up = p.popen("up", "-d", "-f", p.file("app.yaml", POD % "web" + "---\n" + probed))
+        assert [up.stdout.readline() for _ in range(2)][1] == "pod/db created\n"
+        for name in "web", "db":
+            p.agent.status(name, "Running", {"running": {}}, True, since=now())
+        out, err = up.communicate(timeout=PATIENCE_S)
+        assert up.returncode == 0 and "pod/web Running\n" in err, (up.returncode, out, err)
+        assert err.index("pod/db is ready") < err.index("pod/web is ready"), err
+
+
+def wait_does_not_take_a_pod_that_crashes_for_ready():
+    with Place() as p:
+        p.agent.runs = False
+        p.run("apply", "-f", p.file("app.yaml", POD % "web"))
+        p.agent.status("web", "Running", {"running": {}}, True, since=now())
+        waits = p.popen("wait", "--for=condition=Ready", "pod/web", "--timeout", "2s")
+        while not any("watch=1" in r for r in p.agent.requests):
+            time.sleep(0.01)
+        p.agent.status("web", "Running", BACK_OFF, since=now(), restartCount=1)
+        out, err = waits.communicate(timeout=PATIENCE_S)
+        assert waits.returncode == 1 and not out and "does not have the condition" in err, (out, err)
+        waits = p.popen("wait", "--for=condition=Ready", "pod/web")
+        p.agent.status("web", "Running", {"running": {}}, True, since=now(), restartCount=1)
+        out, err = waits.communicate(timeout=PATIENCE_S)
+        assert waits.returncode == 0 and out == "pod/web condition met\n", (out, err)
+
+
 AGENT = """#!/usr/bin/env python3
 import os, signal, sys
 sys.path.insert(0, %r)
@@ -270,6 +325,9 @@ def main():
                  logs_are_printed_and_followed, up_follows_until_it_is_interrupted,
                  a_second_interrupt_leaves_at_once,
                  up_in_the_background_returns_when_ready_and_says_why_not,
+                 a_pod_that_is_up_for_a_moment_only_is_not_ready_to_up,
+                 a_pod_that_stays_up_is_ready_to_up_and_one_with_a_probe_at_once,
+                 wait_does_not_take_a_pod_that_crashes_for_ready,
                  up_starts_an_agent_and_ends_it_again,
                  the_namespace_of_the_environment_holds_for_every_command,
                  without_an_agent_it_says_what_to_type):

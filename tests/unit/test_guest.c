@@ -82,6 +82,49 @@ static void test_spec_of_other_versions(void **state)
     guest_spec_done(&s);
 }
 
+/* What a supervisor has checked its worker takes. */
+static void what_a_check_refuses_the_decoder_refuses_too(void **state)
+{
+    enum { ID, FD, NEGATIVE, NOT_UTF8, LOG_NAME, LONG_NAME, NO_PATH, GOOD, CASES };
+
+    (void)state;
+    for (int i = 0; i < CASES; i++) {
+        struct guest_spec s, back;
+        autobuf text = BUF_INIT;
+        struct json_writer w;
+        struct err e = ERR_INIT, of_check = ERR_INIT, of_decoder = ERR_INIT;
+        int checked, decoded;
+
+        spec_fill(&s);
+        if (i == ID)
+            s.id[0] = '/';
+        if (i == FD)
+            s.dirs[0].fd = -1;
+        if (i == NEGATIVE)
+            s.memory_bytes = -1;
+        if (i == NOT_UTF8)
+            strv_add(&s.env, "A=\xff");
+        if (i == LOG_NAME)
+            s.log_name = xstrdup(".x");
+        if (i == LONG_NAME)
+            s.log_name = xasprintf("%0500d", 1);
+        if (i == NO_PATH)
+            free(take_ptr(s.dirs[0].path));
+        json_writer_init(&w, &text, false);
+        guest_spec_encode(&s, &w);
+        assert_int_equal(json_writer_finish(&w, &e) < 0, i == NOT_UTF8);
+        guest_spec_init(&back);
+        checked = guest_spec_check(&s, &of_check);
+        decoded = guest_spec_decode(text.data, text.len, &back, &of_decoder);
+        assert_int_equal(checked < 0, i != GOOD);
+        /* Only the writer sees that: it has left the text out. */
+        assert_int_equal(decoded, i == NOT_UTF8 ? 0 : checked);
+        assert_string_equal(of_check.msg, i == NOT_UTF8 ? "$.env[1]: not UTF-8" : of_decoder.msg);
+        guest_spec_done(&s);
+        guest_spec_done(&back);
+    }
+}
+
 static void test_spec_refused(void **state)
 {
     static const char *const bad[] = {
@@ -344,6 +387,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_spec_round_trip),
         cmocka_unit_test(test_spec_of_other_versions),
+        cmocka_unit_test(what_a_check_refuses_the_decoder_refuses_too),
         cmocka_unit_test(test_spec_refused),
         cmocka_unit_test(test_spec_after_an_error),
         cmocka_unit_test(test_job_round_trip),

@@ -85,9 +85,9 @@ static void each_line_has_one_time_when_asked(void **state)
     puts_to(l, 2, "\n");
     log_file_close(l);
     autofree char *got = answer(&q);
-    assert_true(log_time_parse(got, 30, &time_ns) && time_ns >= before_ns);
+    assert_true(clock_rfc3339_parse(got, 30, &time_ns) && time_ns >= before_ns);
     assert_memory_equal(got + 30, " short\n", 7);
-    assert_true(log_time_parse(got + 37, 30, &time_ns) && time_ns >= before_ns);
+    assert_true(clock_rfc3339_parse(got + 37, 30, &time_ns) && time_ns >= before_ns);
     assert_int_equal(strlen(got + 37), 31 + 40000 + 1);
     assert_int_equal(strspn(got + 37 + 31, "x"), 40000);
 }

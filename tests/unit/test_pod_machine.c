@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "container/container.h"
+
 #include "pod_machines.h"
 
 /* ---- Starting ---- */
@@ -167,18 +169,50 @@ static void pulls_wait_longer_each_time_and_a_good_one_forgets_it(void **state)
     rig_done(&r);
 }
 
-static void a_refused_start_keeps_its_number_and_waits(void **state)
+static void refuse(struct rig *r, const char *reason)
+{
+    const struct err e = {-EIO, reason, "no luck"};
+
+    rig_event(r, 0, POD_EVENT_IMAGE_OK);
+    rig_event(r, 0, POD_EVENT_CONFIG_OK);
+    rig_feed(r, &(struct pod_input){.event = POD_EVENT_REFUSED, .error = &e});
+    assert_orders(r, "persist");
+}
+
+static void a_refused_start_counts_and_waits_as_one_that_failed(void **state)
 {
     struct rig r;
 
     (void)state;
     rig_open_one(&r, POD_RESTART_ALWAYS);
-    rig_event(&r, 0, POD_EVENT_IMAGE_OK);
-    rig_event(&r, 0, POD_EVENT_CONFIG_OK);
-    rig_event(&r, 0, POD_EVENT_REFUSED);
-    assert_orders(&r, "persist");
+    refuse(&r, "PortInUse");
+    assert_int_equal(pod_machine_restart_count(r.m, 0), 0);
     assert_waits(&r, 10 * SECOND);
     rig_timer(&r, 10 * SECOND);
+    refuse(&r, "PortInUse");
+    assert_int_equal(pod_machine_restart_count(r.m, 0), 1);
+    assert_waits(&r, 20 * SECOND);
+    rig_timer(&r, 20 * SECOND);
+    rig_event(&r, 0, POD_EVENT_IMAGE_OK);
+    rig_event(&r, 0, POD_EVENT_CONFIG_OK);
+    assert_orders(&r, "persist start:app#3");
+    assert_int_equal(pod_machine_restart_count(r.m, 0), 1);
+    rig_event(&r, 0, POD_EVENT_STARTED);
+    assert_int_equal(pod_machine_restart_count(r.m, 0), 2);
+    rig_done(&r);
+}
+
+static void a_start_that_no_worker_could_refuse_keeps_its_number_and_waits(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_open_one(&r, POD_RESTART_ALWAYS);
+    refuse(&r, CONTAINER_REASON_WORKER);
+    assert_waits(&r, 10 * SECOND);
+    rig_timer(&r, 10 * SECOND);
+    refuse(&r, CONTAINER_REASON_CONNECTION);
+    rig_timer(&r, 20 * SECOND);
     rig_event(&r, 0, POD_EVENT_IMAGE_OK);
     rig_event(&r, 0, POD_EVENT_CONFIG_OK);
     assert_orders(&r, "persist start:app#1");
@@ -645,7 +679,8 @@ int main(void)
         cmocka_unit_test(inits_and_sidecars_start_in_their_order_each_after_the_one_before),
         cmocka_unit_test(a_failing_init_is_tried_again_unless_the_policy_is_never),
         cmocka_unit_test(pulls_wait_longer_each_time_and_a_good_one_forgets_it),
-        cmocka_unit_test(a_refused_start_keeps_its_number_and_waits),
+        cmocka_unit_test(a_refused_start_counts_and_waits_as_one_that_failed),
+        cmocka_unit_test(a_start_that_no_worker_could_refuse_keeps_its_number_and_waits),
         cmocka_unit_test(a_refused_start_fails_a_pod_that_is_never_restarted),
         cmocka_unit_test(the_policy_and_the_exit_status_decide_what_follows_an_end),
         cmocka_unit_test(crashes_wait_longer_each_time_until_it_ran_ten_minutes),

@@ -124,6 +124,15 @@ void admission_requests(const struct pod_spec *s, int64_t *ret_cpu_milli, int64_
     *ret_memory_bytes = larger(memory, first_memory);
 }
 
+static bool has_host_port(const struct pod_spec *s)
+{
+    for (size_t i = 0; i < s->n_containers; i++)
+        for (size_t j = 0; j < s->containers[i].n_ports; j++)
+            if (s->containers[i].ports[j].host_port)
+                return true;
+    return false;
+}
+
 static const struct pod_port *port_used(const struct pod_spec *s, const struct pod_port *port)
 {
     for (size_t i = 0; i < s->n_containers; i++)
@@ -171,6 +180,9 @@ int admission_check(const struct node_capacity *node, const struct pod_spec *s,
     const struct pod_spec *other;
 
     admission_requests(s, &cpu, &memory);
+    /* What asks for nothing fits beside any number of others, so those are not looked at. */
+    if (!cpu && !memory && !has_host_port(s))
+        return 0;
     while ((other = next(ctx))) {
         int64_t other_cpu, other_memory;
 

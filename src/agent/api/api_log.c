@@ -111,9 +111,8 @@ void api_logs_pod_gone(struct api *a, const struct pod *p)
 
 static int since_read(const struct http_exchange *x, int64_t *ret_ns, struct err *e)
 {
-    const char *text = http_exchange_query(x, "sinceTime"), *end;
+    const char *text = http_exchange_query(x, "sinceTime");
     int64_t now_ns = (int64_t)clock_realtime_ns(), seconds;
-    struct tm t = {0};
 
     TRY(api_query_int(x, "sinceSeconds", -1, 1, &seconds, e));
     *ret_ns = 0;
@@ -121,13 +120,9 @@ static int since_read(const struct http_exchange *x, int64_t *ret_ns, struct err
         *ret_ns = seconds > now_ns / 1000000000 ? 1 : now_ns - seconds * 1000000000;
     if (!text || !*text)
         return 0;
-    end = strptime(text, "%Y-%m-%dT%H:%M:%S", &t);
-    if (end && *end == '.')
-        end += 1 + strspn(end + 1, "0123456789");
-    if (!end || !str_eq(end, "Z"))
+    if (!clock_rfc3339_parse(text, strlen(text), ret_ns))
         return err_set(e, -EINVAL, "BadRequest",
                        "'%.60s' of sinceTime is no time such as 2026-11-24T00:31:02Z", text);
-    *ret_ns = (int64_t)timegm(&t) * 1000000000;
     return 0;
 }
 

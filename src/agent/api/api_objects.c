@@ -78,7 +78,22 @@ void api_list(struct api_call *c)
         list_answer(c, labels, fields);
 }
 
-void api_get(struct api_call *c)
+/* A read of an object whose creation is under way: who knows of that waits for it to be there. */
+struct late_get {
+    struct api *api;
+    struct http_exchange *x; /* NULL: the client has gone */
+    const struct api_resource *resource;
+    char *space, *name;
+};
+
+static void on_late_closed(void *ctx)
+{
+    struct late_get *l = ctx;
+
+    l->x = NULL;
+}
+
+static void get_answer(struct api_call *c)
 {
     const struct watch_item *i = watch_feed_find(
         workloads_feed(c->api->workloads, c->resource->resource), c->space, c->name);
@@ -87,6 +102,38 @@ void api_get(struct api_call *c)
         api_answer(c, 200, API_JSON, i->json, i->len);
     else
         api_answer_fail(c, "NotFound", "%s \"%.253s\" not found", c->resource->plural, c->name);
+}
+
+static void late_go(void *ctx, const struct err *failed)
+{
+    struct late_get *l = ctx;
+    struct api_call c = {l->api, l->x, l->resource, l->space, l->name};
+
+    if (c.x && failed)
+        api_answer_error(&c, failed);
+    else if (c.x)
+        get_answer(&c);
+    free(l->space);
+    free(l->name);
+    free(l);
+}
+
+void api_get(struct api_call *c)
+{
+    struct workloads *s = c->api->workloads;
+    struct late_get *l;
+
+    if (watch_feed_find(workloads_feed(s, c->resource->resource), c->space, c->name) ||
+        c->resource->resource == WORKLOADS_EVENTS) {
+        get_answer(c);
+        return;
+    }
+    l = xcalloc(1, sizeof(*l));
+    *l = (struct late_get){c->api, c->x, c->resource, xstrdup(c->space), xstrdup(c->name)};
+    if (workloads_wait(s, (enum object_kind)c->resource->resource, c->space, c->name, late_go, l))
+        http_exchange_on_close(take_ptr(c->x), on_late_closed, l);
+    else
+        late_go(l, NULL);
 }
 
 /* ---- Changing ---- */

@@ -3,97 +3,17 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/util.h"
 
 #define NS_PER_S 1000000000LL
 
-/* `digits` of them, within the bounds. */
-static bool digits_parse(const char **text, int digits, int min, int max, int *ret)
-{
-    int value = 0;
-
-    for (int i = 0; i < digits; i++, (*text)++) {
-        if (**text < '0' || **text > '9')
-            return false;
-        value = value * 10 + (**text - '0');
-    }
-    *ret = value;
-    return value >= min && value <= max;
-}
-
-static bool char_skip(const char **text, char c)
-{
-    return *(*text)++ == c;
-}
-
-static bool fraction_parse(const char **text, int64_t *ret_ns)
-{
-    int64_t unit = NS_PER_S;
-    const char *begin;
-
-    *ret_ns = 0;
-    if (**text != '.')
-        return true;
-    begin = ++*text;
-    for (; **text >= '0' && **text <= '9'; (*text)++) {
-        unit /= 10;
-        *ret_ns += (**text - '0') * unit;
-    }
-    return *text > begin;
-}
-
-static bool offset_parse(const char **text, int *ret_s)
-{
-    int hours, minutes, sign = **text == '-' ? -1 : 1;
-
-    *ret_s = 0;
-    if (**text == 'Z' || **text == 'z') {
-        (*text)++;
-        return true;
-    }
-    if (**text != '+' && **text != '-')
-        return false;
-    (*text)++;
-    if (!digits_parse(text, 2, 0, 23, &hours) || !char_skip(text, ':') ||
-        !digits_parse(text, 2, 0, 59, &minutes))
-        return false;
-    *ret_s = sign * (hours * 3600 + minutes * 60);
-    return true;
-}
-
-static bool time_parse(const char *s, int64_t *ret_ns)
-{
-    struct tm t = {0};
-    int64_t fraction_ns;
-    int offset_s;
-
-    /* The years are those that nanoseconds since 1970 can say. */
-    if (!digits_parse(&s, 4, 1700, 2200, &t.tm_year) || !char_skip(&s, '-') ||
-        !digits_parse(&s, 2, 1, 12, &t.tm_mon) || !char_skip(&s, '-') ||
-        !digits_parse(&s, 2, 1, 31, &t.tm_mday) || (*s != 'T' && *s != 't'))
-        return false;
-    s++;
-    if (!digits_parse(&s, 2, 0, 23, &t.tm_hour) || !char_skip(&s, ':') ||
-        !digits_parse(&s, 2, 0, 59, &t.tm_min) || !char_skip(&s, ':') ||
-        !digits_parse(&s, 2, 0, 60, &t.tm_sec) || !fraction_parse(&s, &fraction_ns) ||
-        !offset_parse(&s, &offset_s) || *s)
-        return false;
-    t.tm_year -= 1900;
-    t.tm_mon--;
-    *ret_ns = ((int64_t)timegm(&t) - offset_s) * NS_PER_S + fraction_ns;
-    return true;
-}
-
 int age_time_parse(const char *text, int64_t *ret_realtime_ns, struct err *e)
 {
-    int64_t ns;
-
-    if (!time_parse(text, &ns))
+    if (!clock_rfc3339_parse(text, strlen(text), ret_realtime_ns))
         return err_set(e, -EINVAL, "BadTime",
                        "'%.60s' is not a time; write it as 2026-11-27T04:05:37Z", text);
-    *ret_realtime_ns = ns;
     return 0;
 }
 
@@ -136,7 +56,7 @@ void age_since(const char *text, int64_t now_ns, char ret[static AGE_SIZE])
 {
     int64_t then_ns;
 
-    if (!text || !time_parse(text, &then_ns)) {
+    if (!text || !clock_rfc3339_parse(text, strlen(text), &then_ns)) {
         snprintf(ret, AGE_SIZE, "<unknown>");
         return;
     }

@@ -11,6 +11,7 @@
 #include "cli/pods/followers.h"
 #include "cli/pods/logs.h"
 #include "cli/pods/printers.h"
+#include "cli/pods/steady.h"
 
 #define EXIT_INTERRUPTED 130
 
@@ -29,6 +30,9 @@ struct up_pod {
     const struct object *object;
     char *told; /* what was said of it last; NULL: nothing */
     bool is_ready, is_over, has_failed, is_gone;
+    /* Detached: ready, and said so only when it has been for a while. */
+    uint64_t steady_ns; /* when that is; 0: it is not waited for */
+    int64_t restarts;   /* then */
 };
 
 /* The watch on a namespace. */
@@ -49,6 +53,7 @@ struct session {
     size_t n_runs;
     size_t width; /* of the longest pod/container */
     bool has_colour, is_stopping;
+    bool has_new_due; /* a pod is steady at some time, which followers_run() does not know */
     struct err *e;
 };
 
@@ -184,9 +189,23 @@ static bool is_settled(const struct up_pod *p)
     return p->is_over || p->is_ready || p->has_failed;
 }
 
+/* Where logs are followed people see what becomes of it. */
+static void readiness_note(struct session *s, struct up_pod *p, const struct json_value *pod,
+                           int64_t restarts)
+{
+    bool is_ready = pod_is_ready(pod), was_waited_for = p->steady_ns && p->restarts == restarts;
+
+    if (!is_ready || s->is_stopping)
+        p->steady_ns = 0;
+    else if (!s->o->has_logs && !was_waited_for && !(p->is_ready && p->restarts == restarts))
+        p->steady_ns = pod_steady_ns(pod);
+    s->has_new_due |= p->steady_ns && !was_waited_for;
+    p->restarts = restarts;
+    p->is_ready = is_ready && !p->steady_ns;
+}
+
 static void progress_tell(struct session *s, struct up_pod *p, const struct json_value *pod)
 {
-    const char *ready = json_value_str(pod_condition(pod, "Ready"), "status");
     const char *phase = json_value_str(pod, "status.phase");
     struct pod_shown_summary summary;
     autobuf trouble = BUF_INIT;
@@ -194,7 +213,7 @@ static void progress_tell(struct session *s, struct up_pod *p, const struct json
     bool is_final;
 
     pod_summarize(pod, &summary);
-    p->is_ready = ready && str_eq(ready, "True");
+    readiness_note(s, p, pod, summary.restarts);
     p->is_over = phase && (str_eq(phase, "Succeeded") || str_eq(phase, "Failed"));
     if (s->is_stopping) {
         tell(s, p, "is ending");
@@ -253,7 +272,7 @@ static void watch_line(void *ctx, char *text, size_t len)
     for (size_t i = 0; name && i < s->n_pods; i++)
         if (str_eq(s->pods[i].object->name, name) && str_eq(s->pods[i].object->space, space->name))
             r = pod_seen(s, &s->pods[i], pod, change, s->e);
-    if (s->e->code || is_done(s))
+    if (s->e->code || s->has_new_due || is_done(s))
         followers_stop(s->followers);
 }
 
@@ -342,14 +361,40 @@ static int timed_out(const struct session *s, struct err *e)
     return 0;
 }
 
-/* The exit status, when the watches have ended or a signal came. */
+/* Those that have been ready for long enough are; when the next one may be, or the deadline. */
+static uint64_t steady_tell(struct session *s, uint64_t deadline_ns)
+{
+    uint64_t now = clock_monotonic_ns(), due = deadline_ns;
+
+    for (size_t i = 0; i < s->n_pods; i++) {
+        struct up_pod *p = &s->pods[i];
+
+        if (p->steady_ns && p->steady_ns <= now) {
+            p->steady_ns = 0;
+            p->is_ready = true;
+            tell(s, p, "is ready");
+        } else if (p->steady_ns && (!due || p->steady_ns < due)) {
+            due = p->steady_ns;
+        }
+    }
+    return due;
+}
+
+/* Why the watches are left. */
 static int phase_run(struct session *s, uint64_t deadline_ns, struct err *e)
 {
-    int r = is_done(s) ? FOLLOWERS_STOPPED : followers_run(s->followers, deadline_ns, e);
+    for (;;) {
+        uint64_t due = steady_tell(s, deadline_ns);
+        int r = is_done(s) ? FOLLOWERS_STOPPED : followers_run(s->followers, due, e);
 
-    if (r < 0 || e->code)
-        return e->code;
-    return r;
+        if (r < 0 || e->code)
+            return e->code;
+        if (r == FOLLOWERS_TIMEOUT && deadline_ns && clock_monotonic_ns() >= deadline_ns)
+            return r;
+        if (r != FOLLOWERS_TIMEOUT && (r != FOLLOWERS_STOPPED || !s->has_new_due || is_done(s)))
+            return r;
+        s->has_new_due = false;
+    }
 }
 
 static bool any_failed(const struct session *s)

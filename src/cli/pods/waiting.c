@@ -7,6 +7,7 @@
 #include "cli/pods/followers.h"
 #include "cli/pods/jsonpath.h"
 #include "cli/pods/printers.h"
+#include "cli/pods/steady.h"
 
 /* ---- The condition ---- */
 
@@ -135,6 +136,8 @@ struct one {
     struct follower *follower;
     struct followed_lines lines;
     bool is_met;
+    uint64_t steady_ns; /* met then, if it still is (steady.h); 0: not waited for */
+    int64_t restarts;   /* when it was met */
 };
 
 struct waiting {
@@ -143,7 +146,8 @@ struct waiting {
     struct followers *followers;
     void (*met)(void *ctx, const struct waiting_target *t);
     void *ctx;
-    bool is_once; /* no watch */
+    bool is_once;     /* no watch */
+    bool has_new_due; /* one is steady at some time, which followers_run() does not know */
     struct one *v;
     size_t n, n_met;
     struct err *e; /* what has failed */
@@ -174,13 +178,38 @@ static int gone(struct one *o, struct err *e)
                    t->resource->singular, t->name);
 }
 
+static bool is_for_readiness(const struct waiting_condition *c)
+{
+    return c->kind == WAITING_CONDITION && !strcasecmp(c->path, "Ready") &&
+           !strcasecmp(c->wanted, "True");
+}
+
+/* It is what is waited for, and may be something else in a moment. */
+static bool is_unsteady(struct one *o, const struct json_value *object)
+{
+    struct pod_shown_summary pod;
+
+    if (o->owner->is_once || !is_for_readiness(o->owner->condition) ||
+        o->target->resource != resource_of(RESOURCE_POD))
+        return false;
+    pod_summarize(object, &pod);
+    if (!o->steady_ns || o->restarts != pod.restarts) {
+        o->steady_ns = pod_steady_ns(object);
+        o->owner->has_new_due |= o->steady_ns;
+    }
+    o->restarts = pod.restarts;
+    return o->steady_ns;
+}
+
 static int seen(struct one *o, const struct json_value *object, struct err *e)
 {
     const char *uid = json_value_str(object, "metadata.uid");
 
     if (o->target->uid && uid && !str_eq(uid, o->target->uid))
         return gone(o, e);
-    if (waiting_is_met(o->owner->condition, object))
+    if (!waiting_is_met(o->owner->condition, object))
+        o->steady_ns = 0;
+    else if (!is_unsteady(o, object))
         one_met(o);
     return 0;
 }
@@ -205,7 +234,7 @@ static void on_line(void *ctx, char *text, size_t len)
     }
     if (r > 0)
         r = change == PODS_DELETED ? gone(o, e) : seen(o, object, e);
-    if (r < 0)
+    if (r < 0 || o->owner->has_new_due)
         followers_stop(o->owner->followers);
 }
 
@@ -225,7 +254,7 @@ static void on_ended(void *ctx, const struct err *e)
         return;
     if (e->code)
         *o->owner->e = *e;
-    else if (one_begin(o, o->owner->e) >= 0)
+    else if (one_begin(o, o->owner->e) >= 0 && !o->owner->has_new_due)
         return;
     followers_stop(o->owner->followers);
 }
@@ -274,11 +303,42 @@ static int timed_out(const struct waiting *w, struct err *e)
                    w->v[i].target->resource->singular, w->v[i].target->name, w->v[i].target->space);
 }
 
+/* Those that have been ready for long enough are met; when the next one may be, or the deadline. */
+static uint64_t steady_meet(struct waiting *w, uint64_t deadline_ns)
+{
+    uint64_t now = clock_monotonic_ns(), due = deadline_ns;
+
+    for (size_t i = 0; i < w->n; i++) {
+        struct one *o = &w->v[i];
+
+        if (o->is_met || !o->steady_ns)
+            continue;
+        if (o->steady_ns <= now)
+            one_met(o);
+        else if (!due || o->steady_ns < due)
+            due = o->steady_ns;
+    }
+    return due;
+}
+
+/* Until all are met, the deadline, or something fails. */
+static int watches_run(struct waiting *w, uint64_t deadline_ns, struct err *e)
+{
+    for (;;) {
+        uint64_t due = steady_meet(w, deadline_ns);
+        int r = w->n_met < w->n ? followers_run(w->followers, due, e) : FOLLOWERS_STOPPED;
+
+        if (r == FOLLOWERS_TIMEOUT && deadline_ns && clock_monotonic_ns() >= deadline_ns)
+            return r;
+        if (r != FOLLOWERS_TIMEOUT && (r != FOLLOWERS_STOPPED || !w->has_new_due || e->code))
+            return r;
+        w->has_new_due = false;
+    }
+}
+
 static int all_wait(struct waiting *w, const struct waiting_targets *t, uint64_t deadline_ns,
                     struct err *e)
 {
-    int r = FOLLOWERS_ALL_ENDED;
-
     TRY(followers_open(&w->followers, e));
     for (size_t i = 0; i < t->n; i++) {
         w->v[i] = (struct one){.owner = w, .target = &t->v[i]};
@@ -287,7 +347,7 @@ static int all_wait(struct waiting *w, const struct waiting_targets *t, uint64_t
     for (size_t i = 0; i < t->n; i++)
         TRY(one_begin(&w->v[i], e));
     if (w->n_met < w->n && !w->is_once)
-        TRY(r = followers_run(w->followers, deadline_ns, e));
+        TRY(watches_run(w, deadline_ns, e));
     if (e->code)
         return e->code;
     return w->n_met == w->n ? 0 : timed_out(w, e);

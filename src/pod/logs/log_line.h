@@ -25,7 +25,3 @@ struct log_line {
 /* Of a record without its newline; one that is cut after its head still parses. False when it is
  * none, *ret is untouched then. */
 bool log_line_parse(const char *data, size_t len, struct log_line *ret);
-
-/* A time of RFC 3339 with up to nine digits of fraction, in UTC (Z) or any zone, between 1970 and
- * 2200. False when it is none. */
-bool log_time_parse(const char *data, size_t len, int64_t *ret_ns);

@@ -19,7 +19,8 @@
  * attempt that may exist in its record, and asks for each what became of it.
  *
  * Invariants. A container has one attempt at a time, and an attempt's number is used again only
- * when it never was accepted: restart_count + 1 is the number of accepted starts. A finished
+ * when it never was answered: restart_count + 1 is the number of starts that were accepted or
+ * refused. A finished
  * container never starts again. The phase never goes backwards, and a terminal phase is reached
  * only when nothing runs. A container is FINISHED before its pod is.
  */

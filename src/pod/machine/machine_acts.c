@@ -447,6 +447,18 @@ static void end_lost(const struct act *a)
     ended(a, judge(a));
 }
 
+/* There was no worker to say no: nothing was tried that could count. */
+static bool is_unreached(const struct err *e)
+{
+    static const char *const reasons[] = {CONTAINER_REASON_WORKER, CONTAINER_REASON_CONNECTION,
+                                          CONTAINER_REASON_SHUT_DOWN};
+
+    for (size_t i = 0; i < ARRAY_SIZE(reasons); i++)
+        if (str_eq(e->reason, reasons[i]))
+            return true;
+    return false;
+}
+
 static void end_refused(const struct act *a)
 {
     const struct err *e = a->in ? a->in->error : NULL;
@@ -459,6 +471,7 @@ static void end_refused(const struct act *a)
     end_new(a, EXIT_REFUSED_REASON, message)->exit_code = guest_exit_for(e);
     pod_say(a->t, true, a->i, "Failed", "Error: %s", message);
     ended(a, judge(a));
+    a->c->is_accepted = !is_unreached(e);
 }
 
 /* Nothing of it happened: no end, no failure, and the number is used again. */

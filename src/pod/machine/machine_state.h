@@ -39,7 +39,7 @@ struct pod_container_state {
     enum pod_state state;
     enum pod_cause cause;
     int64_t attempt;  /* 0: none yet */
-    bool is_accepted; /* the attempt was: the next one has another number */
+    bool is_accepted; /* the attempt was, or was refused: the next one has another number */
     bool is_hooked;   /* postStart is done, or there is none */
     bool is_started;  /* and so is the startup probe */
     bool was_started; /* some attempt got that far */

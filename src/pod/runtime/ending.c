@@ -3,9 +3,11 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "base/clock.h"
 #include "base/fds.h"
 #include "base/paths.h"
 #include "base/text.h"
+#include "pod/environment.h"
 #include "pod/runtime/last_words.h"
 #include "pod/runtime/pod_internal.h"
 
@@ -17,6 +19,7 @@ struct ending {
     struct pod_run *run;
     int64_t attempt;
     struct guest_status status;
+    struct strv env; /* for a message in a volume: subPathExpr */
 };
 
 static struct guest_status status_copy(const struct guest_status *from)
@@ -30,21 +33,45 @@ static struct guest_status status_copy(const struct guest_status *from)
 }
 
 /* The guest may have made anything of that name. */
+static int own_open(const struct pod_run *r)
+{
+    const struct pod_container *c = run_spec(r);
+    autofree char *place =
+        launch_message_place(r->pod->set->o.state_dir, r->pod->spec->uid, c->name);
+    autofd dir = open(place, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+    return dir < 0 ? -errno : file_open_at(dir, path_base(c->message_path));
+}
+
+/* What an earlier run has left in a volume is not this one's. */
+static bool is_of_run(const struct stat *st, const struct guest_status *s)
+{
+    struct timespec behind = {0}; /* what times of files can be */
+    int64_t started_ns;
+
+    clock_getres(CLOCK_REALTIME_COARSE, &behind);
+    return s->started_at &&
+           clock_rfc3339_parse(s->started_at, strlen(s->started_at), &started_ns) &&
+           clock_timespec_ns(st->st_mtim) >= started_ns - clock_timespec_ns(behind);
+}
+
 static void message_read(const struct ending *x, struct buf *out)
 {
     const struct pod_run *r = x->run;
     const struct pod_container *c = run_spec(r);
-    autofree char *folder = launch_message_folder(c), *place = NULL;
-    autofd dir = -EBADF, fd = -EBADF;
+    autofree char *folder = launch_message_folder(c);
+    struct err ignored = ERR_INIT;
+    autofd fd = -EBADF;
     struct stat st;
     ssize_t n;
 
-    if (!folder)
+    if (folder)
+        fd = own_open(r);
+    else if (!c->message_path || volumes_file_open(&r->pod->set->places, r->pod->spec, c, &x->env,
+                                                   c->message_path, &fd, &ignored) < 0)
         return;
-    place = launch_message_place(r->pod->set->o.state_dir, r->pod->spec->uid, c->name);
-    dir = open(place, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    fd = dir < 0 ? -1 : file_open_at(dir, path_base(c->message_path));
-    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
+        (!folder && !is_of_run(&st, &x->status)))
         return;
     n = read(fd, buf_reserve(out, MESSAGE_LIMIT), MESSAGE_LIMIT);
     out->len += n > 0 ? (size_t)n : 0;
@@ -110,15 +137,28 @@ static void ending_done(struct chore *c)
     if (!chore_is_void(c))
         ending_feed(x->run, x->attempt, &x->status);
     guest_status_done(&x->status);
+    strv_done(&x->env);
     free(x);
+}
+
+/* A variable whose object is gone by now is needed for a subPathExpr only. */
+static void env_gather(const struct pod_run *r, struct strv *ret)
+{
+    const struct pod *p = r->pod;
+    autostrv notes = STRV_INIT;
+    struct err ignored = ERR_INIT;
+
+    (void)environment_make(&p->fields, run_spec(r), &p->set->o.objects, ret, &notes, &ignored);
 }
 
 void run_ended(struct pod_run *r, int64_t attempt, const struct guest_status *status)
 {
-    autofree char *folder = launch_message_folder(run_spec(r));
+    const struct pod_container *c = run_spec(r);
+    autofree char *folder = launch_message_folder(c);
+    bool is_mounted = c->message_path && volumes_have(c, c->message_path);
     struct ending *x;
 
-    if (!folder && !wants_log(run_spec(r), status)) {
+    if (!folder && !is_mounted && !wants_log(c, status)) {
         ending_feed(r, attempt, status);
         return;
     }
@@ -129,5 +169,7 @@ void run_ended(struct pod_run *r, int64_t attempt, const struct guest_status *st
         .attempt = attempt,
         .status = status_copy(status)
     };
+    if (is_mounted)
+        env_gather(r, &x->env);
     lane_add(&r->pod->volumes, r->pod, &x->chore);
 }

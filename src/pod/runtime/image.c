@@ -93,7 +93,7 @@ static int file_find(const char *path, struct err *e)
     return 1;
 }
 
-static int stored_find(struct image_request *r, int dirfd, const char *name, struct err *e)
+static int stored_find(int dirfd, const char *name, char **ret_name, char **ret_id, struct err *e)
 {
     __attribute__((cleanup(reference_done))) struct reference reference = {0};
     __attribute__((cleanup(image_done))) struct image image = {0};
@@ -105,26 +105,37 @@ static int stored_find(struct image_request *r, int dirfd, const char *name, str
     if (found <= 0)
         return found;
     digest_format(&image.manifest, id);
-    r->name = reference_format(&reference);
-    r->id = xstrdup(id);
+    *ret_name = reference_format(&reference);
+    *ret_id = xstrdup(id);
     return 1;
 }
 
 /* 1, or 0 when it is not in the store. */
-static int reference_find(struct image_request *r, struct err *e)
+static int reference_find(const char *store_dir, const char *image, char **ret_name, char **ret_id,
+                          struct err *e)
 {
     autoregistries registries = {0};
     autostrv names = STRV_INIT;
-    autofd dirfd = open(r->finder->store_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    autofd dirfd = open(store_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int found = 0;
 
     TRY(registries_read(&registries, e));
-    TRY(registries_names(&registries, r->reference, NAMES_STORED, &names, e));
+    TRY(registries_names(&registries, image, NAMES_STORED, &names, e));
     if (dirfd < 0 && errno != ENOENT)
-        return err_errno(e, -errno, REASON_PULL, "cannot open the image store '%s'",
-                         r->finder->store_dir);
+        return err_errno(e, -errno, REASON_PULL, "cannot open the image store '%s'", store_dir);
     for (size_t i = 0; dirfd >= 0 && !found && i < names.n; i++)
-        TRY(found = stored_find(r, dirfd, names.v[i], e));
+        TRY(found = stored_find(dirfd, names.v[i], ret_name, ret_id, e));
+    return found;
+}
+
+int image_look_up(const char *store_dir, const char *image, bool is_file, char **ret_name,
+                  char **ret_id, struct err *e)
+{
+    int found =
+        is_file ? file_find(image, e) : reference_find(store_dir, image, ret_name, ret_id, e);
+
+    if (found < 0)
+        e->reason = str_eq(e->reason, "BadReference") ? REASON_NAME : REASON_PULL;
     return found;
 }
 
@@ -132,9 +143,8 @@ static void look_up(void *ctx)
 {
     struct image_request *r = ctx;
 
-    r->found = r->is_file ? file_find(r->reference, &r->e) : reference_find(r, &r->e);
-    if (r->found < 0)
-        r->e.reason = str_eq(r->e.reason, "BadReference") ? REASON_NAME : REASON_PULL;
+    r->found =
+        image_look_up(r->finder->store_dir, r->reference, r->is_file, &r->name, &r->id, &r->e);
 }
 
 /* ---- The end ---- */

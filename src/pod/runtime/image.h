@@ -24,6 +24,13 @@ struct image_found {
     const char *id;   /* the digest of its manifest; NULL for a file */
 };
 
+/*
+ * What of it is here already, for the work pool: 1, or 0 when it is not in the store. Name and id,
+ * which are the caller's, are left alone for a file. Reasons as below.
+ */
+int image_look_up(const char *store_dir, const char *image, bool is_file, char **ret_name,
+                  char **ret_id, struct err *e);
+
 struct image_request;
 /*
  * `pulling` when it is fetched; then `done` once, from the loop, after which the request is to be

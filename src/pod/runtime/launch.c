@@ -8,6 +8,7 @@
 
 #include "base/fds.h"
 #include "base/paths.h"
+#include "base/text.h"
 #include "guest/command.h"
 #include "pod/environment.h"
 #include "pod/runtime/pod_internal.h"
@@ -202,14 +203,8 @@ char *launch_message_folder(const struct pod_container *c)
 {
     const char *path = c->message_path;
 
-    if (!path || *path != '/' || str_eq(path, LAUNCH_MESSAGE_PATH))
+    if (!path || *path != '/' || str_eq(path, LAUNCH_MESSAGE_PATH) || volumes_have(c, path))
         return NULL;
-    for (size_t i = 0; i < c->n_mounts; i++) {
-        size_t len = strlen(c->mounts[i].path);
-
-        if (str_starts(path, c->mounts[i].path) && (path[len] == '/' || !path[len] || len <= 1))
-            return NULL;
-    }
     return path_dir(path);
 }
 
@@ -233,12 +228,14 @@ static int message_folder_add(struct launch *l, struct err *e)
     return 0;
 }
 
-/* A missing file is an empty one. */
+/* A missing file is an empty one. Comments may be in any encoding; the spec of a guest is UTF-8. */
 static void resolver_file(const char *path, struct buf *out)
 {
+    autobuf text = BUF_INIT;
     struct err e = ERR_INIT;
 
-    file_read(path, RESOLVER_FILE_LIMIT, out, &e);
+    file_read(path, RESOLVER_FILE_LIMIT, &text, &e);
+    text_lossy_add((struct text){text.data, text.len}, out);
 }
 
 /* The names of the machine: a guest has its network. */
@@ -307,6 +304,7 @@ void launch_free(struct launch *l)
         guest_spec_done(&l->spec);
     }
     free(l->image);
+    free(l->code_key);
     strv_done(&l->env);
     strv_done(&l->command);
     strv_done(&l->args);

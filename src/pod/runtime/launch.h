@@ -23,6 +23,7 @@ struct launch {
     struct strv env, command, args; /* expanded */
     const char *program;            /* instead of the container's own; NULL: that */
     struct guest_spec spec;         /* what was opened so far is its */
+    char *code_key;                 /* of its program's code (compile.h); NULL: none */
 };
 
 /* Variables and words. `notes` as environment_make(). Reasons are Kubernetes'. */

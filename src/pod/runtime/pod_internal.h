@@ -4,6 +4,7 @@
 #include "base/name_index.h"
 #include "container/list.h"
 #include "pod/probe.h"
+#include "pod/runtime/compile.h"
 #include "pod/runtime/image.h"
 #include "pod/runtime/launch.h"
 #include "pod/runtime/pods.h"
@@ -62,6 +63,7 @@ struct pods {
     size_t n_pods;
     struct loop_timer *round; /* due at once when there is something in `due` or `changed` */
     struct image_finder *images;
+    struct compiles *compiles;
     struct cpu_limits *cpu;
     uint64_t n_execs;
     struct link orphans; /* execs that nobody holds any more, until they have ended */
@@ -80,8 +82,12 @@ struct pod_run {
     size_t index;
     struct image_request *request; /* while it is resolved */
     char *image;                   /* the name in full that it was resolved to; NULL: a file */
-    unsigned prepare;              /* which PREPARE is the latest */
+    char *image_id;                /* the digest of that; NULL: a file */
+    unsigned prepare;              /* which preparation is the latest */
+    struct launch *early;          /* for PREPARE: done when the image was looked up */
+    struct err *early_error;       /* of that; heap, or NULL */
     struct launch *prepared;       /* for START */
+    struct compile *compile;       /* while its program is compiled before that */
     int64_t attempt;               /* which `container` is */
     struct container *container;
     int stdin_fd; /* our end; -1: none */
@@ -134,6 +140,7 @@ struct pod {
     uint64_t taken;
     uint64_t recorded; /* the records that were ordered before this one are in their place */
     bool is_recording;
+    bool has_record_folder; /* unless somebody has removed it */
     unsigned record_failures;
     struct loop_timer *record_timer, *timer, *usage_timer;
 

@@ -85,7 +85,7 @@ int pods_open(const struct pods_options *o, struct pods **ret, struct err *e)
     s->o.state_dir = xstrdup(o->state_dir);
     s->o.logs_dir = xstrdup(o->logs_dir);
     s->o.memory_dir = o->memory_dir ? xstrdup(o->memory_dir) : NULL;
-    s->o.image_program = NULL; /* the finder has them */
+    s->o.image_program = s->o.worker = s->o.cache_dir = NULL; /* those who use them have them */
     s->o.store_dir = xstrdup(o->store_dir);
     s->places = (struct volumes_places){s->o.state_dir, s->o.memory_dir};
     s->launches = (struct launch_places){s->o.store_dir, s->o.logs_dir, &s->places};
@@ -99,6 +99,7 @@ int pods_open(const struct pods_options *o, struct pods **ret, struct err *e)
     link_init(&s->orphans);
     s->round = loop_timer_new(o->loop, round_fired, s);
     s->images = image_finder_new(o->loop, o->image_program, o->store_dir);
+    s->compiles = compiles_new(o->loop, o->worker, o->cache_dir);
     *ret = s;
     return 0;
 }
@@ -134,6 +135,7 @@ void pods_close(struct pods *s)
     orphans_free(s);
     loop_timer_free(take_ptr(s->round));
     image_finder_free(take_ptr(s->images));
+    compiles_free(take_ptr(s->compiles));
     pods_unref(s);
 }
 

@@ -32,6 +32,9 @@ struct pods_options {
     const char *memory_dir;        /* for volumes in memory without mount(2); NULL: none */
     const char *image_program;     /* the path of wherry-image, which fetches images */
     const char *store_dir;         /* of images; as wherry-image has it */
+    const char
+        *worker; /* the path of wherry-worker, which compiles programs before their first start */
+    const char *cache_dir; /* of compiled code; NULL: none, and the start compiles */
     enum cpu_limit_keeper cpu_limit;
     const struct pod_fields *node; /* addresses and capacity: a pod's fields but its spec */
     struct pod_objects objects;

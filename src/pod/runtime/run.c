@@ -15,6 +15,12 @@ const struct pod_container *run_spec(const struct pod_run *r)
     return &r->pod->spec->containers[r->index];
 }
 
+static void early_drop(struct pod_run *r)
+{
+    launch_free(take_ptr(r->early));
+    free(take_ptr(r->early_error));
+}
+
 /* The guest goes on, if there is one; what belongs to it here goes. */
 static void run_leave(struct pod_run *r)
 {
@@ -32,8 +38,11 @@ void run_done(struct pod_run *r)
 {
     run_leave(r);
     image_request_free(take_ptr(r->request));
+    compile_free(take_ptr(r->compile));
+    early_drop(r);
     launch_free(take_ptr(r->prepared));
     free(take_ptr(r->image));
+    free(take_ptr(r->image_id));
 }
 
 void run_check(struct pod_run *r)
@@ -42,8 +51,12 @@ void run_check(struct pod_run *r)
 
     if (r->request && state != POD_STATE_RESOLVING)
         image_request_free(take_ptr(r->request));
-    if (r->prepared && state == POD_STATE_FINISHED)
+    if (r->compile && state != POD_STATE_PREPARING)
+        compile_free(take_ptr(r->compile));
+    if (state == POD_STATE_FINISHED) {
+        early_drop(r);
         launch_free(take_ptr(r->prepared));
+    }
 }
 
 static void feed(struct pod_run *r, struct pod_input in)
@@ -63,16 +76,170 @@ static void resolved(void *ctx, const struct image_found *found, const struct er
 {
     struct pod_run *r = ctx;
     struct pod_input in = {.event = POD_EVENT_IMAGE_FAILED, .error = failed};
-    autofree char *id = NULL;
 
     if (found) {
         free(r->image);
+        free(r->image_id);
         r->image = found->name ? xstrdup(found->name) : NULL;
-        id = found->id ? xstrdup(found->id) : NULL;
-        in = (struct pod_input){.event = POD_EVENT_IMAGE_OK, .image_id = id};
+        r->image_id = found->id ? xstrdup(found->id) : NULL;
+        in = (struct pod_input){.event = POD_EVENT_IMAGE_OK, .image_id = r->image_id};
     }
     image_request_free(take_ptr(r->request));
     feed(r, in);
+}
+
+/* Whatever it takes: it may have to be fetched. */
+static void image_seek(struct pod_run *r)
+{
+    image_request_free(take_ptr(r->request));
+    r->request = image_find(r->pod->set->images, run_spec(r), pulling, resolved, r);
+}
+
+/* ---- Environment and mounts ---- */
+
+/* Of an early one the image is looked up first, and nothing is opened unless it is here. */
+struct prepare_chore {
+    struct chore chore;
+    struct pod_run *run;
+    unsigned number;
+    bool is_early, is_found;
+    char *image_id; /* of an early one once it was looked up */
+    struct launch *launch;
+    struct err e; /* without a code when it was opened */
+};
+
+static bool image_is_here(struct prepare_chore *p)
+{
+    struct launch *l = p->launch;
+    const struct pod_container *c = l->container;
+    struct err ignored = ERR_INIT;
+
+    return image_look_up(l->places->store_dir, c->image, c->is_file, &l->image, &p->image_id,
+                         &ignored) > 0;
+}
+
+static void prepare_work(struct chore *c)
+{
+    struct prepare_chore *p = (struct prepare_chore *)c;
+
+    p->is_found = !p->is_early || image_is_here(p);
+    if (!p->is_found || launch_open(p->launch, &p->e) < 0)
+        return;
+    p->e = (struct err)ERR_INIT;
+    p->launch->code_key = compile_key(&p->launch->spec, p->image_id);
+}
+
+/* What came of it goes to where PREPARE looks for it. */
+static void early_done(struct prepare_chore *p)
+{
+    struct pod_run *r = p->run;
+
+    if (!p->is_found) {
+        image_seek(r);
+        return;
+    }
+    free(r->image);
+    free(r->image_id);
+    r->image = p->launch->image ? xstrdup(p->launch->image) : NULL;
+    r->image_id = p->image_id ? xstrdup(p->image_id) : NULL;
+    r->early = take_ptr(p->launch);
+    if (p->e.code) {
+        r->early_error = xcalloc(1, sizeof(p->e));
+        *r->early_error = p->e;
+    }
+    feed(r, (struct pod_input){.event = POD_EVENT_IMAGE_OK, .image_id = p->image_id});
+}
+
+/* Only what is compiled is to be started: it would count as running meanwhile, and be probed. */
+static void compiled(void *ctx)
+{
+    struct pod_run *r = ctx;
+
+    r->compile = NULL;
+    if (pod_machine_state(r->pod->m, r->index) == POD_STATE_PREPARING)
+        feed(r, (struct pod_input){.event = POD_EVENT_CONFIG_OK});
+}
+
+static void prepared(struct pod_run *r, struct launch *l, const struct err *failed)
+{
+    if (failed->code) {
+        launch_free(l);
+        feed(r, (struct pod_input){.event = POD_EVENT_CONFIG_FAILED, .error = failed});
+        return;
+    }
+    launch_free(r->prepared);
+    r->prepared = l;
+    compile_free(take_ptr(r->compile));
+    r->compile = compile_start(r->pod->set->compiles, &l->spec, l->code_key, compiled, r);
+    if (!r->compile)
+        compiled(r);
+}
+
+static void prepare_done(struct chore *c)
+{
+    struct prepare_chore *p = (struct prepare_chore *)c;
+    struct pod_run *r = p->run;
+    enum pod_state wanted = p->is_early ? POD_STATE_RESOLVING : POD_STATE_PREPARING;
+
+    if (!chore_is_void(c) && p->number == r->prepare &&
+        pod_machine_state(r->pod->m, r->index) == wanted) {
+        if (p->is_early)
+            early_done(p);
+        else
+            prepared(r, take_ptr(p->launch), &p->e);
+    }
+    launch_free(p->launch);
+    free(p->image_id);
+    free(p);
+}
+
+/* NULL with an error. */
+static struct launch *launch_new(struct pod_run *r, struct strv *notes, struct err *e)
+{
+    struct pod *p = r->pod;
+    AUTO(launch) l = xcalloc(1, sizeof(*l));
+
+    l->places = &p->set->launches;
+    l->pod = p->spec;
+    l->container = run_spec(r);
+    if (launch_gather(l, &p->fields, &p->set->o.objects, notes, e) < 0)
+        return NULL;
+    return take_ptr(l);
+}
+
+static void prepare_begin(struct pod_run *r, struct launch *l, bool is_early)
+{
+    struct prepare_chore *chore = xcalloc(1, sizeof(*chore));
+
+    *chore = (struct prepare_chore){
+        .chore = {.work = prepare_work, .done = prepare_done},
+        .run = r,
+        .number = ++r->prepare,
+        .is_early = is_early,
+        .image_id = !is_early && r->image_id ? xstrdup(r->image_id) : NULL,
+        .launch = l
+    };
+    lane_add(&r->pod->volumes, r->pod, &chore->chore);
+}
+
+/*
+ * Mostly the image is here and nothing is wrong: then it is looked up and the guest prepared in one
+ * go of the work pool. What goes another way is begun anew, one step after the other.
+ */
+static bool resolve_at_once(struct pod_run *r)
+{
+    const struct pod_container *c = run_spec(r);
+    autostrv notes = STRV_INIT;
+    struct err ignored = ERR_INIT;
+    AUTO(launch) l = NULL;
+
+    if (c->pull == POD_PULL_ALWAYS && !c->is_file)
+        return false;
+    l = launch_new(r, &notes, &ignored);
+    if (!l || notes.n)
+        return false;
+    prepare_begin(r, take_ptr(l), true);
+    return true;
 }
 
 void run_resolve(struct pod_run *r)
@@ -81,76 +248,37 @@ void run_resolve(struct pod_run *r)
     if (pod_machine_state(r->pod->m, r->index) != POD_STATE_RESOLVING)
         return;
     image_request_free(take_ptr(r->request));
-    r->request = image_find(r->pod->set->images, run_spec(r), pulling, resolved, r);
-}
-
-/* ---- Environment and mounts ---- */
-
-struct prepare_chore {
-    struct chore chore;
-    struct pod_run *run;
-    unsigned number;
-    struct launch *launch;
-    int r;
-    struct err e;
-};
-
-static void prepare_work(struct chore *c)
-{
-    struct prepare_chore *p = (struct prepare_chore *)c;
-
-    p->r = launch_open(p->launch, &p->e);
-}
-
-static void prepare_done(struct chore *c)
-{
-    struct prepare_chore *p = (struct prepare_chore *)c;
-    struct pod_run *r = p->run;
-
-    if (!chore_is_void(c) && p->number == r->prepare &&
-        pod_machine_state(r->pod->m, r->index) == POD_STATE_PREPARING) {
-        if (p->r >= 0) {
-            launch_free(r->prepared);
-            r->prepared = take_ptr(p->launch);
-            feed(r, (struct pod_input){.event = POD_EVENT_CONFIG_OK});
-        } else {
-            feed(r, (struct pod_input){.event = POD_EVENT_CONFIG_FAILED, .error = &p->e});
-        }
-    }
-    launch_free(p->launch);
-    free(p);
+    early_drop(r);
+    if (!resolve_at_once(r))
+        image_seek(r);
 }
 
 void run_prepare(struct pod_run *r)
 {
     struct pod *p = r->pod;
-    const struct pod_container *c = run_spec(r);
-    AUTO(launch) l = xcalloc(1, sizeof(*l));
     autostrv notes = STRV_INIT;
-    struct prepare_chore *chore;
+    struct launch *l;
     struct err e = ERR_INIT;
 
     if (pod_machine_state(p->m, r->index) != POD_STATE_PREPARING)
         return;
-    l->places = &p->set->launches;
-    l->pod = p->spec;
-    l->container = c;
-    l->image = r->image ? xstrdup(r->image) : NULL;
-    r->prepare++;
-    if (launch_gather(l, &p->fields, &p->set->o.objects, &notes, &e) < 0) {
+    if (r->early) {
+        if (r->early_error)
+            e = *r->early_error;
+        l = take_ptr(r->early);
+        early_drop(r);
+        prepared(r, l, &e);
+        return;
+    }
+    l = launch_new(r, &notes, &e);
+    if (!l) {
         feed(r, (struct pod_input){.event = POD_EVENT_CONFIG_FAILED, .error = &e});
         return;
     }
+    l->image = r->image ? xstrdup(r->image) : NULL;
     for (size_t i = 0; i < notes.n; i++)
-        pod_event(p, c->name, true, "InvalidEnvironmentVariableNames", "%s", notes.v[i]);
-    chore = xcalloc(1, sizeof(*chore));
-    *chore = (struct prepare_chore){
-        .chore = {.work = prepare_work, .done = prepare_done},
-        .run = r,
-        .number = r->prepare,
-        .launch = take_ptr(l)
-    };
-    lane_add(&p->volumes, p, &chore->chore);
+        pod_event(p, run_spec(r)->name, true, "InvalidEnvironmentVariableNames", "%s", notes.v[i]);
+    prepare_begin(r, l, false);
 }
 
 /* ---- Start ---- */
@@ -238,7 +366,7 @@ void run_start(struct pod_run *r, int64_t attempt)
         feed(r, (struct pod_input){.event = POD_EVENT_REFUSED, .attempt = attempt, .error = &e});
         return;
     }
-    /* As many runs were accepted before. */
+    /* As many were started before, or refused. */
     l->spec.log_name = xasprintf("%lld.log", (long long)attempt - 1);
     r->attempt = attempt;
     r->container = container_start(p->set->o.containers, p->spec->space, &l->spec, &events, r);

@@ -8,6 +8,7 @@
 #include "pod/environment.h"
 #include "pod/volumes/file_view.h"
 #include "pod/volumes/subpath.h"
+#include "pod/volumes/tree.h"
 #include "pod/volumes/volume_places.h"
 #include "pod/volumes/volumes.h"
 
@@ -265,5 +266,102 @@ int volumes_open(const struct volumes_places *p, const struct pod_spec *s,
     volume_mounts_done(&m);
     if (!str_eq(e->reason, "FileMountUnsupported"))
         e->reason = REASON;
+    return r;
+}
+
+/* ---- One file of it ---- */
+
+/* Of a cleaned path: the part behind the mount's own, "" for the mount itself; NULL: it is not in
+ * there. */
+static const char *path_below(const char *path, const char *mount)
+{
+    size_t len = str_eq(mount, "/") ? 0 : strlen(mount);
+
+    if (strncmp(path, mount, len) != 0 || (path[len] != '/' && path[len]))
+        return NULL;
+    return path + len + strspn(path + len, "/");
+}
+
+/* The longest one that has it. */
+static const struct pod_mount *mount_find(const struct pod_container *c, const char *path,
+                                          const char **ret_rest)
+{
+    const struct pod_mount *best = NULL;
+    struct err ignored = ERR_INIT;
+
+    for (size_t i = 0; i < c->n_mounts; i++) {
+        autofree char *own = NULL;
+        const char *rest;
+
+        if (path_clean(c->mounts[i].path, &own, &ignored) < 0 || !(rest = path_below(path, own)) ||
+            (best && rest <= *ret_rest))
+            continue;
+        best = &c->mounts[i];
+        *ret_rest = rest;
+    }
+    return best;
+}
+
+bool volumes_have(const struct pod_container *c, const char *path)
+{
+    autofree char *clean = NULL;
+    struct err ignored = ERR_INIT;
+    const char *rest;
+
+    return path_clean(path, &clean, &ignored) >= 0 && mount_find(c, clean, &rest);
+}
+
+/* O_PATH opened nothing: now it is known that reading waits for nobody. */
+static int regular_open(int path_fd, int *ret_fd, struct err *e)
+{
+    char name[32];
+    struct stat st;
+    int fd;
+
+    if (fstat(path_fd, &st) < 0)
+        return err_errno(e, -errno, "ReadFailed", "cannot examine it");
+    if (!S_ISREG(st.st_mode))
+        return err_set(e, -EINVAL, "ReadFailed", "it is no regular file");
+    snprintf(name, sizeof(name), "/proc/self/fd/%d", path_fd);
+    fd = open(name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return err_errno(e, -errno, "ReadFailed", "cannot open it");
+    *ret_fd = fd;
+    return 0;
+}
+
+static int file_of_mount_open(const struct opened *o, const char *rest, int *ret_fd, struct err *e)
+{
+    autofd fd = -EBADF;
+
+    if (o->is_file)
+        return regular_open(o->fd, ret_fd, e);
+    fd = tree_open(o->fd, rest, O_PATH);
+    if (fd < 0)
+        return err_errno(e, fd, "ReadFailed", "cannot open it");
+    return regular_open(fd, ret_fd, e);
+}
+
+int volumes_file_open(const struct volumes_places *p, const struct pod_spec *s,
+                      const struct pod_container *c, const struct strv *env, const char *path,
+                      int *ret_fd, struct err *e)
+{
+    struct opened at = {.fd = -EBADF};
+    struct opening o = {.p = p, .s = s, .c = c, .v = &at};
+    autofree char *clean = NULL;
+    const struct pod_mount *m;
+    const char *rest = NULL;
+    int r;
+
+    TRY(path_clean(path, &clean, e));
+    m = mount_find(c, clean, &rest);
+    if (!m)
+        return -ENOENT;
+    r = one_open(&o, m, env, e);
+    if (r >= 0)
+        r = file_of_mount_open(&at, rest, ret_fd, e);
+    if (at.fd >= 0)
+        close(at.fd);
+    free(at.path);
     return r;
 }

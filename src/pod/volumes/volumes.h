@@ -81,6 +81,17 @@ int volumes_open(const struct volumes_places *p, const struct pod_spec *s,
 void volume_mounts_done(struct volume_mounts *m); /* closes what is left: fd -1 was taken */
 
 /*
+ * Opens a regular file for reading that the container has at `path`, in the mount that is the
+ * innermost there, or is that file. Links are followed within the volume. -ENOENT when it is in no
+ * mount; "ReadFailed" and what volumes_open() says.
+ */
+int volumes_file_open(const struct volumes_places *p, const struct pod_spec *s,
+                      const struct pod_container *c, const struct strv *env, const char *path,
+                      int *ret_fd, struct err *e);
+/* Whether `path` is in a mount of the container. */
+bool volumes_have(const struct pod_container *c, const char *path);
+
+/*
  * What an emptyDir holds on the disk (or in memory), in bytes. Stops counting a little above the
  * volume's limit. "TooDeep" is to be treated as too much. 0 for other kinds.
  */
