@@ -5,6 +5,7 @@
 #include "cli/exec_session.h"
 #include "cli/launch.h"
 #include "cli/pods.h"
+#include "cli/terminal.h"
 
 #define EXIT_OUTPUT_CLOSED 141 /* as of a program that SIGPIPE ended */
 
@@ -23,6 +24,18 @@ static int session_make(const struct exec_options *o, const struct strv *operand
     return 0;
 }
 
+/* As kubectl: a terminal is for who types, and needs one here. */
+static bool is_tty(const struct exec_options *o)
+{
+    if (!o->is_tty || !o->is_interactive)
+        return false;
+    if (!isatty(STDIN_FILENO)) {
+        log_warn("Unable to use a TTY - input is not a terminal or the right kind of file");
+        return false;
+    }
+    return true;
+}
+
 static int exec(const struct exec_options *o, const struct strv *operands,
                 struct channel_status *ret, struct err *e)
 {
@@ -33,17 +46,22 @@ static int exec(const struct exec_options *o, const struct strv *operands,
         .space = agent_space(o->common.space),
         .pod = pods_name(operands->v[0]),
         .container = o->container,
-        .is_tty = o->is_tty,
+        .is_tty = is_tty(o),
         .in_fd = o->is_interactive ? STDIN_FILENO : -1,
         .out_fd = STDOUT_FILENO,
         .err_fd = STDERR_FILENO,
     };
+    int code;
 
     TRY(session_make(o, operands, &program, &command, e));
     x.program = program;
     x.command = strv_array(&command);
     TRY(agent_client_open(o->common.socket, &client, e));
-    return exec_session_run(client, &x, ret, e);
+    if (x.is_tty)
+        TRY(terminal_raw(x.in_fd, e));
+    code = exec_session_run(client, &x, ret, e);
+    terminal_restore();
+    return code;
 }
 
 static int exit_status(const struct channel_status *s)
