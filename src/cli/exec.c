@@ -5,7 +5,6 @@
 #include "cli/exec_session.h"
 #include "cli/launch.h"
 #include "cli/pods.h"
-#include "cli/terminal.h"
 
 #define EXIT_OUTPUT_CLOSED 141 /* as of a program that SIGPIPE ended */
 
@@ -51,17 +50,12 @@ static int exec(const struct exec_options *o, const struct strv *operands,
         .out_fd = STDOUT_FILENO,
         .err_fd = STDERR_FILENO,
     };
-    int code;
 
     TRY(session_make(o, operands, &program, &command, e));
     x.program = program;
     x.command = strv_array(&command);
     TRY(agent_client_open(o->common.socket, &client, e));
-    if (x.is_tty)
-        TRY(terminal_raw(x.in_fd, e));
-    code = exec_session_run(client, &x, ret, e);
-    terminal_restore();
-    return code;
+    return exec_session_run(client, &x, ret, e);
 }
 
 static int exit_status(const struct channel_status *s)

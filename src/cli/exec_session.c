@@ -131,12 +131,13 @@ static void size_send(void *ctx)
     websocket_send(r->websocket, WEBSOCKET_BINARY, message.data, message.len, &ignored);
 }
 
-/* From now on; it may have changed since the request was made. */
-static int sizes_follow(struct run *r)
+/* Not before there is somebody who takes the keys: until then Ctrl-C ends this process. The size
+ * may have changed since the request was made. */
+static int terminal_begin(struct run *r)
 {
     TRY(loop_signal_new(r->loop, SIGWINCH, size_send, r, &r->resized, r->e));
     size_send(r);
-    return 0;
+    return terminal_raw(r->x->in_fd, r->e);
 }
 
 /* ---- Life ---- */
@@ -146,7 +147,7 @@ static void on_opened(void *ctx, const char *protocol)
     struct run *r = ctx;
 
     r->can_close = channel_can_close(protocol);
-    if (r->x->is_tty && sizes_follow(r) < 0) {
+    if (r->x->is_tty && terminal_begin(r) < 0) {
         finish(r);
         return;
     }
@@ -229,6 +230,7 @@ int exec_session_run(struct agent_client *c, const struct exec_session *x,
     TRY(loop_open(&r.loop, e));
     target_format(x, &target);
     code = run_connected(c, &r, target.data, e);
+    terminal_restore();
     input_pump_free(r.pump);
     loop_signal_free(r.resized);
     websocket_free(r.websocket);

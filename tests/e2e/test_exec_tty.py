@@ -170,7 +170,7 @@ def test_interrupt(agent):
 
 def test_loop_guest(agent):
     with Terminal(agent, "exec", "-it", "main", "--program", os.path.join(GUESTS, "loop.wasm")) as t:
-        wait_until(lambda: guest_terminals(agent), "it runs")
+        wait_until(lambda: guest_terminals(agent) and t.is_raw(), "it runs")
         t.type(CTRL_C)
         tap.equal("Ctrl-C ends any program", t.status(), 130)
 

@@ -554,6 +554,22 @@ static void a_client_that_does_not_read_its_terminal_makes_the_guest_wait(void *
     raw_done();
 }
 
+static void an_interrupt_is_seen_behind_what_nobody_reads(void **state)
+{
+    static char piece[30001];
+
+    (void)state;
+    memset(piece + 1, '\n', sizeof(piece) - 1);
+    raw_open(TTY_SHELL "stty%20-echo;echo%20begun;exec%20sleep%201000", CHANNEL_PROTOCOL_V5);
+    run_until(raw.out[1].len);
+    raw_send(piece, sizeof(piece));
+    raw_send(piece, sizeof(piece));
+    raw_send("\0\3", 2);
+    run_until(raw.is_closed);
+    assert_contains(raw.out[3].data, "130");
+    raw_done();
+}
+
 static void a_guest_that_does_not_read_its_terminal_stops_with_its_client(void **state)
 {
     static char piece[200000];
@@ -708,6 +724,7 @@ int main(void)
         promise(nonsense_for_a_size_changes_none),
         promise(a_bad_size_in_the_request_is_refused),
         promise(a_client_that_does_not_read_its_terminal_makes_the_guest_wait),
+        promise(an_interrupt_is_seen_behind_what_nobody_reads),
         promise(a_guest_that_does_not_read_its_terminal_stops_with_its_client),
         promise(a_port_of_the_pod_is_reached),
         promise(with_v4_the_end_of_the_pods_side_ends_it),

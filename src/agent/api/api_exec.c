@@ -7,6 +7,10 @@
 #include "agent/api/terminal.h"
 #include "base/paths.h"
 
+/* What may be typed, beyond what the kernel keeps (4 KiB), to a guest that does not read. Then the
+ * client waits, and cannot interrupt it any more. */
+#define TYPED_AHEAD_LIMIT 65536u
+
 enum { LANE_STDIN = CHANNEL_STDIN, LANE_STDOUT = CHANNEL_STDOUT, LANE_STDERR = CHANNEL_STDERR };
 
 struct exec {
@@ -16,6 +20,7 @@ struct exec {
     bool is_tty;            /* the lane of stdout is the terminal, for both directions */
     bool is_interrupted;    /* by what was typed */
     int master;             /* the lane's, while it has a stream */
+    size_t n_typed;         /* since nothing waited: what waits at most */
     struct channel_size size;
     char *container, *program;
     struct strv command;
@@ -164,6 +169,21 @@ static void exec_opened(struct session *s)
     end_if_complete(x);
 }
 
+static void terminal_type(struct exec *x, struct text data)
+{
+    struct lane *l = &x->lanes[LANE_STDOUT];
+
+    x->n_typed = l->is_waiting ? x->n_typed + data.len : data.len;
+    lane_write(l, data);
+    /* An interrupt comes behind what waits, and has to be seen. */
+    if (l->is_waiting && x->n_typed < TYPED_AHEAD_LIMIT)
+        websocket_resume(x->session.websocket);
+    if (x->guest && terminal_interrupts(x->master, data)) {
+        x->is_interrupted = true;
+        pod_exec_stop(x->guest);
+    }
+}
+
 static void terminal_message(struct exec *x, const struct channel_message *m)
 {
     struct lane *l = &x->lanes[LANE_STDOUT];
@@ -177,14 +197,7 @@ static void terminal_message(struct exec *x, const struct channel_message *m)
         if (channel_size_parse(m->data, &size, &ignored) >= 0)
             terminal_resize(x->master, size);
     } else if (m->channel == CHANNEL_STDIN && x->is_asked[LANE_STDIN]) {
-        if (m->is_close)
-            lane_write(l, (struct text)TEXT(TERMINAL_END));
-        else
-            lane_write(l, m->data);
-        if (x->guest && terminal_interrupts(x->master, m->data)) {
-            x->is_interrupted = true;
-            pod_exec_stop(x->guest);
-        }
+        terminal_type(x, m->is_close ? (struct text)TEXT(TERMINAL_END) : m->data);
     }
 }
 
