@@ -149,10 +149,16 @@ def test_shell(agent):
         text = t.expect(b"line 1999\r\n")
         tap.equal("all output comes before the end", (text.count(b"\r\n"), t.status()), (2000, 3))
     with Terminal(agent, "exec", "-it", "main", "--", "cat") as t:
+        wait_until(t.is_raw, "it takes every key")
         t.type(b"to cat\r")
         t.expect(b"to cat\r\nto cat\r\n")
         t.type(CTRL_D)
         tap.equal("Ctrl-D is the end of input", t.status(), 0)
+    with shell(agent) as t:
+        t.type(b"while read x; do echo got $x; done\r")
+        t.expect(b"\r\n")
+        t.type(b"one\r")
+        tap.equal("whole lines are seen at once", t.expect(b"got one\r\n"), b"one\r\ngot one\r\n")
 
 
 def test_interrupt(agent):
