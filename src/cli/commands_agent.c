@@ -26,7 +26,7 @@ static const struct option_spec exec_table[] = {
     {.name = "tty",
                     .short_name = 't',
                     .type = OPTION_FLAG,
-                    .help = "Ask for a terminal, which no agent has yet",
+                    .help = "Give the command a terminal, as this one's; with -i",
                     ROW(exec_options, is_tty)},
     PODS_HELP_ROW(exec_options),
     {0                    },
@@ -43,7 +43,8 @@ static const char *const exec_description[] = {
     "Runs a command in a container of a pod: one more guest with the container's volumes, "
     "environment and network. Commands are the tools that wherry brings along, or with --program "
     "a WebAssembly program of this machine.",
-    "When this command is ended, the one in the pod is stopped.",
+    "When this command is ended, the one in the pod is stopped. On a terminal (-it) every key goes "
+    "to the pod: Ctrl-D ends the input, and Ctrl-C ends the command there, with 130.",
     NULL,
 };
 
@@ -55,7 +56,7 @@ static const struct option_exit_status exec_statuses[] = {
 
 static const struct option_example exec_examples[] = {
     {"wherry exec web -- ls -l /data",                    "List a folder as the container sees it"},
-    {"wherry exec -i web -c app -- sh",                                                   "Type to a shell"},
+    {"wherry exec -it web -c app -- sh",                                                   "Type to a shell"},
     {"wherry exec web --program ./check.wasm -- --quick","Run a program of one's own there"},
     {0},
 };

@@ -23,6 +23,18 @@ static int session_make(const struct exec_options *o, const struct strv *operand
     return 0;
 }
 
+/* As kubectl: a terminal is for who types, and needs one here. */
+static bool is_tty(const struct exec_options *o)
+{
+    if (!o->is_tty || !o->is_interactive)
+        return false;
+    if (!isatty(STDIN_FILENO)) {
+        log_warn("Unable to use a TTY - input is not a terminal or the right kind of file");
+        return false;
+    }
+    return true;
+}
+
 static int exec(const struct exec_options *o, const struct strv *operands,
                 struct channel_status *ret, struct err *e)
 {
@@ -33,7 +45,7 @@ static int exec(const struct exec_options *o, const struct strv *operands,
         .space = agent_space(o->common.space),
         .pod = pods_name(operands->v[0]),
         .container = o->container,
-        .is_tty = o->is_tty,
+        .is_tty = is_tty(o),
         .in_fd = o->is_interactive ? STDIN_FILENO : -1,
         .out_fd = STDOUT_FILENO,
         .err_fd = STDERR_FILENO,

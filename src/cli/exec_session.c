@@ -2,8 +2,10 @@
 #include "cli/exec_session.h"
 
 #include <poll.h>
+#include <signal.h>
 
 #include "cli/input_pump.h"
+#include "cli/terminal.h"
 #include "wire/http.h"
 
 enum {
@@ -16,6 +18,7 @@ struct run {
     struct loop *loop;
     struct websocket *websocket;
     struct input_pump *pump;
+    struct loop_signal *resized; /* NULL: no terminal, or not opened yet */
     bool can_close;
     bool is_input_waiting; /* a piece that is on its way; the next is read when it is out */
     bool is_over;
@@ -112,6 +115,31 @@ static void on_message(void *ctx, enum websocket_kind kind, const void *data, si
         buf_add(&r->status, m.data.data, m.data.len);
 }
 
+/* ---- The terminal ---- */
+
+static void size_send(void *ctx)
+{
+    struct run *r = ctx;
+    autobuf message = BUF_INIT;
+    struct channel_size size;
+    struct err ignored = ERR_INIT;
+
+    if (!terminal_size(r->x->in_fd, &size))
+        return;
+    buf_addc(&message, CHANNEL_RESIZE);
+    channel_size_add(size, &message);
+    websocket_send(r->websocket, WEBSOCKET_BINARY, message.data, message.len, &ignored);
+}
+
+/* Not before there is somebody who takes the keys: until then Ctrl-C ends this process. The size
+ * may have changed since the request was made. */
+static int terminal_begin(struct run *r)
+{
+    TRY(loop_signal_new(r->loop, SIGWINCH, size_send, r, &r->resized, r->e));
+    size_send(r);
+    return terminal_raw(r->x->in_fd, r->e);
+}
+
 /* ---- Life ---- */
 
 static void on_opened(void *ctx, const char *protocol)
@@ -119,6 +147,10 @@ static void on_opened(void *ctx, const char *protocol)
     struct run *r = ctx;
 
     r->can_close = channel_can_close(protocol);
+    if (r->x->is_tty && terminal_begin(r) < 0) {
+        finish(r);
+        return;
+    }
     if (r->x->in_fd >= 0 && input_pump_start(r->loop, r->x->in_fd, on_input, r, &r->pump, r->e) < 0)
         finish(r);
 }
@@ -140,9 +172,18 @@ static void on_closed(void *ctx, unsigned code, const char *reason, const struct
 
 static void target_format(const struct exec_session *x, struct buf *out)
 {
+    struct channel_size size;
+
     agent_target_add(out, x->space, "pods", x->pod);
-    buf_addf(out, "/exec?stdout=true&stderr=true%s%s", x->in_fd >= 0 ? "&stdin=true" : "",
-             x->is_tty ? "&tty=true" : "");
+    buf_addf(out, "/exec?stdout=true%s%s", x->in_fd >= 0 ? "&stdin=true" : "",
+             x->is_tty ? "&tty=true" : "&stderr=true");
+    if (x->is_tty && terminal_size(x->in_fd, &size)) {
+        autobuf text = BUF_INIT;
+
+        channel_size_add(size, &text);
+        buf_addstr(out, "&size=");
+        http_query_add(out, text.data);
+    }
     if (x->container) {
         buf_addstr(out, "&container=");
         http_query_add(out, x->container);
@@ -189,7 +230,9 @@ int exec_session_run(struct agent_client *c, const struct exec_session *x,
     TRY(loop_open(&r.loop, e));
     target_format(x, &target);
     code = run_connected(c, &r, target.data, e);
+    terminal_restore();
     input_pump_free(r.pump);
+    loop_signal_free(r.resized);
     websocket_free(r.websocket);
     loop_free(r.loop);
     if (code >= 0)

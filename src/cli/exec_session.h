@@ -13,6 +13,7 @@ struct exec_session {
     const char *container;      /* NULL: the pod's first */
     const char *program;        /* absolute path of a module; NULL: the tools that a pod has */
     const char *const *command; /* argv, NULL-terminated */
+    /* in_fd is a terminal, which is raw meanwhile, and the command gets one of its size. */
     bool is_tty;
     int in_fd;          /* -1: the command has no input */
     int out_fd, err_fd; /* written by blocking: who reads them slowly makes the command wait */

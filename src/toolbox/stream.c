@@ -19,6 +19,7 @@ struct stream *stream_new_fd(int fd, bool is_owned)
     struct stream *s = stream_new(fd);
 
     s->is_owned = is_owned;
+    s->is_terminal = isatty(fd);
     return s;
 }
 
@@ -157,7 +158,9 @@ int stream_write(struct stream *s, const void *data, size_t len)
     if (s->fd < 0)
         return memory_write(s, data, len);
     buf_add(&s->out, data, len);
-    return s->out.len >= BLOCK_BYTES ? stream_flush(s) : 0;
+    if (s->out.len >= BLOCK_BYTES || (s->is_terminal && memchr(data, '\n', len)))
+        return stream_flush(s);
+    return 0;
 }
 
 int stream_puts(struct stream *s, const char *text)

@@ -18,6 +18,7 @@ struct stream {
     bool is_owned; /* closes fd */
     bool is_broken;
     bool is_null;
+    bool is_terminal;   /* somebody looks at it: whole lines do not wait */
     size_t limit_bytes; /* of memory: what may wait to be read */
     struct buf in;
     size_t in_pos;

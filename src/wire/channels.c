@@ -5,7 +5,10 @@
 
 #include "base/json.h"
 
-enum { STATUS_DEPTH = 16 };
+enum {
+    STATUS_DEPTH = 16,
+    SIZE_LIMIT_BYTES = 256,
+};
 
 const char *const channel_exec_protocols[] = {CHANNEL_PROTOCOL_V5, CHANNEL_PROTOCOL_V4, NULL};
 const char *const channel_forward_protocols[] = {CHANNEL_PROTOCOL_FORWARD, CHANNEL_PROTOCOL_V4,
@@ -210,6 +213,45 @@ int channel_status_parse(struct text text, struct channel_status *ret, struct er
     r = document_take(&d, ret, e);
     json_fields_done(document_fields, &d);
     return r;
+}
+
+/* ---- Sizes ---- */
+
+struct size {
+    int64_t width, height;
+};
+
+static const struct json_field size_fields[] = {
+    {.name = "Width",
+     .type = FIELD_INT64,
+     .offset = offsetof(struct size, width),
+     .is_required = true,
+     .min = 1,
+     .max = UINT16_MAX},
+    {.name = "Height",
+     .type = FIELD_INT64,
+     .offset = offsetof(struct size, height),
+     .is_required = true,
+     .min = 1,
+     .max = UINT16_MAX},
+    {0           },
+};
+
+int channel_size_parse(struct text text, struct channel_size *ret, struct err *e)
+{
+    struct json_limits limits = {.bytes = SIZE_LIMIT_BYTES, .depth = 2};
+    struct err bad = ERR_INIT;
+    struct size s = {0};
+
+    if (json_decode(text.data, text.len, limits, size_fields, 0, &s, &bad) < 0)
+        return err_set(e, -EPROTO, "BadSize", "the terminal's size is none: %s", bad.msg);
+    *ret = (struct channel_size){(uint16_t)s.width, (uint16_t)s.height};
+    return 0;
+}
+
+void channel_size_add(struct channel_size size, struct buf *out)
+{
+    buf_addf(out, "{\"Width\":%u,\"Height\":%u}", size.width, size.height);
 }
 
 /* ---- Ports ---- */

@@ -64,6 +64,14 @@ void channel_status_add(const struct channel_status *s, struct buf *out);
 /* "BadStatus" (-EPROTO). */
 int channel_status_parse(struct text text, struct channel_status *ret, struct err *e);
 
+/* A terminal's columns and rows. */
+struct channel_size {
+    uint16_t width, height;
+};
+/* Of CHANNEL_RESIZE. "BadSize" (-EPROTO): no such object, or a number that is not 1 to 65535. */
+int channel_size_parse(struct text text, struct channel_size *ret, struct err *e);
+void channel_size_add(struct channel_size size, struct buf *out);
+
 /* A list of ports such as "80,8080", added to the `n` that `ret` has. "BadPort" (-EINVAL): no
  * number of 1 to 65535, or more than `max` in all. */
 int channel_ports_parse(const char *text, uint16_t *ret, size_t max, size_t *n, struct err *e);

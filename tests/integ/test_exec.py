@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """wherry exec, cp and port-forward, and Kubernetes' own Python client, against the agent's side of them. What runs in the pod is a native process (exec_peer.c)."""
+import json
 import os
 import signal
 import socket
@@ -61,7 +62,6 @@ def test_exec(peer):
     tap.equal("a trap", (r.returncode, r.stderr), (134, b"wherry: exec: unreachable instruction\n"))
     for args, text in ((["nobody", "--", "ls"], b'pods "nobody" not found'),
                        (["web", "-c", "none", "--", "ls"], b"no container 'none'"),
-                       (["-it", "web", "--", "sh"], b"leave tty (-t) out"),
                        (["web"], b"the command is missing"),
                        (["web", "--", "/no/such"], b"/no/such")):
         r = wherry("exec", *args)
@@ -193,10 +193,10 @@ def test_kubernetes_client(peer):
     configuration = client.Configuration(host=f"http://127.0.0.1:{peer.port}")
     api = client.CoreV1Api(client.ApiClient(configuration))
 
-    def connect(*command, stdin=False):
+    def connect(*command, stdin=False, tty=False):
         return stream.stream(api.connect_get_namespaced_pod_exec, "web", "default",
                              command=list(command), stdin=stdin, stdout=True, stderr=True,
-                             tty=False, _preload_content=False)
+                             tty=tty, _preload_content=False)
 
     s = connect("sh", "-c", "read x; echo got $x; echo err >&2; exit 7", stdin=True)
     s.write_stdin("line\n")
@@ -206,6 +206,17 @@ def test_kubernetes_client(peer):
     s = connect("true")
     s.run_forever(timeout=10)
     tap.equal("and a success", s.returncode, 0)
+    s = connect("sh", "-c", "echo out; echo err >&2; read x; stty size; cat", stdin=True, tty=True)
+    s.write_channel(4, json.dumps({"Width": 101, "Height": 41}))
+    s.write_stdin("line\n")
+    s.write_stdin("\x04")
+    s.run_forever(timeout=10)
+    tap.equal("a terminal", (sorted(s.read_stdout().split()), s.read_stderr(), s.returncode),
+              (["101", "41", "err", "line", "out"], "", 0))
+    s = connect("sleep", "1000", stdin=True, tty=True)
+    s.write_stdin("\x03")
+    s.run_forever(timeout=10)
+    tap.equal("and its interrupt", s.returncode, 130)
     server = socket.create_server(("127.0.0.1", 0))
     port = server.getsockname()[1]
     forward = stream.portforward(api.connect_get_namespaced_pod_portforward, "web", "default",

@@ -8,6 +8,7 @@
  */
 #include "sockets.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -94,8 +95,12 @@ int pod_exec_start(struct pod *p, const struct pod_exec_options *o, struct pod_e
     for (int i = 0; i < 3; i++) {
         int fd = i == 0 ? in : i == 1 ? out : err;
 
-        if (fd >= 0)
-            fds[c.n_fds++] = (struct loop_child_fd){fd, i};
+        if (fd < 0)
+            continue;
+        /* Programs of this machine want terminals that block, unlike a worker. */
+        if (isatty(fd))
+            fcntl(fd, F_SETFL, O_RDWR);
+        fds[c.n_fds++] = (struct loop_child_fd){fd, i};
     }
     if (loop_child_start(peer.loop, &c, &x->child, e) < 0) {
         free(x);

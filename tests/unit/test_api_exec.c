@@ -191,8 +191,6 @@ static void what_cannot_be_is_told_in_the_agents_words(void **state)
     assert_fails(session_fails(&(struct exec_session){.container = "none"}, &e), -ENOENT,
                  "NotFound");
     assert_contains(e.msg, "no container 'none'");
-    assert_fails(session_fails(&(struct exec_session){.is_tty = true}, &e), -EINVAL, "BadRequest");
-    assert_contains(e.msg, "leave tty (-t) out");
     assert_fails(session_fails(&(struct exec_session){.command = nothing}, &e), -EINVAL,
                  "BadRequest");
     assert_fails(session_fails(&(struct exec_session){.program = "x.wasm"}, &e), -EINVAL,
@@ -427,6 +425,170 @@ static void sessions_end_with_the_agent(void **state)
     peer_start();
 }
 
+/* ---- Terminals ---- */
+
+#define TTY_SHELL EXEC "?tty=1&stdin=1&stdout=1&stderr=1&command=/bin/sh&command=-c&command="
+#define SUCCESS   "{\"metadata\":{},\"status\":\"Success\"}"
+
+static void size_say(const char *text)
+{
+    autobuf message = BUF_INIT;
+
+    buf_addf(&message, "%c%s", CHANNEL_RESIZE, text);
+    raw_send(message.data, message.len);
+}
+
+static void a_terminal_is_all_three_streams(void **state)
+{
+    (void)state;
+    raw_open(TTY_SHELL "test%20-t%200%20-a%20-t%201%20-a%20-t%202;echo%20$?%20%3E%262;stty%20size"
+                       "&size=%7B%22Width%22:97,%22Height%22:31%7D",
+             CHANNEL_PROTOCOL_V5);
+    run_until(raw.is_closed);
+    assert_string_equal(raw.out[1].data, "0\r\n31 97\r\n");
+    assert_int_equal(raw.out[2].len, 0);
+    assert_string_equal(raw.out[3].data, SUCCESS);
+    raw_done();
+}
+
+static void the_agent_has_no_controlling_terminal_from_it(void **state)
+{
+    (void)state;
+    raw_open(TTY_SHELL "echo%20x%20%3E/dev/tty%20%7C%7C%20echo%20none", CHANNEL_PROTOCOL_V4);
+    run_until(raw.is_closed);
+    assert_contains(raw.out[1].data, "none\r\n");
+    raw_done();
+}
+
+static void the_end_of_input_is_typed(void **state)
+{
+    (void)state;
+    raw_open(TTY_SHELL "cat", CHANNEL_PROTOCOL_V5);
+    raw_send("\0begun", 6);
+    raw_send("\xff\0", 2);
+    run_until(raw.is_closed);
+    assert_contains(raw.out[1].data, "begunbegun"); /* once by the echo */
+    assert_string_equal(raw.out[3].data, SUCCESS);
+    raw_done();
+}
+
+static void the_interrupt_character_stops_the_guest(void **state)
+{
+    (void)state;
+    raw_open(TTY_SHELL "exec%20sleep%201000", CHANNEL_PROTOCOL_V4);
+    wait_until(atomic_load(&peer.n_running) == 1);
+    raw_send("\0abc\3", 5);
+    run_until(raw.is_closed);
+    assert_contains(raw.out[3].data, "\"ExitCode\",\"message\":\"130\"");
+    assert_null(strstr(raw.out[3].data, "Trap"));
+    raw_done();
+}
+
+static void a_terminal_that_takes_every_key_is_not_interrupted(void **state)
+{
+    (void)state;
+    raw_open(TTY_SHELL "stty%20raw%20-echo;echo%20raw;head%20-c%202%20%7Cod%20-An%20-tx1",
+             CHANNEL_PROTOCOL_V4);
+    run_until(raw.out[1].len && strstr(raw.out[1].data, "raw"));
+    raw_send("\0\3\4", 3);
+    run_until(raw.is_closed);
+    assert_contains(raw.out[1].data, " 03 04");
+    assert_string_equal(raw.out[3].data, SUCCESS);
+    raw_done();
+}
+
+static void nonsense_for_a_size_changes_none(void **state)
+{
+    static const char *const bad[] = {
+        "",
+        "{}",
+        "x",
+        "[1,2]",
+        "{\"Width\":0,\"Height\":24}",
+        "{\"Width\":-1,\"Height\":24}",
+        "{\"Width\":65536,\"Height\":24}",
+        "{\"Width\":99999999999999999999999,\"Height\":24}",
+        "{\"Width\":80.5,\"Height\":24}",
+        "{\"Width\":\"80\",\"Height\":24}",
+        "{\"Width\":80,\"Height\":24,\"Height\":25}",
+        "{\"Width\":80,\"Height\":24}{",
+    };
+
+    (void)state;
+    raw_open(TTY_SHELL "read%20x;stty%20size", CHANNEL_PROTOCOL_V5);
+    for (int i = 0; i < 20000; i++)
+        size_say(i % 2 ? "{\"Width\":65535,\"Height\":65535}" : "{\"Width\":1,\"Height\":1}");
+    size_say("{\"Width\":132,\"Height\":43}");
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+        size_say(bad[i]);
+    raw_send("\xff\4", 2); /* the channel of sizes ends: it says no more */
+    raw_send("\2nobody reads this", 18);
+    raw_send("\0\n", 2);
+    run_until(raw.is_closed);
+    assert_contains(raw.out[1].data, "43 132\r\n");
+    assert_string_equal(raw.out[3].data, SUCCESS);
+    raw_done();
+}
+
+static void a_bad_size_in_the_request_is_refused(void **state)
+{
+    (void)state;
+    raw_open(TTY_SHELL "true&size=80x24", CHANNEL_PROTOCOL_V5);
+    assert_false(raw.is_opened);
+    assert_string_equal(raw.e.reason, "BadHandshake");
+    raw_done();
+}
+
+static void a_client_that_does_not_read_its_terminal_makes_the_guest_wait(void **state)
+{
+    (void)state;
+    raw_open(TTY_SHELL "yes%20123456789%20%7C%20head%20-c%204000000", CHANNEL_PROTOCOL_V5);
+    websocket_pause(raw.w);
+    sent_for(200);
+    assert_true(raw.out[1].len < 1 << 20);
+    assert_int_equal(atomic_load(&peer.n_running), 1);
+    websocket_resume(raw.w);
+    run_until(raw.is_closed);
+    /* Each \n has become two characters, and none is lost. */
+    assert_int_equal(raw.out[1].len, 4400000);
+    raw_done();
+}
+
+static void an_interrupt_is_seen_behind_what_nobody_reads(void **state)
+{
+    static char piece[30001];
+
+    (void)state;
+    memset(piece + 1, '\n', sizeof(piece) - 1);
+    raw_open(TTY_SHELL "stty%20-echo;echo%20begun;exec%20sleep%201000", CHANNEL_PROTOCOL_V5);
+    run_until(raw.out[1].len);
+    raw_send(piece, sizeof(piece));
+    raw_send(piece, sizeof(piece));
+    raw_send("\0\3", 2);
+    run_until(raw.is_closed);
+    assert_contains(raw.out[3].data, "130");
+    raw_done();
+}
+
+static void a_guest_that_does_not_read_its_terminal_stops_with_its_client(void **state)
+{
+    static char piece[200000];
+
+    (void)state;
+    memset(piece + 1, '\n', sizeof(piece) - 1);
+    raw_open(TTY_SHELL "stty%20-echo;echo%20begun;exec%20sleep%201000", CHANNEL_PROTOCOL_V5);
+    run_until(raw.out[1].len);
+    for (int i = 0; i < 20; i++) {
+        struct err e = ERR_INIT;
+
+        websocket_send(raw.w, WEBSOCKET_BINARY, piece, sizeof(piece), &e);
+    }
+    sent_for(100);
+    assert_false(raw.is_closed);
+    raw_done();
+    wait_until(!atomic_load(&peer.n_running));
+}
+
 /* ---- Port-forward ---- */
 
 /* A listener, and a target that forwards to it. */
@@ -554,6 +716,16 @@ int main(void)
         promise(a_client_that_does_not_read_makes_its_guest_wait),
         promise(sessions_are_limited),
         promise(sessions_end_with_the_agent),
+        promise(a_terminal_is_all_three_streams),
+        promise(the_agent_has_no_controlling_terminal_from_it),
+        promise(the_end_of_input_is_typed),
+        promise(the_interrupt_character_stops_the_guest),
+        promise(a_terminal_that_takes_every_key_is_not_interrupted),
+        promise(nonsense_for_a_size_changes_none),
+        promise(a_bad_size_in_the_request_is_refused),
+        promise(a_client_that_does_not_read_its_terminal_makes_the_guest_wait),
+        promise(an_interrupt_is_seen_behind_what_nobody_reads),
+        promise(a_guest_that_does_not_read_its_terminal_stops_with_its_client),
         promise(a_port_of_the_pod_is_reached),
         promise(with_v4_the_end_of_the_pods_side_ends_it),
         promise(a_port_that_nobody_has_is_told_on_the_channel_of_errors),

@@ -134,6 +134,29 @@ static void ports_are_listed(void **state)
     }
 }
 
+static void sizes_are_read_and_written(void **state)
+{
+    struct channel_size size = {0};
+    autobuf text = BUF_INIT;
+    struct err e = ERR_INIT;
+
+    (void)state;
+    /* As kubectl sends it, with a newline. */
+    assert_ok(channel_size_parse((struct text)TEXT("{\"Width\":97,\"Height\":31}\n"), &size, &e));
+    assert_int_equal(size.width, 97);
+    assert_int_equal(size.height, 31);
+    channel_size_add(size, &text);
+    assert_string_equal(text.data, "{\"Width\":97,\"Height\":31}");
+    assert_fails(channel_size_parse((struct text)TEXT("{\"Width\":97}"), &size, &e), -EPROTO,
+                 "BadSize");
+    assert_fails(channel_size_parse((struct text)TEXT("{\"Width\":65536,\"Height\":1}"), &size, &e),
+                 -EPROTO, "BadSize");
+    assert_fails(channel_size_parse((struct text)TEXT("{\"Width\":0,\"Height\":1}"), &size, &e),
+                 -EPROTO, "BadSize");
+    assert_fails(channel_size_parse((struct text){0}, &size, &e), -EPROTO, "BadSize");
+    assert_int_equal(size.width, 97);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -143,6 +166,7 @@ int main(void)
         cmocka_unit_test(a_status_is_read_back),
         cmocka_unit_test(what_is_no_status_is_refused),
         cmocka_unit_test(ports_are_listed),
+        cmocka_unit_test(sizes_are_read_and_written),
     };
     return cmocka_run_group_tests_name("channels", tests, NULL, NULL);
 }

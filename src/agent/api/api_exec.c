@@ -4,7 +4,12 @@
 #include <fcntl.h>
 
 #include "agent/api/api_session.h"
+#include "agent/api/terminal.h"
 #include "base/paths.h"
+
+/* What may be typed, beyond what the kernel keeps (4 KiB), to a guest that does not read. Then the
+ * client waits, and cannot interrupt it any more. */
+#define TYPED_AHEAD_LIMIT 65536u
 
 enum { LANE_STDIN = CHANNEL_STDIN, LANE_STDOUT = CHANNEL_STDOUT, LANE_STDERR = CHANNEL_STDERR };
 
@@ -12,6 +17,11 @@ struct exec {
     struct session session; /* first */
     struct lane lanes[3];   /* by the channel */
     bool is_asked[3];       /* for that lane */
+    bool is_tty;            /* the lane of stdout is the terminal, for both directions */
+    bool is_interrupted;    /* by what was typed */
+    int master;             /* the lane's, while it has a stream */
+    size_t n_typed;         /* since nothing waited: what waits at most */
+    struct channel_size size;
     char *container, *program;
     struct strv command;
     struct pod_exec *guest; /* NULL: not started */
@@ -54,6 +64,11 @@ static void on_guest_ended(void *ctx, const struct guest_status *g)
     if (x->is_ended)
         return;
     x->is_ended = true;
+    if (x->is_interrupted && !g->is_guest_exit) {
+        x->status = (struct channel_status){.is_exit = true, .exit_code = GUEST_EXIT_SIGINT};
+        end_if_complete(x);
+        return;
+    }
     x->status.is_exit = g->started_at || g->is_guest_exit;
     x->status.exit_code = g->exit_code;
     if (!is_plain || !x->status.is_exit) {
@@ -89,9 +104,33 @@ static int lane_make(struct exec *x, size_t i, int *ret, struct err *e)
     return 0;
 }
 
+static int streams_make(struct exec *x, int ret[3], struct err *e)
+{
+    if (!x->is_tty) {
+        for (size_t i = 0; i < ARRAY_SIZE(x->lanes); i++)
+            TRY(lane_make(x, i, &ret[i], e));
+        return 0;
+    }
+    TRY(terminal_open(x->size, &x->master, ret, e));
+    return lane_open(&x->lanes[LANE_STDOUT], x->master, e);
+}
+
+/* What a program on a terminal looks for. The type is the one that docker says. */
+static void terminal_env(const struct exec *x, struct strv *env)
+{
+    if (!x->is_tty)
+        return;
+    strv_add(env, "TERM=xterm");
+    if (!x->size.width)
+        return;
+    strv_add_owned(env, xasprintf("COLUMNS=%u", x->size.width));
+    strv_add_owned(env, xasprintf("LINES=%u", x->size.height));
+}
+
 static int guest_start(struct exec *x, struct err *e)
 {
-    autofd in = -1, out = -1, err = -1;
+    int fds[3] = {-1, -1, -1}, r;
+    autostrv env = STRV_INIT;
     struct pod_exec_options o = {
         .container = x->container,
         .program = x->program,
@@ -100,12 +139,17 @@ static int guest_start(struct exec *x, struct err *e)
         .ctx = x,
     };
 
-    TRY(lane_make(x, LANE_STDIN, &in, e));
-    TRY(lane_make(x, LANE_STDOUT, &out, e));
-    TRY(lane_make(x, LANE_STDERR, &err, e));
-    o.stdin_fd = in < 0 ? -1 : take_fd(&in);
-    o.stdout_fd = out < 0 ? -1 : take_fd(&out);
-    o.stderr_fd = err < 0 ? -1 : take_fd(&err);
+    terminal_env(x, &env);
+    o.env = strv_array(&env);
+    r = streams_make(x, fds, e);
+    if (r < 0) {
+        for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+            close_cleanup_(&fds[i]);
+        return r;
+    }
+    o.stdin_fd = fds[LANE_STDIN];
+    o.stdout_fd = fds[LANE_STDOUT];
+    o.stderr_fd = fds[LANE_STDERR];
     return pod_exec_start(x->session.pod, &o, &x->guest, e);
 }
 
@@ -125,12 +169,46 @@ static void exec_opened(struct session *s)
     end_if_complete(x);
 }
 
+static void terminal_type(struct exec *x, struct text data)
+{
+    struct lane *l = &x->lanes[LANE_STDOUT];
+
+    x->n_typed = l->is_waiting ? x->n_typed + data.len : data.len;
+    lane_write(l, data);
+    /* An interrupt comes behind what waits, and has to be seen. */
+    if (l->is_waiting && x->n_typed < TYPED_AHEAD_LIMIT)
+        websocket_resume(x->session.websocket);
+    if (x->guest && terminal_interrupts(x->master, data)) {
+        x->is_interrupted = true;
+        pod_exec_stop(x->guest);
+    }
+}
+
+static void terminal_message(struct exec *x, const struct channel_message *m)
+{
+    struct lane *l = &x->lanes[LANE_STDOUT];
+    struct channel_size size;
+    struct err ignored = ERR_INIT;
+
+    if (!l->stream)
+        return; /* it is over */
+    if (m->channel == CHANNEL_RESIZE && !m->is_close) {
+        /* As a kubelet: what is no size changes none. */
+        if (channel_size_parse(m->data, &size, &ignored) >= 0)
+            terminal_resize(x->master, size);
+    } else if (m->channel == CHANNEL_STDIN && x->is_asked[LANE_STDIN]) {
+        terminal_type(x, m->is_close ? (struct text)TEXT(TERMINAL_END) : m->data);
+    }
+}
+
 static void exec_message(struct session *s, const struct channel_message *m)
 {
     struct exec *x = (struct exec *)s;
 
-    if (m->channel != CHANNEL_STDIN)
-        return; /* a size for the terminal that there is not, or what is none of our channels */
+    if (x->is_tty)
+        terminal_message(x, m);
+    if (x->is_tty || m->channel != CHANNEL_STDIN)
+        return;
     if (m->is_close)
         lane_shut(&x->lanes[LANE_STDIN]);
     else
@@ -164,14 +242,21 @@ static int request_read(struct exec *exec, const char *container, struct http_ex
     static const char *const lanes[] = {"stdin", "stdout", "stderr"};
     const struct pod_spec *spec = pod_spec_of(exec->session.pod);
     const char *program = http_exchange_query(x, "program");
+    const char *size = http_exchange_query(x, "size");
 
     for (size_t i = 0; i < ARRAY_SIZE(lanes); i++)
         exec->is_asked[i] = is_true(x, lanes[i]);
     http_exchange_query_each(x, "command", command_add, &exec->command);
-    if (is_true(x, "tty"))
-        return bad_request(x, e, "a pod has no terminals yet: leave tty (-t) out");
+    exec->is_tty = is_true(x, "tty");
+    /* As a kubelet: a terminal has no stream of its own for errors, whoever asks for it. */
+    if (exec->is_tty)
+        exec->is_asked[LANE_STDERR] = false;
     if (!exec->is_asked[0] && !exec->is_asked[1] && !exec->is_asked[2])
         return bad_request(x, e, "ask for at least one of stdin, stdout and stderr");
+    if (exec->is_tty)
+        exec->is_asked[LANE_STDOUT] = true; /* what is typed is echoed, so somebody has to read */
+    if (exec->is_tty && size && channel_size_parse(text_of(size), &exec->size, e) < 0)
+        return session_refuse(x, 400, e);
     if (program && program[0] != '/')
         return bad_request(x, e, "program has to be an absolute path on the agent's machine");
     if (program && !exec->command.n)

@@ -33,6 +33,7 @@ struct exec_chore {
     struct pod_exec *exec; /* NULL: it was freed meanwhile */
     struct launch *launch;
     char *program;
+    struct strv env; /* besides the container's */
     int fds[3];
     int64_t timeout_ms;
     int r;
@@ -132,6 +133,13 @@ static int group_use(const struct pod *p, size_t index, struct guest_spec *s, st
     return c ? cpu_limits_use(p->set->cpu, container_id(c), s, e) : 0;
 }
 
+static void env_add(const struct strv *more, struct strv *env)
+{
+    for (size_t i = 0; i < more->n; i++)
+        if (!strv_variable_find(env, more->v[i]))
+            strv_add(env, more->v[i]);
+}
+
 static void exec_begin(struct exec_chore *c)
 {
     struct pod_exec *x = c->exec;
@@ -146,6 +154,7 @@ static void exec_begin(struct exec_chore *c)
     s->stdout_fd = take_fd(&c->fds[1]);
     s->stderr_fd = take_fd(&c->fds[2]);
     s->timeout_ms = c->timeout_ms;
+    env_add(&c->env, &s->env);
     if (group_use(p, x->index, s, &e) < 0) {
         fail_soon(x, &e);
         return;
@@ -174,6 +183,7 @@ static void exec_done(struct chore *c)
             close(x->fds[i]);
     launch_free(x->launch);
     free(x->program);
+    strv_done(&x->env);
     free(x);
 }
 
@@ -186,6 +196,8 @@ static int gather(struct pod *p, const struct pod_container *c, const struct pod
 
     x->launch = l;
     x->program = xstrdup(o->program ? o->program : p->set->toolbox);
+    if (o->env)
+        strv_addv(&x->env, (char *const *)o->env);
     l->places = &p->set->launches;
     l->pod = p->spec;
     l->container = c;

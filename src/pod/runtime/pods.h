@@ -88,6 +88,8 @@ struct pod_exec_options {
     const char *container;
     const char *program;                /* path of a module; NULL: the tool box */
     const char *const *args;            /* argv, NULL-terminated */
+    const char *const *env;             /* NAME=VALUE, NULL-terminated: where the container has none
+                                         * of that name; NULL: no more */
     int stdin_fd, stdout_fd, stderr_fd; /* taken, also on failure; -1: none */
     void (*ended)(void *ctx, const struct guest_status *status); /* once */
     void *ctx;
