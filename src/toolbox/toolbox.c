@@ -9,7 +9,7 @@
 
 #define TOOL_ROW(name) {#name, tool_##name},
 static const struct tool tools[] = {
-    TOOLS(TOOL_ROW) SHARED_TOOLS(TOOL_ROW){"[", tool_test}
+    TOOLS(TOOL_ROW) GUEST_TOOLS(TOOL_ROW) SHARED_TOOLS(TOOL_ROW){"[", tool_test}
 };
 #undef TOOL_ROW
 

@@ -86,10 +86,17 @@ bool unescape(const char *text, bool is_echo, struct buf *out);
     X(mv) X(ps) X(readlink) X(rm) X(rmdir) X(seq) X(sh) X(sleep) X(sort) X(tail) X(tar) X(tee)     \
     X(touch) X(tr) X(uniq) X(wc)
 /* clang-format on */
+/* Only the WebAssembly program has them. */
+#ifdef __wasi__
+#define GUEST_TOOLS(X) X(nc)
+#else
+#define GUEST_TOOLS(X)
+#endif
 /* Tools that the shell has as well, and that work without one. */
 #define SHARED_TOOLS(X) X(echo) X(printf) X(pwd) X(test) X(true) X(false)
 
 #define DECLARE_TOOL(name) int tool_##name(struct job *j);
 TOOLS(DECLARE_TOOL)
+GUEST_TOOLS(DECLARE_TOOL)
 SHARED_TOOLS(DECLARE_TOOL)
 #undef DECLARE_TOOL

@@ -4,10 +4,12 @@
 machine's own /bin/sh (dash) and tools; and what only a guest has."""
 import io
 import os
+import socket
 import subprocess
 import sys
 import tarfile
 import tempfile
+import threading
 
 ROOT = os.environ.get("WHERRY_ROOT", os.getcwd())
 WHERRY = os.environ.get("WHERRY", os.path.join(ROOT, "build", "wherry"))
@@ -370,12 +372,86 @@ def test_guest():
               b"No such file or directory")
 
 
+def server(answer):
+    """The port of a server on which each connection is answered, in a thread, and then closed."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        while True:
+            with listening.accept()[0] as c:
+                try:
+                    answer(c)
+                except ConnectionError:
+                    pass
+
+    threading.Thread(target=serve, daemon=True).start()
+    return listening.getsockname()[1]
+
+
+def echo(c):
+    while data := c.recv(1 << 16):
+        c.sendall(data)
+
+
+def count_all(c):
+    """Answers when the other side has closed its half."""
+    n = 0
+    while data := c.recv(1 << 16):
+        n += len(data)
+    c.sendall(b"%d bytes\n" % n)
+
+
+def test_nc():
+    ports = {name: server(answer) for name, answer in (
+        ("echo", echo), ("count", count_all), ("banner", lambda c: c.sendall(b"hello\n")),
+        ("silent", lambda c: c.recv(1)), ("reset", reset))}
+    refusing = socket.socket()  # bound, so nobody else listens there
+    refusing.bind(("127.0.0.1", 0))
+    ports["refused"] = refusing.getsockname()[1]
+    granted = [word for port in ports.values() for word in ("--allow-net", f"127.0.0.1:{port}")]
+
+    def nc(folder, *args, **options):
+        return guest(folder, *(str(ports.get(a, a)) for a in args), options=granted, **options)
+
+    with tempfile.TemporaryDirectory() as folder:
+        check("nc sends its input and prints the answer", nc(folder, "nc", "127.0.0.1", "echo", stdin=b"a\nb"),
+              0, b"a\nb", b"")
+        big = os.urandom(3 << 20)
+        check("more than fits into either direction's buffers comes back whole",
+              nc(folder, "nc", "127.0.0.1", "echo", stdin=big), 0, big)
+        check("the end of the input closes one direction only",
+              nc(folder, "nc", "127.0.0.1", "count", stdin=b"x" * 100000), 0, b"100000 bytes\n")
+        check("a server that speaks first is heard without input", nc(folder, "nc", "127.0.0.1", "banner"), 0,
+              b"hello\n")
+        check("nc stands in a pipeline and is redirected",
+              nc(folder, "sh", "-c", f"echo get | nc 127.0.0.1 {ports['echo']} | tr a-z A-Z; echo $?; "
+                 f"echo file > f; nc 127.0.0.1 {ports['echo']} < f > g; cat g; "
+                 f"x=$(nc 127.0.0.1 {ports['banner']}); echo \"<$x>\""), 0, b"GET\n0\nfile\n<hello>\n", b"")
+        check("-z checks a port that listens", nc(folder, "nc", "-zv", "127.0.0.1", "count"), 0, b"", b"connected to")
+        check("and one that does not", nc(folder, "nc", "-z", "127.0.0.1", "refused"), 1, b"",
+              b"nc: cannot connect to 127.0.0.1 port %d: connection refused\n" % ports["refused"])
+        check("-w ends a connection on which nothing moves", nc(folder, "nc", "-w1", "127.0.0.1", "silent"), 0, b"")
+        check("a connection that breaks is an error", nc(folder, "nc", "127.0.0.1", "reset", stdin=b"x"), 1, b"",
+              b"nc: the connection broke\n")
+        check("an address that was not granted is refused with a reason", nc(folder, "nc", "127.0.0.2", "echo"),
+              1, b"", b"not granted")
+        check("a name that was not granted too", nc(folder, "nc", "localhost", "echo"), 1, b"", b"not granted")
+        for args in (["-l", "127.0.0.1", "1"], ["127.0.0.1"], ["127.0.0.1", "65536"], ["-w", "0", "127.0.0.1", "1"]):
+            check("nc " + " ".join(args) + " is refused with a reason", nc(folder, "nc", *args), 1, b"", b"nc: ")
+
+
+def reset(c):
+    c.recv(1)
+    c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+
+
 def main():
     for script in SAME.strip("\n").split("\n") + MORE:
         compare(script)
     test_tar()
     test_limits()
     test_guest()
+    test_nc()
     print(f"1..{count}")
     return 1 if failed else 0
 

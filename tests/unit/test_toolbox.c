@@ -169,6 +169,23 @@ static void test_a_closed_stream_is_an_error(void **state)
     assert_script("exec 3>&-; echo x >&3; echo $?", 0, "sh: 3: Bad file descriptor\n2\n");
 }
 
+static void test_only_standard_input_that_was_not_read_ahead_may_wait(void **state)
+{
+    struct stream *in = stream_new_fd(STDIN_FILENO, false);
+    struct stream *memory = stream_new_memory(10);
+
+    (void)state;
+    assert_true(stream_may_wait(in));
+    buf_addc(&in->in, 'x');
+    assert_false(stream_may_wait(in));
+    assert_int_equal(stream_getc(in), 'x');
+    assert_true(stream_may_wait(in));
+    assert_false(stream_may_wait(memory));
+    assert_false(stream_may_wait(NULL));
+    stream_unref(in);
+    stream_unref(memory);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -184,6 +201,7 @@ int main(void)
         cmocka_unit_test(test_an_archive_holds_files_folders_and_links),
         cmocka_unit_test(test_a_full_pipe_ends_its_writer),
         cmocka_unit_test(test_a_closed_stream_is_an_error),
+        cmocka_unit_test(test_only_standard_input_that_was_not_read_ahead_may_wait),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
