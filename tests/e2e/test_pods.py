@@ -239,6 +239,9 @@ def exec_has_pipes_redirection_and_its_status(p):
     done = subprocess.run([WHERRY, "exec", "-i", "web", "--", "tr", "a-z", "A-Z"], env=p.env,
                           input=b"hei", stdout=subprocess.PIPE, check=True, timeout=PATIENCE_S)
     assert done.stdout == b"HEI", done
+    running = p.wherry("exec", "web", "--", "ps").splitlines()
+    assert running == ["PID   COMMAND",
+                       "    1 web " + os.path.join(GUESTS, "http/probe.wasm"), "    - ps"], running
     assert p.wherry("exec", "web", "--", "cat", "/data/note") == "seeded\n"
     assert "not found" in p.fails("exec", "no", "--", "ls", status=125)
 

@@ -355,8 +355,8 @@ def test_guest():
               b"ls: /x: No such file or directory")
         check("a missing command is told as usual", guest(folder, "sh", "-c", "foo"), 127, b"",
               b"sh: foo: not found")
-        check("ps shows the container", guest(folder, "ps", env=["WHERRY_CONTAINER=web /app.wasm"]), 0,
-              b"PID   COMMAND\n    1 web /app.wasm\n    - ps\n")
+        check("ps shows the container", guest(folder, "ps", env=["WHERRY_CONTAINER=web /app.wasm a\nb"]), 0,
+              b"PID   COMMAND\n    1 web /app.wasm a b\n    - ps\n")
         check("env shows what was given", guest(folder, "env", env=["A=b c"]), 0,
               b"PWD=/work\nHOME=/work\nA=b c\n")
         check("lines of standard input are run", guest(folder, "sh", stdin=b"echo a\nread x\nline\necho $x\n"),
