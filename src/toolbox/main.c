@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* With nc.c and net.c, what is in the WebAssembly program alone. */
+/* With nc.c, net.c and wget.c, what is in the WebAssembly program alone. */
 #include "toolbox/toolbox.h"
 #include "toolbox/wasi.h"
 

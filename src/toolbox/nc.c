@@ -26,12 +26,6 @@ static void sending_fail(struct relay *r)
     buf_clear(&r->unsent);
 }
 
-static void error_forget(const struct wasi_stream_error *e)
-{
-    if (!e->is_closed)
-        wasi_error_drop(e->error);
-}
-
 static void input_take(struct relay *r)
 {
     ssize_t n = stream_read(r->j->in, buf_reserve(&r->unsent, BLOCK_BYTES), BLOCK_BYTES);
@@ -46,54 +40,35 @@ static void input_take(struct relay *r)
     r->has_ended = r->is_finishing = true;
 }
 
-/* The connection takes more: there is something, or its end. */
+/* The connection takes more: there is something, or, when all before is on its way, its end. */
 static void send_some(struct relay *r)
 {
-    struct wasi_written written;
-    struct wasi_room room;
     struct wasi_done done;
+    ssize_t n;
 
-    wasi_room(r->c.output, &room);
-    if (room.is_error) {
-        error_forget(&room.error);
-        sending_fail(r);
-        return;
-    }
-    if (room.bytes == 0)
-        return;
-    if (r->unsent.len == 0) {
+    if (r->unsent.len > 0) {
+        n = net_send(&r->c, r->unsent.data, r->unsent.len);
+        if (n < 0)
+            sending_fail(r);
+        else
+            buf_consume(&r->unsent, (size_t)n);
+    } else if (net_has_sent(&r->c)) {
         wasi_tcp_shutdown(r->c.socket, WASI_SHUTDOWN_SEND, &done);
         r->is_finishing = false;
-        return;
-    }
-    if (room.bytes > r->unsent.len)
-        room.bytes = r->unsent.len;
-    wasi_write(r->c.output, r->unsent.data, (size_t)room.bytes, &written);
-    buf_consume(&r->unsent, (size_t)room.bytes);
-    if (written.is_error) {
-        error_forget(&written.error);
-        sending_fail(r);
     }
 }
 
 static void receive(struct relay *r)
 {
-    struct wasi_read got;
-    int result = 0;
+    autobuf got = BUF_INIT;
+    ssize_t n = net_take(&r->c, &got);
 
-    wasi_read(r->c.input, BLOCK_BYTES, &got);
-    if (got.is_error) {
-        r->is_received = true;
-        if (!got.error.is_closed)
-            r->status = job_error(r->j, "the connection broke");
-        error_forget(&got.error);
+    if (n == -EAGAIN)
         return;
-    }
-    if (got.len > 0) {
-        result = stream_write(r->j->out, got.data, got.len);
-        free(got.data);
-    }
-    if (result < 0 || stream_flush(r->j->out) < 0) {
+    if (n < 0)
+        r->status = job_error(r->j, "the connection broke");
+    r->is_received = n <= 0;
+    if (n > 0 && (stream_write(r->j->out, got.data, got.len) < 0 || stream_flush(r->j->out) < 0)) {
         r->is_received = true;
         r->status = 1;
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "toolbox/net.h"
 
+#include <limits.h>
 #include <string.h>
 
 #include "base/util.h"
@@ -164,4 +165,72 @@ void net_close(struct net_connection *c)
     wasi_input_drop(c->input);
     wasi_output_drop(c->output);
     wasi_tcp_drop(c->socket);
+}
+
+#define BLOCK_BYTES 16384
+
+static void error_forget(const struct wasi_stream_error *e)
+{
+    if (!e->is_closed)
+        wasi_error_drop(e->error);
+}
+
+ssize_t net_take(struct net_connection *c, struct buf *into)
+{
+    struct wasi_read got;
+
+    wasi_read(c->input, BLOCK_BYTES, &got);
+    if (got.is_error) {
+        error_forget(&got.error);
+        return got.error.is_closed ? 0 : -ECONNRESET;
+    }
+    if (got.len == 0)
+        return -EAGAIN;
+    buf_add(into, got.data, got.len);
+    free(got.data);
+    return (ssize_t)got.len;
+}
+
+ssize_t net_receive(struct net_connection *c, uint64_t timeout_ns, struct buf *into)
+{
+    ssize_t n;
+    bool is_ready;
+
+    while ((n = net_take(c, into)) == -EAGAIN)
+        if (!net_wait(&c->input_ready, 1, timeout_ns, &is_ready))
+            return -ETIMEDOUT;
+    return n;
+}
+
+/* How many bytes are taken at once; -EPIPE. */
+static ssize_t room_get(struct net_connection *c)
+{
+    struct wasi_room room;
+
+    wasi_room(c->output, &room);
+    if (!room.is_error)
+        return room.bytes < SSIZE_MAX ? (ssize_t)room.bytes : SSIZE_MAX;
+    error_forget(&room.error);
+    return -EPIPE;
+}
+
+bool net_has_sent(struct net_connection *c)
+{
+    return room_get(c) != 0;
+}
+
+ssize_t net_send(struct net_connection *c, const char *data, size_t len)
+{
+    struct wasi_written written = {0};
+    ssize_t room = room_get(c);
+
+    if (room <= 0)
+        return room;
+    if ((size_t)room < len)
+        len = (size_t)room;
+    wasi_write(c->output, data, len, &written);
+    if (!written.is_error)
+        return (ssize_t)len;
+    error_forget(&written.error);
+    return -EPIPE;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include "base/buf.h"
 #include "toolbox/wasi.h"
 
 /*
@@ -18,6 +19,16 @@ struct net_connection {
 bool net_connect(const char *host, uint16_t port, uint64_t timeout_ns, struct net_connection *ret,
                  const char **ret_why);
 void net_close(struct net_connection *c);
+
+/* Adds what is there: how many bytes; 0 at the end; -EAGAIN, -ECONNRESET. */
+ssize_t net_take(struct net_connection *c, struct buf *into);
+/* Waits for more, which is added to `into`: how many bytes; 0 at the end; -ECONNRESET, -ETIMEDOUT.
+ */
+ssize_t net_receive(struct net_connection *c, uint64_t timeout_ns, struct buf *into);
+/* Hands what it can of the first bytes over, at once: how many; -EPIPE. */
+ssize_t net_send(struct net_connection *c, const char *data, size_t len);
+/* All before is on its way; or nothing will be any more. */
+bool net_has_sent(struct net_connection *c);
 
 /* Waits for the first of at most 4, or until `timeout_ns` (0: no limit) has passed: then it returns
  * false. */

@@ -88,7 +88,7 @@ bool unescape(const char *text, bool is_echo, struct buf *out);
 /* clang-format on */
 /* Only the WebAssembly program has them. */
 #ifdef __wasi__
-#define GUEST_TOOLS(X) X(nc)
+#define GUEST_TOOLS(X) X(nc) X(wget)
 #else
 #define GUEST_TOOLS(X)
 #endif

@@ -76,8 +76,6 @@ WASI_IMPORT("io/streams", "[method]output-stream.check-write")
 void wasi_room(wasi_handle stream, struct wasi_room *ret);
 WASI_IMPORT("io/streams", "[method]output-stream.write")
 void wasi_write(wasi_handle stream, const char *data, size_t len, struct wasi_written *ret);
-WASI_IMPORT("io/streams", "[method]output-stream.flush")
-void wasi_flush(wasi_handle stream, struct wasi_written *ret);
 WASI_IMPORT("io/streams", "[method]output-stream.subscribe")
 wasi_handle wasi_output_subscribe(wasi_handle stream);
 WASI_IMPORT("io/streams", "[resource-drop]output-stream") void wasi_output_drop(wasi_handle stream);

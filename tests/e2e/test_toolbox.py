@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The toolbox as a guest: every script of the table gives the same output and status as under the
 machine's own /bin/sh (dash) and tools; and what only a guest has."""
+import http.server
 import io
 import os
 import socket
@@ -445,6 +446,55 @@ def reset(c):
     c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
 
 
+class Site(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        status, body = {"/file": (200, BODY), "/short": (200, BODY), "/moved": (302, b"")}.get(
+            self.path.partition("?")[0], (404, b"no"))
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body) + (self.path == "/short")))
+        if status == 302:
+            self.send_header("Location", "/file")
+        self.end_headers()
+        self.wfile.write(body)
+        self.close_connection = True
+
+    def log_message(self, *args):  # pylint: disable=arguments-differ
+        pass
+
+
+BODY = bytes(range(256)) * 1000
+
+
+def test_wget():
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Site) as site, tempfile.TemporaryDirectory() as folder:
+        threading.Thread(target=site.serve_forever, daemon=True).start()
+        raw = server(lambda c: (c.recv(1000), c.sendall(b"HTTP/1.0 200 OK\n\nto the end")))
+        ssh = server(lambda c: c.sendall(b"SSH-2.0-x\r\n"))
+        silent = server(lambda c: c.recv(1) and c.recv(1 << 16) and c.recv(1))
+        at = f"127.0.0.1:{site.server_port}"
+        granted = [w for port in (site.server_port, raw, ssh, silent) for w in ("--allow-net", f"127.0.0.1:{port}")]
+
+        def wget(*args):
+            return guest(folder, "wget", *args, options=granted)
+
+        check("wget prints a body", wget("-qO-", f"http://{at}/file?x#y"), 0, BODY, b"")
+        check("or keeps it under the name of its path", wget(f"{at}/file?x"), 0, b"", b"")
+        with open(os.path.join(folder, "file"), "rb") as f:
+            result(f.read() == BODY, "and that is whole")
+        check("a body may end with the connection", wget("-O", "-", f"127.0.0.1:{raw}"), 0, b"to the end", b"")
+        check("one that ends too early is an error", wget("-qO-", f"{at}/short"), 1, BODY, b"1 bytes too early")
+        check("an error of the server is told", wget("-O", "none", f"{at}/none"), 1, b"", b"answers 404 Not Found\n")
+        result(not os.path.exists(os.path.join(folder, "none")), "and leaves no file")
+        check("so is where it moved to", wget("-O-", f"{at}/moved"), 1, b"", b"which is at /file\n")
+        check("what is no HTTP is told", wget("-O-", f"127.0.0.1:{ssh}"), 1, b"", b"no answer of HTTP")
+        check("-T limits the waiting", wget("-T1", "-O-", f"127.0.0.1:{silent}"), 1, b"", b"no answer in time")
+        check("https is refused with a reason", wget("https://127.0.0.1/"), 1, b"", b"no TLS")
+        check("an address that was not granted too", wget("127.0.0.2/"), 1, b"", b"not granted")
+        site.shutdown()
+
+
 def main():
     for script in SAME.strip("\n").split("\n") + MORE:
         compare(script)
@@ -452,6 +502,7 @@ def main():
     test_limits()
     test_guest()
     test_nc()
+    test_wget()
     print(f"1..{count}")
     return 1 if failed else 0
 
