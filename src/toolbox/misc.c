@@ -29,7 +29,7 @@ int tool_pwd(struct job *j)
 
 static int run_with(struct job *j, const struct strv *env, char **argv, int argc)
 {
-    const struct tool *tool = tool_find(argv[0]);
+    const struct tool *tool = toolbox_find(argv[0]);
     struct job inner = *j;
 
     if (!tool)

@@ -211,6 +211,10 @@ mkdir d; ls d; ls -a d; ls -d d; touch d/z d/a; ls d; ls -1 d .
 ls nope 2>/dev/null || echo failed
 date -u -d @0 +%Y-%m-%dT%H:%M:%S
 env -i A=1 B=2 env | sort
+mkdir -p a/b/c; echo x > a/b/f.txt; echo y > a/g.log; ln -s f.txt a/b/l; find | sort; find a a/g.log | sort
+mkdir -p a/b/c a/.h; echo x > a/b/f.txt; echo y > a/b/c/f.c; find a -name '*.c' -type f; find a -type d -name '[bh]' | sort
+mkdir -p a/b/c; find a -maxdepth 1 | sort; find a -maxdepth 0 -print; find a/ -type d | sort; ln -s a l; find l -type l
+find nope; echo $?; mkdir a; find a nope >/dev/null; echo $?; find a -name 2>/dev/null; echo $?; find a -type 9; echo $?
 true x; echo $?; sleep 0; echo $?
 cat nope f 2>/dev/null; echo $?; echo piped | cat -
 test a = b || { echo braces; false; }; echo $?
