@@ -470,7 +470,7 @@ static const char *kind_of(const struct shell *sh, const char *name)
         return "a shell function";
     if (builtin_find(name, &is_special))
         return is_special ? "a special shell builtin" : "a shell builtin";
-    return tool_find(name) ? "a tool of this program" : NULL;
+    return toolbox_find(name) ? "a tool of this program" : NULL;
 }
 
 static int run_command(struct job *j)

@@ -105,7 +105,8 @@ int shell_run_words(struct shell *sh, struct strv *words, bool with_functions)
         return call_function(sh, f, words);
     tool = builtin_find(words->v[0], &is_special);
     if (!tool)
-        tool = tool_find(strrchr(words->v[0], '/') ? strrchr(words->v[0], '/') + 1 : words->v[0]);
+        tool =
+            toolbox_find(strrchr(words->v[0], '/') ? strrchr(words->v[0], '/') + 1 : words->v[0]);
     if (tool)
         return call_tool(sh, tool, words);
     if (strchr(words->v[0], '/') && access(words->v[0], F_OK) == 0) {

@@ -29,7 +29,7 @@ int tool_pwd(struct job *j)
 
 static int run_with(struct job *j, const struct strv *env, char **argv, int argc)
 {
-    const struct tool *tool = tool_find(argv[0]);
+    const struct tool *tool = toolbox_find(argv[0]);
     struct job inner = *j;
 
     if (!tool)
@@ -76,8 +76,12 @@ int tool_ps(struct job *j)
         if (str_starts(j->env->v[i], "WHERRY_CONTAINER="))
             container = strchr(j->env->v[i], '=') + 1;
     stream_puts(j->out, "PID   COMMAND\n");
-    if (container)
-        stream_printf(j->out, "    1 %s\n", container);
+    if (container) {
+        stream_puts(j->out, "    1 ");
+        for (const char *c = container; *c; c++)
+            stream_write(j->out, (unsigned char)*c < ' ' ? " " : c, 1); /* scripts have lines */
+        stream_puts(j->out, "\n");
+    }
     stream_puts(j->out, container ? "    - " : "    1 ");
     for (int i = 0; i < j->argc; i++)
         stream_printf(j->out, "%s%s", i ? " " : "", j->argv[i]);

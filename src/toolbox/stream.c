@@ -95,6 +95,11 @@ ssize_t stream_read(struct stream *s, void *data, size_t len)
     return (ssize_t)len;
 }
 
+bool stream_may_wait(const struct stream *s)
+{
+    return s && s->fd == STDIN_FILENO && s->in_pos == s->in.len;
+}
+
 int stream_getc(struct stream *s)
 {
     if (!s || fill(s) <= 0)

@@ -33,6 +33,8 @@ void stream_unref(struct stream *s);         /* NULL is fine; flushes with the l
 
 /* The number of bytes, 0 at the end, negative errno. */
 ssize_t stream_read(struct stream *s, void *data, size_t len);
+/* Whether reading may have to wait: for standard input, of which nothing was read ahead. */
+bool stream_may_wait(const struct stream *s);
 /* One byte, or -1 at the end or after an error. */
 int stream_getc(struct stream *s);
 /* A line without its delimiter, into the emptied `line`; false at the end. A last line without a

@@ -9,11 +9,11 @@
 
 #define TOOL_ROW(name) {#name, tool_##name},
 static const struct tool tools[] = {
-    TOOLS(TOOL_ROW) SHARED_TOOLS(TOOL_ROW){"[", tool_test}
+    TOOLS(TOOL_ROW) GUEST_TOOLS(TOOL_ROW) SHARED_TOOLS(TOOL_ROW){"[", tool_test}
 };
 #undef TOOL_ROW
 
-const struct tool *tool_find(const char *name)
+const struct tool *toolbox_find(const char *name)
 {
     for (size_t i = 0; i < ARRAY_SIZE(tools); i++)
         if (str_eq(tools[i].name, name))
@@ -25,13 +25,13 @@ int toolbox_main(int argc, char **argv, char **environment)
 {
     struct strv env = STRV_INIT;
     struct job j = {.argc = argc, .argv = argv, .env = &env};
-    const struct tool *tool = argc > 0 ? tool_find(path_last(argv[0])) : NULL;
+    const struct tool *tool = argc > 0 ? toolbox_find(path_last(argv[0])) : NULL;
     int status = 127;
 
     if (!tool && argc > 1) {
         j.argc--;
         j.argv++;
-        tool = tool_find(path_last(j.argv[0]));
+        tool = toolbox_find(path_last(j.argv[0]));
     }
     j.in = stream_new_fd(STDIN_FILENO, false);
     j.out = stream_new_fd(STDOUT_FILENO, false);

@@ -27,7 +27,7 @@ struct tool {
 };
 
 /* NULL when there is no such tool. */
-const struct tool *tool_find(const char *name);
+const struct tool *toolbox_find(const char *name);
 
 /* Runs the tool that argv[0], or argv[1] after another name, calls for; returns the exit status. */
 int toolbox_main(int argc, char **argv, char **environment);
@@ -82,14 +82,21 @@ bool unescape(const char *text, bool is_echo, struct buf *out);
 
 /* clang-format off */
 #define TOOLS(X)                                                                                   \
-    X(basename) X(cat) X(cp) X(cut) X(date) X(dirname) X(env) X(grep) X(head) X(ln) X(ls) X(mkdir) \
+    X(basename) X(cat) X(cp) X(cut) X(date) X(dirname) X(env) X(find) X(grep) X(head) X(ln) X(ls) X(mkdir) \
     X(mv) X(ps) X(readlink) X(rm) X(rmdir) X(seq) X(sh) X(sleep) X(sort) X(tail) X(tar) X(tee)     \
     X(touch) X(tr) X(uniq) X(wc)
 /* clang-format on */
+/* Only the WebAssembly program has them. */
+#ifdef __wasi__
+#define GUEST_TOOLS(X) X(nc) X(wget)
+#else
+#define GUEST_TOOLS(X)
+#endif
 /* Tools that the shell has as well, and that work without one. */
 #define SHARED_TOOLS(X) X(echo) X(printf) X(pwd) X(test) X(true) X(false)
 
 #define DECLARE_TOOL(name) int tool_##name(struct job *j);
 TOOLS(DECLARE_TOOL)
+GUEST_TOOLS(DECLARE_TOOL)
 SHARED_TOOLS(DECLARE_TOOL)
 #undef DECLARE_TOOL

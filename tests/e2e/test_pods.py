@@ -253,8 +253,35 @@ def exec_has_pipes_redirection_and_its_status(p):
     done = subprocess.run([WHERRY, "exec", "-i", "web", "--", "tr", "a-z", "A-Z"], env=p.env,
                           input=b"hei", stdout=subprocess.PIPE, check=True, timeout=PATIENCE_S)
     assert done.stdout == b"HEI", done
+    running = p.wherry("exec", "web", "--", "ps").splitlines()
+    assert running == ["PID   COMMAND",
+                       "    1 web " + os.path.join(GUESTS, "http/probe.wasm"), "    - ps"], running
     assert p.wherry("exec", "web", "--", "cat", "/data/note") == "seeded\n"
     assert "not found" in p.fails("exec", "no", "--", "ls", status=125)
+
+
+def exec_connects_where_its_pod_may(p):
+    """The toolbox's nc in two pods: of one a port is granted, of the other nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = str(listening.getsockname()[1])
+        granted = pod("granted", TICKS).replace(
+            "metadata: {", f'metadata: {{annotations: {{wherry.dev/allow-net: "127.0.0.1:{port}"}}, ')
+        p.wherry("apply", "-f", p.write("net.yaml", granted + pod("alone", TICKS)))
+        p.wherry("wait", "--for=condition=Ready", "pod/granted", "pod/alone")
+        p.wherry("exec", "granted", "--", "nc", "-z", "127.0.0.1", port)
+        talk = p.popen("exec", "-i", "granted", "--", "sh", "-c", f"nc 127.0.0.1 {port} | tr a-z A-Z",
+                       stdin=subprocess.PIPE)
+        listening.accept()[0].close()  # of the check
+        with listening.accept()[0] as c:
+            talk.stdin.write("hello\n")
+            talk.stdin.flush()
+            assert c.recv(100) == b"hello\n"
+            c.sendall(b"good day\n")
+        assert talk.communicate(timeout=PATIENCE_S)[0] == "GOOD DAY\n"
+        assert talk.returncode == 0
+        assert "not granted (see --allow-net" in p.fails(
+            "exec", "alone", "--", "nc", "-z", "127.0.0.1", port)
+    p.wherry("delete", "pod/granted", "pod/alone")
 
 
 def cp_goes_both_ways(p):
@@ -373,8 +400,8 @@ ALONE = (up_in_the_background_leaves_an_agent_and_down_ends_the_pods,
          up_in_the_background_fails_with_a_pod_that_ends_at_once)
 TOGETHER = (apply_tells_what_it_did, get_shows_tables_objects_and_names,
             a_watch_shows_a_pod_begin_and_end, describe_and_events_tell_what_happened,
-            exec_has_pipes_redirection_and_its_status, cp_goes_both_ways,
-            port_forward_carries_a_request, logs_are_followed_cut_and_dated,
+            exec_has_pipes_redirection_and_its_status, exec_connects_where_its_pod_may,
+            cp_goes_both_ways, port_forward_carries_a_request, logs_are_followed_cut_and_dated,
             restart_begins_another_run_whose_last_one_can_be_read,
             top_counts_processor_time_and_memory, wait_ends_in_time,
             config_show_tells_where_settings_are_from, a_killed_agent_comes_back_to_what_runs,

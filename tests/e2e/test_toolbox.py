@@ -2,12 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The toolbox as a guest: every script of the table gives the same output and status as under the
 machine's own /bin/sh (dash) and tools; and what only a guest has."""
+import http.server
 import io
 import os
+import socket
 import subprocess
 import sys
 import tarfile
 import tempfile
+import threading
 
 ROOT = os.environ.get("WHERRY_ROOT", os.getcwd())
 WHERRY = os.environ.get("WHERRY", os.path.join(ROOT, "build", "wherry"))
@@ -208,6 +211,10 @@ mkdir d; ls d; ls -a d; ls -d d; touch d/z d/a; ls d; ls -1 d .
 ls nope 2>/dev/null || echo failed
 date -u -d @0 +%Y-%m-%dT%H:%M:%S
 env -i A=1 B=2 env | sort
+mkdir -p a/b/c; echo x > a/b/f.txt; echo y > a/g.log; ln -s f.txt a/b/l; find | sort; find a a/g.log | sort
+mkdir -p a/b/c a/.h; echo x > a/b/f.txt; echo y > a/b/c/f.c; find a -name '*.c' -type f; find a -type d -name '[bh]' | sort
+mkdir -p a/b/c; find a -maxdepth 1 | sort; find a -maxdepth 0 -print; find a/ -type d | sort; ln -s a l; find l -type l
+find nope; echo $?; mkdir a; find a nope >/dev/null; echo $?; find a -name 2>/dev/null; echo $?; find a -type 9; echo $?
 true x; echo $?; sleep 0; echo $?
 cat nope f 2>/dev/null; echo $?; echo piped | cat -
 test a = b || { echo braces; false; }; echo $?
@@ -353,8 +360,8 @@ def test_guest():
               b"ls: /x: No such file or directory")
         check("a missing command is told as usual", guest(folder, "sh", "-c", "foo"), 127, b"",
               b"sh: foo: not found")
-        check("ps shows the container", guest(folder, "ps", env=["WHERRY_CONTAINER=web /app.wasm"]), 0,
-              b"PID   COMMAND\n    1 web /app.wasm\n    - ps\n")
+        check("ps shows the container", guest(folder, "ps", env=["WHERRY_CONTAINER=web /app.wasm a\nb"]), 0,
+              b"PID   COMMAND\n    1 web /app.wasm a b\n    - ps\n")
         check("env shows what was given", guest(folder, "env", env=["A=b c"]), 0,
               b"PWD=/work\nHOME=/work\nA=b c\n")
         check("lines of standard input are run", guest(folder, "sh", stdin=b"echo a\nread x\nline\necho $x\n"),
@@ -370,12 +377,136 @@ def test_guest():
               b"No such file or directory")
 
 
+def server(answer):
+    """The port of a server on which each connection is answered, in a thread, and then closed."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        while True:
+            with listening.accept()[0] as c:
+                try:
+                    answer(c)
+                except ConnectionError:
+                    pass
+
+    threading.Thread(target=serve, daemon=True).start()
+    return listening.getsockname()[1]
+
+
+def echo(c):
+    while data := c.recv(1 << 16):
+        c.sendall(data)
+
+
+def count_all(c):
+    """Answers when the other side has closed its half."""
+    n = 0
+    while data := c.recv(1 << 16):
+        n += len(data)
+    c.sendall(b"%d bytes\n" % n)
+
+
+def test_nc():
+    ports = {name: server(answer) for name, answer in (
+        ("echo", echo), ("count", count_all), ("banner", lambda c: c.sendall(b"hello\n")),
+        ("silent", lambda c: c.recv(1)), ("reset", reset))}
+    refusing = socket.socket()  # bound, so nobody else listens there
+    refusing.bind(("127.0.0.1", 0))
+    ports["refused"] = refusing.getsockname()[1]
+    granted = [word for port in ports.values() for word in ("--allow-net", f"127.0.0.1:{port}")]
+
+    def nc(folder, *args, **options):
+        return guest(folder, *(str(ports.get(a, a)) for a in args), options=granted, **options)
+
+    with tempfile.TemporaryDirectory() as folder:
+        check("nc sends its input and prints the answer", nc(folder, "nc", "127.0.0.1", "echo", stdin=b"a\nb"),
+              0, b"a\nb", b"")
+        big = os.urandom(3 << 20)
+        check("more than fits into either direction's buffers comes back whole",
+              nc(folder, "nc", "127.0.0.1", "echo", stdin=big), 0, big)
+        check("the end of the input closes one direction only",
+              nc(folder, "nc", "127.0.0.1", "count", stdin=b"x" * 100000), 0, b"100000 bytes\n")
+        check("a server that speaks first is heard without input", nc(folder, "nc", "127.0.0.1", "banner"), 0,
+              b"hello\n")
+        check("nc stands in a pipeline and is redirected",
+              nc(folder, "sh", "-c", f"echo get | nc 127.0.0.1 {ports['echo']} | tr a-z A-Z; echo $?; "
+                 f"echo file > f; nc 127.0.0.1 {ports['echo']} < f > g; cat g; "
+                 f"x=$(nc 127.0.0.1 {ports['banner']}); echo \"<$x>\""), 0, b"GET\n0\nfile\n<hello>\n", b"")
+        check("-z checks a port that listens", nc(folder, "nc", "-zv", "127.0.0.1", "count"), 0, b"", b"connected to")
+        check("and one that does not", nc(folder, "nc", "-z", "127.0.0.1", "refused"), 1, b"",
+              b"nc: cannot connect to 127.0.0.1 port %d: connection refused\n" % ports["refused"])
+        check("-w ends a connection on which nothing moves", nc(folder, "nc", "-w1", "127.0.0.1", "silent"), 0, b"")
+        check("a connection that breaks is an error", nc(folder, "nc", "127.0.0.1", "reset", stdin=b"x"), 1, b"",
+              b"nc: the connection broke\n")
+        check("an address that was not granted is refused with a reason", nc(folder, "nc", "127.0.0.2", "echo"),
+              1, b"", b"not granted")
+        check("a name that was not granted too", nc(folder, "nc", "localhost", "echo"), 1, b"", b"not granted")
+        for args in (["-l", "127.0.0.1", "1"], ["127.0.0.1"], ["127.0.0.1", "65536"], ["-w", "0", "127.0.0.1", "1"]):
+            check("nc " + " ".join(args) + " is refused with a reason", nc(folder, "nc", *args), 1, b"", b"nc: ")
+
+
+def reset(c):
+    c.recv(1)
+    c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+
+
+class Site(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        status, body = {"/file": (200, BODY), "/short": (200, BODY), "/moved": (302, b"")}.get(
+            self.path.partition("?")[0], (404, b"no"))
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body) + (self.path == "/short")))
+        if status == 302:
+            self.send_header("Location", "/file")
+        self.end_headers()
+        self.wfile.write(body)
+        self.close_connection = True
+
+    def log_message(self, *args):  # pylint: disable=arguments-differ
+        pass
+
+
+BODY = bytes(range(256)) * 1000
+
+
+def test_wget():
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Site) as site, tempfile.TemporaryDirectory() as folder:
+        threading.Thread(target=site.serve_forever, daemon=True).start()
+        raw = server(lambda c: (c.recv(1000), c.sendall(b"HTTP/1.0 200 OK\n\nto the end")))
+        ssh = server(lambda c: c.sendall(b"SSH-2.0-x\r\n"))
+        silent = server(lambda c: c.recv(1) and c.recv(1 << 16) and c.recv(1))
+        at = f"127.0.0.1:{site.server_port}"
+        granted = [w for port in (site.server_port, raw, ssh, silent) for w in ("--allow-net", f"127.0.0.1:{port}")]
+
+        def wget(*args):
+            return guest(folder, "wget", *args, options=granted)
+
+        check("wget prints a body", wget("-qO-", f"http://{at}/file?x#y"), 0, BODY, b"")
+        check("or keeps it under the name of its path", wget(f"{at}/file?x"), 0, b"", b"")
+        with open(os.path.join(folder, "file"), "rb") as f:
+            result(f.read() == BODY, "and that is whole")
+        check("a body may end with the connection", wget("-O", "-", f"127.0.0.1:{raw}"), 0, b"to the end", b"")
+        check("one that ends too early is an error", wget("-qO-", f"{at}/short"), 1, BODY, b"1 bytes too early")
+        check("an error of the server is told", wget("-O", "none", f"{at}/none"), 1, b"", b"answers 404 Not Found\n")
+        result(not os.path.exists(os.path.join(folder, "none")), "and leaves no file")
+        check("so is where it moved to", wget("-O-", f"{at}/moved"), 1, b"", b"which is at /file\n")
+        check("what is no HTTP is told", wget("-O-", f"127.0.0.1:{ssh}"), 1, b"", b"no answer of HTTP")
+        check("-T limits the waiting", wget("-T1", "-O-", f"127.0.0.1:{silent}"), 1, b"", b"no answer in time")
+        check("https is refused with a reason", wget("https://127.0.0.1/"), 1, b"", b"no TLS")
+        check("an address that was not granted too", wget("127.0.0.2/"), 1, b"", b"not granted")
+        site.shutdown()
+
+
 def main():
     for script in SAME.strip("\n").split("\n") + MORE:
         compare(script)
     test_tar()
     test_limits()
     test_guest()
+    test_nc()
+    test_wget()
     print(f"1..{count}")
     return 1 if failed else 0
 

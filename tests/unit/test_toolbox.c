@@ -3,6 +3,7 @@
 
 #include <sys/stat.h>
 
+#include "toolbox/http.h"
 #include "toolbox/tar.h"
 
 /* Runs a script in a folder of its own; what it wrote, as one text; the caller frees it. */
@@ -169,6 +170,105 @@ static void test_a_closed_stream_is_an_error(void **state)
     assert_script("exec 3>&-; echo x >&3; echo $?", 0, "sh: 3: Bad file descriptor\n2\n");
 }
 
+static void test_only_standard_input_that_was_not_read_ahead_may_wait(void **state)
+{
+    struct stream *in = stream_new_fd(STDIN_FILENO, false);
+    struct stream *memory = stream_new_memory(10);
+
+    (void)state;
+    assert_true(stream_may_wait(in));
+    buf_addc(&in->in, 'x');
+    assert_false(stream_may_wait(in));
+    assert_int_equal(stream_getc(in), 'x');
+    assert_true(stream_may_wait(in));
+    assert_false(stream_may_wait(memory));
+    assert_false(stream_may_wait(NULL));
+    stream_unref(in);
+    stream_unref(memory);
+}
+
+static void test_a_url_is_taken_apart(void **state)
+{
+    static const struct {
+        const char *text, *host, *authority, *path;
+        uint16_t port;
+    } good[] = {
+        {"http://web/a?b#c",  "web",       "web",        "/a?b",         80  },
+        {"HTTP://[::1]:8080", "::1",       "[::1]:8080", "/",            8080},
+        {"web:1?u=http://x",  "web",       "web:1",      "/?u=http://x", 1   },
+        {"127.0.0.1",         "127.0.0.1", "127.0.0.1",  "/",            80  },
+    };
+    static const char *const bad[] = {"",           "https://web", "ftp://web", "http://",
+                                      "http://:80", "web:0",       "web:70000", "web:x",
+                                      "u:p@web",    "[::1",        "[::1]x",    "[]",
+                                      "web/a b",    "web/\r\nX:",  "web/\x7f"};
+    struct http_url u;
+    const char *why;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+        assert_true(http_url_parse(good[i].text, &u, &why));
+        assert_string_equal(u.host, good[i].host);
+        assert_string_equal(u.authority, good[i].authority);
+        assert_string_equal(u.path, good[i].path);
+        assert_int_equal(u.port, good[i].port);
+        http_url_done(&u);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        why = NULL;
+        assert_false(http_url_parse(bad[i], &u, &why));
+        assert_non_null(why);
+    }
+}
+
+static int head_parse(const char *text, struct http_head *ret)
+{
+    autobuf b = BUF_INIT;
+
+    buf_addstr(&b, text);
+    return http_head_parse(&b, ret);
+}
+
+static void test_the_head_of_an_answer_is_read(void **state)
+{
+    static const char *const bad[] = {
+        "SSH-2.0-x\r\n",      "HTTP/2 200\r\n",      "HTTP/1.1 099 x\r\n",
+        "HTTP/1.1 600 x\r\n", "HTTP/1.1 2000 x\r\n", "HTTP/1.1 200 x\r\nContent-Length: -1\r\n",
+    };
+    struct http_head h;
+
+    (void)state;
+    assert_int_equal(head_parse("HTTP/1.1 200 O\033K\r\ncontent-LENGTH:  12 \r\n\r\nbody", &h), 1);
+    assert_int_equal(h.status, 200);
+    assert_int_equal(h.length, 12);
+    assert_string_equal(h.line, "200 O?K");
+    assert_int_equal(h.bytes, 42);
+    assert_null(h.location);
+    http_head_done(&h);
+    assert_int_equal(head_parse("HTTP/1.0 302\nLocation: /x\nTransfer-Encoding: chunked\n\n", &h),
+                     1);
+    assert_int_equal(h.length, -1);
+    assert_true(h.is_chunked);
+    assert_string_equal(h.location, "/x");
+    http_head_done(&h);
+    assert_int_equal(head_parse("", &h), 0);
+    assert_int_equal(head_parse("HTTP/1.0 200 OK\r\nLocation: /x\r\n", &h), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+        assert_int_equal(head_parse(bad[i], &h), -1);
+}
+
+static void test_a_head_without_an_end_is_given_up(void **state)
+{
+    autobuf text = BUF_INIT;
+    struct http_head h;
+
+    (void)state;
+    buf_addstr(&text, "HTTP/1.0 200 OK\r\n");
+    while (text.len <= HTTP_HEAD_MAX)
+        buf_addstr(&text, "a: b\r\n");
+    assert_int_equal(http_head_parse(&text, &h), -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -184,6 +284,10 @@ int main(void)
         cmocka_unit_test(test_an_archive_holds_files_folders_and_links),
         cmocka_unit_test(test_a_full_pipe_ends_its_writer),
         cmocka_unit_test(test_a_closed_stream_is_an_error),
+        cmocka_unit_test(test_a_url_is_taken_apart),
+        cmocka_unit_test(test_the_head_of_an_answer_is_read),
+        cmocka_unit_test(test_a_head_without_an_end_is_given_up),
+        cmocka_unit_test(test_only_standard_input_that_was_not_read_ahead_may_wait),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -187,6 +187,19 @@ static void exec_done(struct chore *c)
     free(x);
 }
 
+/* What ps of the toolbox shows as the process that this guest was put beside. */
+static void container_tell(struct launch *l)
+{
+    autobuf words = BUF_INIT;
+
+    buf_addf(&words, "WHERRY_CONTAINER=%s %s", l->container->name, l->container->image);
+    for (size_t i = 0; i < l->command.n; i++)
+        buf_addf(&words, " %s", l->command.v[i]);
+    for (size_t i = 0; i < l->args.n; i++)
+        buf_addf(&words, " %s", l->args.v[i]);
+    strv_add_owned(&l->env, buf_take(&words));
+}
+
 static int gather(struct pod *p, const struct pod_container *c, const struct pod_exec_options *o,
                   struct exec_chore *x, struct err *e)
 {
@@ -204,6 +217,8 @@ static int gather(struct pod *p, const struct pod_container *c, const struct pod
     l->program = x->program;
     l->image = r->image ? xstrdup(r->image) : NULL;
     TRY(launch_gather(l, &p->fields, &p->set->o.objects, &notes, e));
+    if (!o->program)
+        container_tell(l);
     strv_done(&l->args);
     strv_addv(&l->args, (char *const *)o->args);
     return 0;
