@@ -534,6 +534,13 @@ static bool listeners_watch(struct guest *g)
     return true;
 }
 
+static _Atomic bool were_parked;
+
+bool guests_were_parked(void)
+{
+    return atomic_exchange(&were_parked, false);
+}
+
 /* true: guest_wake() starts another thread, and this one, which nobody waits for, is to end. */
 static bool park(struct guest *g)
 {
@@ -549,6 +556,10 @@ static bool park(struct guest *g)
         g->has_thread = false;
     }
     g->is_parked = is_parked;
+    if (is_parked) {
+        atomic_store(&were_parked, true);
+        fd_event(g->host->event_fd);
+    }
     pthread_mutex_unlock(&g->lock);
     return is_parked;
 }

@@ -58,6 +58,9 @@ void guest_run(struct guest *g);
 /* Somebody connects to it. Starts its thread again, unless it has one. */
 void guest_wake(struct guest *g);
 
+/* Whether any guest has given up its thread since the last call, and with it memory. */
+bool guests_were_parked(void);
+
 const char *guest_id(const struct guest *g);
 enum guest_state guest_state(const struct guest *g);
 

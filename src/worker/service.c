@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/service.h"
 
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -35,6 +36,10 @@
  * kernel, which nothing can cancel: its end is told, and its thread left to the call. */
 #define ABANDON_AFTER_NS UINT64_C(1000000000)
 
+/* What threads of guests have left in the C library's hands goes back to the system as long after
+ * the first of them. */
+#define TRIM_AFTER_NS UINT64_C(3000000000)
+
 struct member {
     struct guest *guest;        /* NULL once it was freed: only the status is kept */
     struct guest_status status; /* of an ended guest, the one that was recorded */
@@ -61,6 +66,7 @@ struct service {
     size_t n_members, capacity;
     struct guest **abandoned; /* freed when they end after all */
     size_t n_abandoned;
+    uint64_t trim_ns; /* when memory is given back, in clock_monotonic_ns(); 0: it was */
     bool is_shutting_down;
 };
 
@@ -315,10 +321,10 @@ static uint64_t member_due_ns(const struct member *m)
                            : guest_deadline_ns(m->guest);
 }
 
-/* Milliseconds until something is due for some guest; -1 for never. */
+/* Milliseconds until something is due; -1 for never. */
 static int wait_ms(const struct service *s)
 {
-    uint64_t next = 0;
+    uint64_t next = s->trim_ns;
 
     for (size_t i = 0; i < s->n_members; i++) {
         uint64_t due = member_due_ns(&s->members[i]);
@@ -337,6 +343,18 @@ static void guests_wake(struct service *s)
 
     for (int i = 0; i < n; i++)
         guest_wake(events[i].data.ptr);
+}
+
+static void memory_give_back(struct service *s)
+{
+    uint64_t now = clock_monotonic_ns();
+
+    if (guests_were_parked() && !s->trim_ns)
+        s->trim_ns = now + TRIM_AFTER_NS;
+    if (!s->trim_ns || now < s->trim_ns)
+        return;
+    s->trim_ns = 0;
+    malloc_trim(0);
 }
 
 static int start(struct service *s, struct guest_spec *spec, struct err *e)
@@ -629,6 +647,7 @@ static void loop(struct service *s)
         if (p[POLL_GUESTS].revents)
             guests_wake(s);
         guests_check(s);
+        memory_give_back(s);
         connections_serve(s, p + POLL_FIXED, n);
         if (p[POLL_LISTEN].revents) {
             connections_drain(s);
