@@ -209,8 +209,8 @@ int engine_server_tls(struct engine_server *s, const char *cert, size_t cert_len
 /*
  * Serves on the calling thread until the server has drained or was stopped; false in *ret_is_idle
  * (NULL: not wanted). With an `idle_ms`, of a server with one thread only, also until there was no
- * connection for as long: true. Then its sockets still listen, nobody is accepted, and it may be
- * run again, on any thread.
+ * connection for as long, and no guest that goes on after its response: true. Then its sockets
+ * still listen, nobody is accepted, and it may be run again, on any thread.
  */
 int engine_server_run(struct engine_server *s, unsigned thread, uint64_t idle_ms, bool *ret_is_idle,
                       struct err *e);

@@ -37,6 +37,16 @@ void guest_status_done(struct guest_status *s)
     json_fields_done(fields, s);
 }
 
+struct guest_status guest_status_copy(const struct guest_status *from)
+{
+    struct guest_status s = *from;
+    char **const texts[] = {&s.id, &s.reason, &s.message, &s.started_at, &s.finished_at};
+
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+        *texts[i] = *texts[i] ? xstrdup(*texts[i]) : NULL;
+    return s;
+}
+
 void guest_status_encode(const struct guest_status *s, struct json_writer *w)
 {
     json_begin_object(w);

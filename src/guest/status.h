@@ -38,13 +38,14 @@ struct guest_status {
     bool is_guest_exit; /* exit_code is the guest's own */
     char *started_at;   /* RFC 3339 with nanoseconds; NULL: it never ran */
     char *finished_at;
-    int64_t cpu_ns;            /* of the guest's thread */
+    int64_t cpu_ns;            /* of the guest's threads */
     int64_t memory_peak_bytes; /* linear memory */
     int64_t calls;             /* finished calls of exports */
     bool memory_refused;       /* some growth of memory was refused by the limit */
 };
 
 void guest_status_done(struct guest_status *s);
+struct guest_status guest_status_copy(const struct guest_status *from);
 void guest_status_encode(const struct guest_status *s, struct json_writer *w);
 
 /* Decodes into a zeroed *s. "BadJson". */

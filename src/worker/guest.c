@@ -22,7 +22,7 @@
 
 /* Enough for the host functions that run outside of the guest's own stack. */
 #define THREAD_STACK_BYTES (512u << 10)
-/* One that answers requests keeps its thread for as long after its last connection. */
+/* One that answers requests keeps its thread for as long after the last one. */
 #define LINGER_MS 1000
 
 struct guest {

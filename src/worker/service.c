@@ -204,17 +204,6 @@ static struct member *member_find(struct service *s, const char *id)
     return NULL;
 }
 
-static struct guest_status status_copy(const struct guest_status *from)
-{
-    struct guest_status s = *from;
-    char **const texts[] = {&s.id, &s.reason, &s.message, &s.started_at, &s.finished_at};
-
-    for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
-        if (*texts[i])
-            *texts[i] = xstrdup(*texts[i]);
-    return s;
-}
-
 /* Records and tells the status, which is the member's by now. */
 static void member_end(struct service *s, struct member *m)
 {
@@ -229,7 +218,7 @@ static void member_end(struct service *s, struct member *m)
 
 static void member_reap(struct service *s, struct member *m)
 {
-    m->status = status_copy(guest_status(m->guest));
+    m->status = guest_status_copy(guest_status(m->guest));
     guest_free(take_ptr(m->guest));
     member_end(s, m);
 }

@@ -203,6 +203,12 @@ def now():
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
+def told(up, line):
+    """Also behind what it was before, if that was seen."""
+    lines = iter(up.stderr.readline, "")
+    assert line in lines, line
+
+
 CRASHED = {"terminated": {"exitCode": 3, "reason": "Error"}}
 BACK_OFF = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s restarting"}}
 
@@ -213,7 +219,7 @@ def a_pod_that_is_up_for_a_moment_only_is_not_ready_to_up():
         up = p.popen("up", "-d", "-f", p.file("app.yaml", POD % "web"))
         assert up.stdout.readline() == "pod/web created\n"
         p.agent.status("web", "Running", {"running": {}}, True, since=now())
-        assert up.stderr.readline() == "pod/web Running\n"
+        told(up, "pod/web Running\n")
         p.agent.status("web", "Running", {"running": {}}, True, since=now(), restartCount=1,
                        lastState=CRASHED)
         p.agent.status("web", "Running", BACK_OFF, since=now(), restartCount=1, lastState=CRASHED)
@@ -234,6 +240,18 @@ def a_pod_that_stays_up_is_ready_to_up_and_one_with_a_probe_at_once():
         out, err = up.communicate(timeout=PATIENCE_S)
         assert up.returncode == 0 and "pod/web Running\n" in err, (up.returncode, out, err)
         assert err.index("pod/db is ready") < err.index("pod/web is ready"), err
+
+
+def a_pod_that_is_gone_in_its_first_moment_is_not_ready_to_up():
+    with Place() as p:
+        p.agent.runs = False
+        up = p.popen("up", "-d", "--timeout", "1500ms", "-f", p.file("app.yaml", POD % "web"))
+        assert up.stdout.readline() == "pod/web created\n"
+        p.agent.status("web", "Running", {"running": {}}, True, since=now())
+        told(up, "pod/web Running\n")
+        p.agent.remove("pods", "default", "web")
+        out, err = up.communicate(timeout=PATIENCE_S)
+        assert up.returncode == 1 and "is gone" in err and "is ready" not in err, (out, err)
 
 
 def wait_does_not_take_a_pod_that_crashes_for_ready():
@@ -327,6 +345,7 @@ def main():
                  up_in_the_background_returns_when_ready_and_says_why_not,
                  a_pod_that_is_up_for_a_moment_only_is_not_ready_to_up,
                  a_pod_that_stays_up_is_ready_to_up_and_one_with_a_probe_at_once,
+                 a_pod_that_is_gone_in_its_first_moment_is_not_ready_to_up,
                  wait_does_not_take_a_pod_that_crashes_for_ready,
                  up_starts_an_agent_and_ends_it_again,
                  the_namespace_of_the_environment_holds_for_every_command,

@@ -3,6 +3,7 @@
 """Guests of a worker that answer HTTP requests: listeners, stops with and without grace, figures."""
 import http.client
 import os
+import select
 import shutil
 import socket
 import sys
@@ -254,6 +255,20 @@ def test_idle(w, c):
         c.send("forget", id)
 
 
+def test_goes_on_after_its_response(w, c):
+    r, out = os.pipe()
+    port = serve(c, "after", PROBE, stdout=out)
+    os.close(out)
+    tap.equal("it answers first", get(port, "/after?2500"), (200, b"answered\n"))
+    printed = select.select([r], [], [], 20)[0] and os.read(r, 100)
+    tap.equal("and goes on, also when nobody is connected any more", printed, b"went on\n")
+    wait_until(lambda: threads(w) <= 2, "the end of its thread")
+    c.send("stop", "after")
+    c.ended("after")
+    c.send("forget", "after")
+    os.close(r)
+
+
 def test_leaves_nothing(w, c):
     def descriptors():
         return len(os.listdir(f"/proc/{w.process.pid}/fd"))
@@ -280,6 +295,7 @@ def main():
                 test(c)
             c = test_supervisor_dies(w, c)
             test_idle(w, c)
+            test_goes_on_after_its_response(w, c)
             test_leaves_nothing(w, c)
             c.send("shutdown")
             try:

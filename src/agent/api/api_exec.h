@@ -39,8 +39,7 @@ void api_streams_pod_gone(struct api_streams *s, const struct pod *p);
  * and told in *e ("BadRequest", "NotFound", "TooManyRequests", "BadHandshake"). `default_container`
  * is who is meant without `container=`. Query: container, command (again for each word; the limit
  * is of the request's head), stdin, stdout, stderr, tty, size, program. That the guest cannot be
- * started
- * ("NotRunning") is told by the Status on channel 3.
+ * started ("NotRunning") is told by the Status on channel 3.
  */
 int api_exec_begin(struct api_streams *s, struct pod *p, const char *default_container,
                    struct http_exchange *x, struct err *e);

@@ -235,6 +235,8 @@ static int pod_seen(struct session *s, struct up_pod *p, const struct json_value
 {
     if (change == PODS_DELETED) {
         p->is_gone = true;
+        p->is_ready = false;
+        p->steady_ns = 0;
         tell(s, p, "is gone");
         return 0;
     }

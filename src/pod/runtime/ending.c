@@ -22,16 +22,6 @@ struct ending {
     struct strv env; /* for a message in a volume: subPathExpr */
 };
 
-static struct guest_status status_copy(const struct guest_status *from)
-{
-    struct guest_status s = *from;
-    char **const texts[] = {&s.id, &s.reason, &s.message, &s.started_at, &s.finished_at};
-
-    for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
-        *texts[i] = *texts[i] ? xstrdup(*texts[i]) : NULL;
-    return s;
-}
-
 /* The guest may have made anything of that name. */
 static int own_open(const struct pod_run *r)
 {
@@ -167,7 +157,7 @@ void run_ended(struct pod_run *r, int64_t attempt, const struct guest_status *st
         .chore = {.work = ending_work, .done = ending_done},
         .run = r,
         .attempt = attempt,
-        .status = status_copy(status)
+        .status = guest_status_copy(status)
     };
     if (is_mounted)
         env_gather(r, &x->env);

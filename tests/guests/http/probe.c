@@ -358,6 +358,14 @@ static void sleep_path(struct exchange *x)
     answer_text(x, 200, "slept\n");
 }
 
+static void after(struct exchange *x)
+{
+    answer_text(x, 200, "answered\n");
+    wait(wasi_clocks_monotonic_clock_subscribe_duration(query_number(x) * UINT64_C(1000000)));
+    printf("went on\n");
+    fflush(stdout);
+}
+
 static void noread(struct exchange *x)
 {
     answer_text(x, 200, "not read\n");
@@ -442,6 +450,7 @@ static const struct {
     {"error",        error            },
     {"twice",        twice            },
     {"sleep",        sleep_path       },
+    {"after",        after            },
     {"noread",       noread           },
     {"length-short", length_short     },
     {"length-long",  length_long      },

@@ -302,7 +302,7 @@ impl Stream {
     fn leave(&mut self, ledger: &Ledger) {
         let Some(mut run) = self.going.take() else { return };
         let (thread, service) = (ledger.thread.clone(), ledger.service.clone());
-        tokio::spawn(async move {
+        ledger.thread.go_on(async move {
             let finish = poll_fn(|cx| run.poll(cx)).await;
             drop(run);
             if let (Some(e), Some(service)) = (finish.error, service) {

@@ -116,7 +116,7 @@ unsafe impl Sync for Server {}
 pub struct Wake {
     ends: Notify,     // the server drains or stops
     accepted: Notify, // a connection came where there was none
-    emptied: Notify,  // the last one went, or the server stops
+    emptied: Notify,  // the last one went, a guest that went on alone ended, or the server stops
 }
 
 pub struct Thread {
@@ -127,6 +127,7 @@ pub struct Thread {
     wake: Arc<Wake>,
     connections: Mutex<Slab<Arc<Connection>>>,
     gave_way_us: AtomicU64,
+    going_on: AtomicU64, // guests after their response
 }
 
 fn unusable(what: &str, e: &std::io::Error) -> Failure {
@@ -228,7 +229,7 @@ impl Server {
         }
     }
 
-    /// Serves on the calling thread, until there was no connection for as long as `idle` says: true;
+    /// Serves on the calling thread, until nothing was to be done for as long as `idle` says: true;
     /// or until the server has drained or was stopped: false.
     pub fn run(self: &Arc<Self>, index: usize, idle: Option<Duration>) -> Result<bool> {
         let (lane, gauge, wake) = self
@@ -249,6 +250,7 @@ impl Server {
             wake,
             connections: Mutex::default(),
             gave_way_us: AtomicU64::new(0),
+            going_on: AtomicU64::new(0),
         });
         let (wakes, sleeps) = (self.clone(), self.clone());
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -329,6 +331,17 @@ impl Thread {
         now_us
     }
 
+    /// Polls it in a task of its own, for which the thread is kept.
+    pub fn go_on(self: &Arc<Self>, run: impl Future<Output = ()> + Send + 'static) {
+        let thread = self.clone();
+        self.going_on.fetch_add(1, Relaxed);
+        tokio::spawn(async move {
+            run.await;
+            thread.going_on.fetch_sub(1, Relaxed);
+            thread.wake.emptied.notify_one();
+        });
+    }
+
     async fn run(self: &Arc<Self>, idle: Option<Duration>) -> Result<bool> {
         let failed = |e| unusable("a socket cannot be used", &e);
         let mut listeners = Vec::new();
@@ -379,21 +392,26 @@ impl Thread {
         Ok(false)
     }
 
-    /// Until there was no connection for so long; for ever without a limit.
+    /// Until nothing was to be done for so long; for ever without a limit.
     async fn idles(&self, limit: Option<Duration>) {
         let Some(limit) = limit else { return std::future::pending().await };
         loop {
             let accepted = self.server.accepted.load(Relaxed);
-            if !lock(&self.connections).is_empty() {
+            if !self.is_empty() {
                 self.wake.emptied.notified().await;
                 continue;
             }
             tokio::time::sleep(limit).await;
             let is_new = self.server.accepted.load(Relaxed) != accepted;
-            if !is_new && lock(&self.connections).is_empty() {
+            if !is_new && self.is_empty() {
                 return;
             }
         }
+    }
+
+    /// Nobody is connected, and no guest goes on after its response.
+    fn is_empty(&self) -> bool {
+        lock(&self.connections).is_empty() && self.going_on.load(Relaxed) == 0
     }
 
     async fn accept(self: Arc<Self>, listener: Arc<Listener>, kind: c_int) {
