@@ -680,9 +680,10 @@ int guest_start(struct guest *g, struct err *e)
 void guest_wake(struct guest *g)
 {
     struct err e = ERR_INIT;
-    bool was_parked;
+    bool was_parked, is_to_end;
 
     pthread_mutex_lock(&g->lock);
+    is_to_end = g->is_draining || atomic_load(&g->stop) != GUEST_STOP_NONE;
     was_parked = g->is_parked;
     g->is_parked = false;
     if (was_parked)
@@ -690,8 +691,9 @@ void guest_wake(struct guest *g)
     pthread_mutex_unlock(&g->lock);
     if (!was_parked)
         return;
+    /* Without a thread nobody would be answered. One that was told to end has nobody to answer. */
     if (guest_start(g, &e) < 0)
-        serve_end(g, e.code, false, &e);
+        serve_end(g, is_to_end ? 0 : e.code, false, &e);
 }
 
 const char *guest_id(const struct guest *g)

@@ -132,6 +132,12 @@ def test_shell(agent):
             t.expect(b"$ ")
         t.type(b"echo still $?\r")
         tap.ok("the shell goes on after errors", b"still" in t.expect(b"$ "))
+        t.type(b"cat\rto cat\r")
+        t.expect(b"to cat\r\nto cat\r\n")
+        t.type(CTRL_D)
+        t.expect(b"$ ")
+        t.type(b"echo and on\r")
+        tap.ok("Ctrl-D to a tool ends that alone", b"\nand on" in t.expect(b"$ "))
         (path,) = guest_terminals(agent)
         with open(path, "rb", opener=lambda p, f: os.open(p, f | os.O_NOCTTY)) as tty:
             tap.equal("the guest's terminal has the size", window_of(tty), (97, 31))

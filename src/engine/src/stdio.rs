@@ -257,6 +257,12 @@ impl InputState {
         }
         Ok(())
     }
+
+    /// To be called when the guest is told of the end. At a terminal more may come after it, as the
+    /// end is what somebody typed (VEOF in termios(3)).
+    fn end_is_told(&mut self) {
+        self.at_end = !self.stream.is_terminal;
+    }
 }
 
 /// stdin; all clones read from the same place.
@@ -327,6 +333,7 @@ impl InputStream for Input {
             return Err(stream_error(e));
         }
         if s.buffered.is_empty() {
+            s.end_is_told();
             return Err(StreamError::Closed);
         }
         let n = size.min(s.buffered.len());
@@ -345,6 +352,9 @@ impl AsyncRead for Input {
         if let Some(e) = s.failed.take() {
             s.at_end = true;
             return Poll::Ready(Err(e));
+        }
+        if s.buffered.is_empty() {
+            s.end_is_told();
         }
         let n = buf.remaining().min(s.buffered.len());
         buf.put_slice(&s.buffered.split_to(n));
