@@ -367,6 +367,9 @@ def test_closing():
 def test_no_record():
     with Folder() as f:
         p = f.pods()
+        # Once this one is through, it is known what an earlier supervisor has left, which is removed.
+        p.do("add", "u-0", f.write("o", pod("o", sh("a", "true"), restartPolicy="Never")))
+        p.phase("u-0", "Succeeded")
         with open(f.path("state/pods/u-1"), "w", encoding="utf-8"):
             pass  # where the pod's folder would be
         p.do("add", "u-1", f.write("p", pod("p", sh("a", "echo x"), restartPolicy="Never")))
