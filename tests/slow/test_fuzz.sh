@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Each fuzz target for a while, each time from its own kept corpus.
 set -u
-seconds=${WHERRY_FUZZ_SECONDS:-60}
+seconds=${WHERRY_FUZZ_SECONDS:-30}
 [ -f build/fuzz/build.ninja ] ||
     CC=clang-14 meson setup build/fuzz -Dfuzz=true -Db_sanitize=address,undefined \
         -Db_lundef=false -Dfake_engine=true >&2 || exit 1
