@@ -5,6 +5,7 @@ status, the figures, the access log and the log say why, and other requests noti
 import os
 import socket
 import sys
+import threading
 import time
 
 sys.dont_write_bytecode = True
@@ -230,6 +231,21 @@ def long_requests():
             tap.equal(f"--cpu-time: {kind}: others have no failure", report["failed"], {})
 
 
+def loops_that_meet():
+    """The last of several is ended as well, when nobody else computes any more."""
+    with Server("--cpu-time", "100ms", "--threads", "2", PROBE) as server:
+        answers = []
+        for _ in range(8):
+            clients = [threading.Thread(target=lambda: answers.append(get(server, "/loop").status))
+                       for _ in range(2)]
+            for t in clients:
+                t.start()
+                time.sleep(0.03)  # the second comes while the first one computes
+            for t in clients:
+                t.join()
+        tap.equal("--cpu-time: of guests that compute at the same time", answers, [504] * 16)
+
+
 # ---- Guests that fail ------------------------------------------------------------------------
 
 
@@ -289,4 +305,4 @@ def nowhere():
         shown(server, "a path without a program", "/other", a, 404, "NoRoute")
 
 
-run(headers, bodies, crowds, silent_clients, long_requests, failing_guests, nowhere)
+run(headers, bodies, crowds, silent_clients, long_requests, loops_that_meet, failing_guests, nowhere)

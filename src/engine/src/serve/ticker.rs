@@ -22,9 +22,9 @@ const SLICE: Duration = Duration::from_micros(100);
 const HOT_LOOKS: u32 = 8;
 /// Ticks without any guest after which the watch sleeps.
 const QUIET_TICKS: u32 = 8;
-/// One that does not yield when told this often does not compute: the processor was taken from it,
-/// or it is in a call. It yields as soon as it goes on, and until then is looked at ever less.
-const RAISES: u32 = 8;
+/// One that does not yield when told this often is not computing: the processor was taken from it, or
+/// it is in a call. It is told ever less, up to this long apart.
+const RAISES: u32 = 50;
 const STUCK: Duration = Duration::from_millis(8);
 
 static ENGINES: Mutex<Vec<EngineWeak>> = Mutex::new(Vec::new());
@@ -157,35 +157,35 @@ fn run() {
             lock(&ENGINES).iter().filter_map(EngineWeak::upgrade).for_each(|e| e.increment_epoch());
         }
         // A guest that was made to yield looks like another one when it is back.
-        hot = if is_long { HOT_LOOKS } else { hot.saturating_sub(1) };
+        hot = if is_long && !is_stuck { HOT_LOOKS } else { hot.saturating_sub(1) };
         period = match hot {
             0 if is_stuck && !has_moved => (2 * period).min(STUCK),
             0 => WATCH,
             _ => SLICE,
         };
-        quiet = if has_moved || is_long || is_stuck { 0 } else { quiet + 1 };
+        quiet = if has_moved || is_long { 0 } else { quiet + 1 };
     }
 }
 
 struct Look {
     has_moved: bool, // guests came or went since the last look
-    is_long: bool,   // one still runs
-    is_stuck: bool,  // one is still there that was told to yield often enough
+    is_long: bool,   // one is still there
+    is_stuck: bool,  // and all of those were told to yield often enough
 }
 
 fn look(lanes: &mut [Entry]) -> Look {
-    let mut look = Look { has_moved: false, is_long: false, is_stuck: false };
+    let mut look = Look { has_moved: false, is_long: false, is_stuck: true };
     for e in lanes {
         let beat = e.lane.beat.load(SeqCst);
         if beat != e.seen {
             (e.seen, e.raises) = (beat, 0);
             look.has_moved = true;
-        } else if beat % 2 == 1 && e.raises < RAISES {
-            e.raises += 1;
-            look.is_long = true;
         } else if beat % 2 == 1 {
-            look.is_stuck = true;
+            look.is_long = true;
+            look.is_stuck &= e.raises == RAISES;
+            e.raises = RAISES.min(e.raises + 1);
         }
     }
+    look.is_stuck &= look.is_long;
     look
 }
