@@ -35,13 +35,12 @@ __attribute__((constructor)) static void setup(void)
 static void count(const char *name)
 {
     char line[64];
+    int len;
 
     if (log_fd < 0)
         return;
-    strncpy(line, name, sizeof(line) - 2);
-    line[sizeof(line) - 2] = '\0';
-    strcat(line, "\n");
-    if (write(log_fd, line, strlen(line)) < 0 || atomic_fetch_add(&calls, 1) + 1 == kill_at)
+    len = snprintf(line, sizeof(line), "%.62s\n", name);
+    if (write(log_fd, line, (size_t)len) < 0 || atomic_fetch_add(&calls, 1) + 1 == kill_at)
         kill(getpid(), SIGKILL);
 }
 

@@ -114,14 +114,17 @@ static void start_soon(struct compiles *s)
 static void made(struct code *c)
 {
     struct compiles *s = c->set;
+    struct code *oldest;
     struct link waiting;
     struct compile *w;
 
     fds_close(c);
     link_append(&s->made, &c->in_set);
-    if (++s->n_made > COMPILE_REMEMBER_LIMIT) {
+    s->n_made++;
+    if (s->n_made > COMPILE_REMEMBER_LIMIT &&
+        (oldest = LINK_FIRST(&s->made, struct code, in_set))) {
         s->n_made--;
-        code_free(LINK_FIRST(&s->made, struct code, in_set));
+        code_free(oldest);
     }
     /* Who is told may start another one, or drop one that waits here. */
     link_init(&waiting);

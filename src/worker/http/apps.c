@@ -86,23 +86,25 @@ void http_engines_free(struct http_engines *en)
     free(en);
 }
 
-/* Called with the lock held, as the next. */
-static int code_share_locked(struct http_engines *en, struct engine *engine, int fd,
-                             struct shared_code **ret, struct err *e)
+/* Called with the lock held, as the next. NULL when it fails. */
+static struct shared_code *code_share_locked(struct http_engines *en, struct engine *engine, int fd,
+                                             struct err *e)
 {
     struct shared_code *c;
     struct engine_code *code;
     struct stat st;
 
-    if (fstat(fd, &st) < 0)
-        return err_errno(e, -errno, "CacheFailed", "cannot look at the file of machine code");
+    if (fstat(fd, &st) < 0) {
+        err_errno(e, -errno, "CacheFailed", "cannot look at the file of machine code");
+        return NULL;
+    }
     for (c = en->codes; c; c = c->next)
         if (c->engine == engine && c->ino == st.st_ino && c->dev == st.st_dev) {
             c->refs++;
-            *ret = c;
-            return 0;
+            return c;
         }
-    TRY(engine_code_open(engine, fd, &code, e));
+    if (engine_code_open(engine, fd, &code, e) < 0)
+        return NULL;
     c = xcalloc(1, sizeof(*c));
     *c = (struct shared_code){.next = en->codes,
                               .engine = engine,
@@ -111,20 +113,19 @@ static int code_share_locked(struct http_engines *en, struct engine *engine, int
                               .code = code,
                               .refs = 1};
     en->codes = c;
-    *ret = c;
-    return 0;
+    return c;
 }
 
 /* Once for all that want it at the same time. */
-static int code_share(struct http_engines *en, struct engine *engine, int fd,
-                      struct shared_code **ret, struct err *e)
+static struct shared_code *code_share(struct http_engines *en, struct engine *engine, int fd,
+                                      struct err *e)
 {
-    int r;
+    struct shared_code *c;
 
     pthread_mutex_lock(&en->codes_lock);
-    r = code_share_locked(en, engine, fd, ret, e);
+    c = code_share_locked(en, engine, fd, e);
     pthread_mutex_unlock(&en->codes_lock);
-    return r;
+    return c;
 }
 
 static void code_unshare(struct http_engines *en, struct shared_code *c)
@@ -224,7 +225,9 @@ static int service_load(struct apps *a, const char *name, struct app *app, struc
     int r;
 
     if (!app->code)
-        TRY(code_share(a->engines, app->engine, app->code_fd, &app->code, e));
+        app->code = code_share(a->engines, app->engine, app->code_fd, e);
+    if (!app->code)
+        return e->code;
     r = engine_service_new(app->engine, app->code->code, &o, &app->service, e);
     if (r < 0)
         code_unshare(a->engines, take_ptr(app->code));
@@ -236,18 +239,18 @@ static int app_code_open(struct apps *a, const struct program *p, const char *na
                          const struct code_options *o, struct app *app, struct err *e)
 {
     struct engine_code *code;
-    int r;
 
     TRY(code_obtain(p, name, o, &app->code_fd, NULL, e));
-    r = code_share(a->engines, app->engine, app->code_fd, &app->code, e);
-    if (r != -ESTALE)
-        return r;
+    app->code = code_share(a->engines, app->engine, app->code_fd, e);
+    if (app->code || e->code != -ESTALE)
+        return app->code ? 0 : e->code;
     close(app->code_fd);
     app->code_fd = -EBADF;
     *e = ERR_INIT;
     TRY(code_open(p, name, o, app->engine, &app->code_fd, &code, e));
     engine_code_close(code);
-    return code_share(a->engines, app->engine, app->code_fd, &app->code, e);
+    app->code = code_share(a->engines, app->engine, app->code_fd, e);
+    return app->code ? 0 : e->code;
 }
 
 /* From the program's file to machine code that the engine takes; it is loaded once, so that what
