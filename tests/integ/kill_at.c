@@ -9,12 +9,14 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 static atomic_int calls;
@@ -32,15 +34,17 @@ __attribute__((constructor)) static void setup(void)
     log_fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 }
 
+/* By system calls only: the agent's C library may be another one than that of this. */
 static void count(const char *name)
 {
-    char line[64];
-    int len;
+    struct iovec line[] = {
+        {(char *)(uintptr_t)name, strlen(name)},
+        {(char[]){'\n'},          1           }
+    };
 
     if (log_fd < 0)
         return;
-    len = snprintf(line, sizeof(line), "%.62s\n", name);
-    if (write(log_fd, line, (size_t)len) < 0 || atomic_fetch_add(&calls, 1) + 1 == kill_at)
+    if (writev(log_fd, line, 2) < 0 || atomic_fetch_add(&calls, 1) + 1 == kill_at)
         kill(getpid(), SIGKILL);
 }
 

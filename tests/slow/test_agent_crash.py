@@ -476,7 +476,8 @@ def killed_at(w, n, driven):
                        f"WHERRY_KILL_LOG={path}"))
         driven.run()
     except (Dead, RuntimeError):
-        w.agent.process.wait()
+        if w.agent.process.wait() != -signal.SIGKILL:  # it ended by itself
+            raise
         return lines(path)
     w.agent.stop()
     return None

@@ -80,9 +80,9 @@ else
 fi
 
 # --- The examples, built apart from the tree; those that answer HTTP are asked by
-# test_serve_clients.py ---
+# test_serve_clients.py, the application of examples/pods by the demo ---
 cp -r examples "$dir/"
-for name in $(ls examples | grep -v '^http-'); do
+for name in $(ls examples | grep -vE '^(http-.*|pods)$'); do
     if ! make -C "$dir/examples/$name" >"$dir/build.log" 2>&1; then
         tail -20 "$dir/build.log" >&2
         not_ok "the example $name builds"
