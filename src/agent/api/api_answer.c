@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "agent/api/api_parts.h"
+#include "agent/api/api_status.h"
 
 /* Our reasons, and what Kubernetes calls them and by which code (apimachinery, pkg/api/errors). */
 static const struct {
@@ -49,22 +50,9 @@ static unsigned code_of(const char *reason)
 void api_status_write(const struct err *e, struct buf *out)
 {
     size_t i = code_find(e->reason);
-    struct json_writer w;
-    autobuf text = BUF_INIT;
 
-    text_lossy_add(text_of(e->msg), &text);
-    json_writer_init(&w, out, false);
-    json_begin_object(&w);
-    json_key_str(&w, "kind", "Status");
-    json_key_str(&w, "apiVersion", "v1");
-    json_key(&w, "metadata");
-    json_begin_object(&w);
-    json_end_object(&w);
-    json_key_str(&w, "status", "Failure");
-    json_key_str(&w, "message", buf_str(&text));
-    json_key_str(&w, "reason", i < ARRAY_SIZE(codes) ? codes[i].theirs : e->reason);
-    json_key_uint(&w, "code", code_of(e->reason));
-    json_end_object(&w);
+    api_status_failure(e->msg, i < ARRAY_SIZE(codes) ? codes[i].theirs : e->reason,
+                       code_of(e->reason), out);
 }
 
 void api_count(struct api *a, unsigned status)

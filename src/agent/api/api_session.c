@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/api/api_session.h"
 
-#include "base/json.h"
+#include "agent/api/api_status.h"
 #include "base/log.h"
 
 struct api_streams {
@@ -237,24 +237,8 @@ static void on_closed(void *ctx, unsigned code, const char *reason, const struct
 int session_refuse(struct http_exchange *x, unsigned status, const struct err *e)
 {
     autobuf body = BUF_INIT;
-    autobuf message = BUF_INIT;
-    struct err ignored = ERR_INIT;
-    struct json_writer w;
 
-    text_lossy_add(text_of(e->msg), &message); /* it may quote the request */
-    json_writer_init(&w, &body, false);
-    json_begin_object(&w);
-    json_key_str(&w, "kind", "Status");
-    json_key_str(&w, "apiVersion", "v1");
-    json_key(&w, "metadata");
-    json_begin_object(&w);
-    json_end_object(&w);
-    json_key_str(&w, "status", "Failure");
-    json_key_str(&w, "message", buf_str(&message));
-    json_key_str(&w, "reason", e->reason);
-    json_key_int(&w, "code", status);
-    json_end_object(&w);
-    BUG_ON(json_writer_finish(&w, &ignored) < 0);
+    api_status_failure(e->msg, e->reason, status, &body);
     http_exchange_respond(x, status, "application/json", body.data, body.len);
     return e->code;
 }
