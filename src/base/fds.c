@@ -168,11 +168,10 @@ static int temp_open_at(int dirfd, const char *name, mode_t mode, char **ret_tem
 /* Of ".NAME.PID.N.tmp" the process; 0: the name is another one. */
 static pid_t temp_owner(const char *name)
 {
-    size_t len = strlen(name);
     int dots = 0;
-    const char *at = name + len;
+    const char *at = name + strlen(name);
 
-    if (name[0] != '.' || len < 5 || !str_eq(name + len - 4, ".tmp"))
+    if (name[0] != '.' || !str_stem(name, ".tmp"))
         return 0;
     while (at > name && dots < 3)
         dots += *--at == '.';

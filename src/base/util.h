@@ -74,6 +74,15 @@ static inline bool str_starts(const char *s, const char *prefix)
     return strncmp(s, prefix, strlen(prefix)) == 0;
 }
 
+/* The length of what comes before the suffix; 0 when that is nothing, or the text ends otherwise.
+ */
+static inline size_t str_stem(const char *s, const char *suffix)
+{
+    size_t len = strlen(s), end = strlen(suffix);
+
+    return len > end && str_eq(s + len - end, suffix) ? len - end : 0;
+}
+
 /* Small allocations that cannot sensibly fail: they end the process instead. Sizes that come from
  * outside are checked by the caller first. */
 void *xcalloc(size_t n, size_t size) __attribute__((malloc, alloc_size(1, 2)));

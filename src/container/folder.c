@@ -246,12 +246,12 @@ struct record_walk {
 static bool record_one(void *ctx, const char *name)
 {
     const struct record_walk *w = ctx;
-    size_t len = strlen(name), suffix = strlen(RECORD_SUFFIX);
+    size_t len = str_stem(name, RECORD_SUFFIX);
     autofree char *id = NULL;
 
-    if (len <= suffix || !str_eq(name + len - suffix, RECORD_SUFFIX))
+    if (!len)
         return true;
-    id = xstrndup(name, len - suffix);
+    id = xstrndup(name, len);
     return folder_name_is_valid(id) ? w->each(w->ctx, id) : true;
 }
 

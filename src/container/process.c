@@ -90,11 +90,9 @@ void process_note_remove(int run_fd, const char *tenant)
 
 char *process_note_tenant(const char *name)
 {
-    size_t len = strlen(name), suffix = strlen(NOTE_SUFFIX);
+    size_t len = name[0] == '.' ? str_stem(name + 1, NOTE_SUFFIX) : 0;
 
-    if (name[0] != '.' || len <= suffix + 1 || !str_eq(name + len - suffix, NOTE_SUFFIX))
-        return NULL;
-    return xstrndup(name + 1, len - suffix - 1);
+    return len ? xstrndup(name + 1, len) : NULL;
 }
 
 /* -ENOENT: there is no note. */

@@ -20,13 +20,6 @@
 
 /* ---- Certificates: containers-certs.d(5) ---- */
 
-static bool ends_with(const char *name, const char *end)
-{
-    size_t len = strlen(name), n = strlen(end);
-
-    return len > n && str_eq(name + len - n, end);
-}
-
 /* Reads every *.crt of the folder; of a NAME.cert with its NAME.key the first. */
 static int certs_read(struct registry *g, const char *folder, struct err *e)
 {
@@ -42,12 +35,12 @@ static int certs_read(struct registry *g, const char *folder, struct err *e)
     while (r >= 0 && (entry = readdir(dir))) {
         autofree char *file = path_join(path, entry->d_name);
 
-        if (ends_with(entry->d_name, ".crt")) {
+        if (str_stem(entry->d_name, ".crt")) {
             r = file_read(file, CERTS_LIMIT, &g->ca_pem, e);
             buf_addc(&g->ca_pem, '\n');
-        } else if (ends_with(entry->d_name, ".cert") && !g->cert_file) {
+        } else if (str_stem(entry->d_name, ".cert") && !g->cert_file) {
             g->cert_file = xstrdup(file);
-            g->key_file = xasprintf("%.*s.key", (int)(strlen(file) - strlen(".cert")), file);
+            g->key_file = xasprintf("%.*s.key", (int)str_stem(file, ".cert"), file);
         }
     }
     closedir(dir);

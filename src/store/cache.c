@@ -286,12 +286,9 @@ static bool is_key(const char *name, size_t len)
 
 static enum cache_file_kind kind_of(const char *name, const struct stat *st)
 {
-    size_t len = strlen(name), end = strlen(".new");
-
-    if (is_key(name, len) && !S_ISDIR(st->st_mode))
+    if (is_key(name, strlen(name)) && !S_ISDIR(st->st_mode))
         return is_trusted(st) ? CACHE_ENTRY : CACHE_UNTRUSTED;
-    if (S_ISREG(st->st_mode) && *name == '.' && len > end && str_eq(name + len - end, ".new") &&
-        is_key(name + 1, len - 1 - end))
+    if (S_ISREG(st->st_mode) && *name == '.' && is_key(name + 1, str_stem(name + 1, ".new")))
         return CACHE_UNFINISHED;
     return CACHE_FOREIGN;
 }

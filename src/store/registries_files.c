@@ -29,9 +29,7 @@ static int file_add(struct registries *c, const char *path, struct err *e)
 
 static int is_conf(const struct dirent *entry)
 {
-    size_t len = strlen(entry->d_name);
-
-    return len > strlen(".conf") && str_eq(entry->d_name + len - strlen(".conf"), ".conf");
+    return str_stem(entry->d_name, ".conf") > 0;
 }
 
 static int by_bytes(const struct dirent **a, const struct dirent **b)

@@ -194,17 +194,14 @@ int tool_basename(struct job *j)
 {
     const char *last, *suffix = j->argc > 2 ? j->argv[2] : "";
     autofree char *path = NULL;
-    size_t len, cut;
+    size_t stem;
 
     if (j->argc < 2)
         return job_error(j, "missing operand");
     path = xstrdup(j->argv[1]);
     last = path_last(path);
-    len = strlen(last);
-    cut = strlen(suffix);
-    if (cut < len && str_eq(last + len - cut, suffix))
-        len -= cut;
-    stream_printf(j->out, "%.*s\n", (int)len, last);
+    stem = str_stem(last, suffix);
+    stream_printf(j->out, "%.*s\n", (int)(stem ? stem : strlen(last)), last);
     return 0;
 }
 

@@ -39,16 +39,7 @@ static int file_parse(const char *path, const char *space, struct objects *into,
 
 static bool is_manifest(const char *name)
 {
-    static const char *const suffixes[] = {".yaml", ".yml", ".json"};
-    size_t len = strlen(name);
-
-    for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
-        size_t n = strlen(suffixes[i]);
-
-        if (len > n && str_eq(name + len - n, suffixes[i]))
-            return true;
-    }
-    return false;
+    return str_stem(name, ".yaml") || str_stem(name, ".yml") || str_stem(name, ".json");
 }
 
 static int by_name(const struct dirent **a, const struct dirent **b)
