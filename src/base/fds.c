@@ -143,6 +143,42 @@ int file_read(const char *path, size_t limit_bytes, struct buf *ret, struct err 
     return file_read_at(AT_FDCWD, path, limit_bytes, ret, e);
 }
 
+int dir_each(int dirfd, bool (*each)(void *ctx, const char *name), void *ctx)
+{
+    int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *entry;
+    bool is_wanted = true;
+
+    if (!dir) {
+        r = -errno;
+        if (fd >= 0)
+            close(fd);
+        return r;
+    }
+    while (is_wanted && (errno = 0, entry = readdir(dir)))
+        if (!str_eq(entry->d_name, ".") && !str_eq(entry->d_name, ".."))
+            is_wanted = each(ctx, entry->d_name);
+    r = is_wanted ? -errno : 0;
+    closedir(dir);
+    return r;
+}
+
+static bool entry_note(void *ctx, const char *name)
+{
+    (void)name;
+    *(bool *)ctx = true;
+    return false;
+}
+
+int dir_is_empty(int dirfd)
+{
+    bool has_entry = false;
+    int r = dir_each(dirfd, entry_note, &has_entry);
+
+    return r < 0 ? r : !has_entry;
+}
+
 static int temp_open_at(int dirfd, const char *name, mode_t mode, char **ret_temp, int *ret_fd,
                         struct err *e)
 {
@@ -178,24 +214,18 @@ static pid_t temp_owner(const char *name)
     return at > name ? (pid_t)strtol(at + 1, NULL, 10) : 0;
 }
 
+static bool temp_remove(void *ctx, const char *name)
+{
+    pid_t owner = temp_owner(name);
+
+    if (owner > 0 && kill(owner, 0) < 0 && errno == ESRCH)
+        unlinkat(*(const int *)ctx, name, 0);
+    return true;
+}
+
 void file_temps_remove(int dirfd)
 {
-    int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-    const struct dirent *entry;
-
-    if (!dir) {
-        if (fd >= 0)
-            close(fd);
-        return;
-    }
-    while ((entry = readdir(dir))) {
-        pid_t owner = temp_owner(entry->d_name);
-
-        if (owner > 0 && kill(owner, 0) < 0 && errno == ESRCH)
-            unlinkat(dirfd, entry->d_name, 0);
-    }
-    closedir(dir);
+    (void)dir_each(dirfd, temp_remove, &dirfd);
 }
 
 static int temp_fill(int fd, const void *data, size_t len, int flags, struct err *e)

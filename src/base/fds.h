@@ -36,6 +36,13 @@ int fd_move_above(int *fd, int min, struct err *e);
 int file_read(const char *path, size_t limit_bytes, struct buf *ret, struct err *e);
 int file_read_at(int dirfd, const char *name, size_t limit_bytes, struct buf *ret, struct err *e);
 
+/* Calls with the name of each entry of the folder, but for "." and "..", until one call returns
+ * false; entries may come and go meanwhile. Returns a negative errno, without a message, when not
+ * all could be seen. */
+int dir_each(int dirfd, bool (*each)(void *ctx, const char *name), void *ctx);
+/* 1 when there is none, 0, or a negative errno. */
+int dir_is_empty(int dirfd);
+
 enum file_write_flags {
     FILE_WRITE_SYNC = 1 << 0, /* fsync the file and its folder before returning */
 };

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -22,20 +21,6 @@ static enum save_format format_of(const struct image_save_options *o)
     return str_eq(o->format, "docker-archive") ? SAVE_DOCKER_ARCHIVE : SAVE_OCI_ARCHIVE;
 }
 
-static bool is_empty(int dirfd)
-{
-    int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-    const struct dirent *entry = NULL;
-
-    while (dir && (entry = readdir(dir)))
-        if (!str_eq(entry->d_name, ".") && !str_eq(entry->d_name, ".."))
-            break;
-    if (dir)
-        closedir(dir);
-    return dir && !entry;
-}
-
 static int folder_write(struct save *v, const char *path, struct err *e)
 {
     autofd fd = -EBADF;
@@ -44,7 +29,7 @@ static int folder_write(struct save *v, const char *path, struct err *e)
     fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return err_errno(e, -errno, "WriteFailed", "cannot open the folder '%s'", path);
-    if (!is_empty(fd))
+    if (dir_is_empty(fd) <= 0)
         return err_set(e, -EEXIST, "BadUsage", "the folder '%s' is not empty", path);
     return save_folder(v, fd, e);
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `wherry new`: the templates of src/cli/templates/LANGUAGE/, which the build embeds. */
 #include <ctype.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -43,21 +42,15 @@ static char *project_name(const char *dir)
 
 static int dir_prepare(const char *dir, int *ret_fd, struct err *e)
 {
-    const struct dirent *entry;
-    bool is_empty = true;
-    DIR *list;
+    int is_empty;
 
     TRY(path_mkdir_p(dir, 0777, e));
     autofd fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return err_errno(e, -errno, "OpenFailed", "cannot open '%s'", dir);
-    list = opendir(dir);
-    if (!list)
-        return err_errno(e, -errno, "OpenFailed", "cannot list '%s'", dir);
-    while ((entry = readdir(list)))
-        if (!str_eq(entry->d_name, ".") && !str_eq(entry->d_name, ".."))
-            is_empty = false;
-    closedir(list);
+    is_empty = dir_is_empty(fd);
+    if (is_empty < 0)
+        return err_errno(e, is_empty, "OpenFailed", "cannot list '%s'", dir);
     if (!is_empty)
         return err_set(e, -ENOTEMPTY, "NotEmpty",
                        "the folder '%s' is not empty; name a new one, nothing was written", dir);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "container/folder.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -34,33 +33,11 @@ int folder_open(const char *run_dir, const char *tenant, int *ret_fd, struct err
     return path_open_private(path, ret_fd, e);
 }
 
-/* Calls with the name of each file until one call returns false; the folder may change meanwhile.
- */
-static int names_each(int dir_fd, bool (*each)(void *ctx, const char *name), void *ctx,
-                      struct err *e)
+int folder_each(int dir_fd, bool (*each)(void *ctx, const char *name), void *ctx, struct err *e)
 {
-    int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-    const struct dirent *entry;
-    bool is_wanted = true;
+    int r = dir_each(dir_fd, each, ctx);
 
-    if (!dir) {
-        r = -errno;
-        if (fd >= 0)
-            close(fd);
-        return err_errno(e, r, "RunFolder", "cannot read a folder of the run folder");
-    }
-    while (is_wanted && (errno = 0, entry = readdir(dir)))
-        if (!str_eq(entry->d_name, ".") && !str_eq(entry->d_name, ".."))
-            is_wanted = each(ctx, entry->d_name);
-    r = is_wanted ? -errno : 0;
-    closedir(dir);
     return r < 0 ? err_errno(e, r, "RunFolder", "cannot read a folder of the run folder") : 0;
-}
-
-int folder_each(int run_fd, bool (*each)(void *ctx, const char *name), void *ctx, struct err *e)
-{
-    return names_each(run_fd, each, ctx, e);
 }
 
 static bool note(void *ctx, const char *id)
@@ -83,7 +60,7 @@ void folder_remove(int run_fd, const char *tenant, int dir_fd)
 
     process_note_remove(run_fd, tenant);
     if (record_each(dir_fd, note, &has_records, &e) < 0 || has_records ||
-        names_each(dir_fd, file_remove, &dir_fd, &e) < 0)
+        folder_each(dir_fd, file_remove, &dir_fd, &e) < 0)
         return;
     unlinkat(run_fd, tenant, AT_REMOVEDIR);
 }
@@ -259,5 +236,5 @@ int record_each(int dir_fd, bool (*each)(void *ctx, const char *id), void *ctx, 
 {
     struct record_walk w = {.each = each, .ctx = ctx};
 
-    return names_each(dir_fd, record_one, &w, e);
+    return folder_each(dir_fd, record_one, &w, e);
 }

@@ -27,8 +27,9 @@ bool folder_name_is_valid(const char *name);
 /* Opens it, making it when it is missing. "RunFolder", "UntrustedFolder". */
 int folder_open(const char *run_dir, const char *tenant, int *ret_fd, struct err *e);
 
-/* Calls with each name in the run folder until one call returns false. "RunFolder". */
-int folder_each(int run_fd, bool (*each)(void *ctx, const char *name), void *ctx, struct err *e);
+/* Calls with each name in the run folder or one of a tenant until one call returns false.
+ * "RunFolder". */
+int folder_each(int dir_fd, bool (*each)(void *ctx, const char *name), void *ctx, struct err *e);
 
 /* Removes it with all that is in it, unless there is a record. */
 void folder_remove(int run_fd, const char *tenant, int dir_fd);

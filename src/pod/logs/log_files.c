@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pod/logs/log_files.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 
@@ -37,6 +36,7 @@ static bool age_of(const char *name, const char *base, unsigned *ret)
 }
 
 struct ages {
+    const char *base;
     unsigned values[LOG_FILES_MAX]; /* rising */
     size_t n;
 };
@@ -56,24 +56,20 @@ static void ages_add(struct ages *a, unsigned age)
     a->n++;
 }
 
-static int ages_scan(int dirfd, const char *base, struct ages *ret)
+static bool age_scan(void *ctx, const char *name)
 {
-    int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-    int r = dir ? 0 : -errno;
-    struct dirent *entry;
+    struct ages *ages = ctx;
     unsigned age;
 
-    if (!dir) {
-        if (fd >= 0)
-            close(fd);
-        return r;
-    }
-    while ((entry = readdir(dir)))
-        if (age_of(entry->d_name, base, &age))
-            ages_add(ret, age);
-    closedir(dir);
-    return 0;
+    if (age_of(name, ages->base, &age))
+        ages_add(ages, age);
+    return true;
+}
+
+static int ages_scan(int dirfd, const char *base, struct ages *ret)
+{
+    ret->base = base;
+    return dir_each(dirfd, age_scan, ret);
 }
 
 static char *name_of(const char *base, unsigned age)
