@@ -88,16 +88,6 @@ static int digits(const char *s, size_t n)
     return value;
 }
 
-/* Days since 1970 in the Gregorian calendar; years are reckoned from March, so that the leap day
- * is their last. */
-static int64_t days_of(int year, int month, int day)
-{
-    int y = month <= 2 ? year - 1 : year;
-    int day_of_year = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
-
-    return (int64_t)y * 365 + y / 4 - y / 100 + y / 400 + day_of_year - 719468;
-}
-
 static bool date_time_parse(const char *s, int64_t *ret_s)
 {
     static const char days[] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
@@ -111,7 +101,12 @@ static bool date_time_parse(const char *s, int64_t *ret_s)
     /* 60 is a leap second. */
     if (hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 60)
         return false;
-    *ret_s = days_of(year, month, day) * 86400 + hour * 3600 + minute * 60 + second;
+    *ret_s = timegm(&(struct tm){.tm_year = year - 1900,
+                                 .tm_mon = month - 1,
+                                 .tm_mday = day,
+                                 .tm_hour = hour,
+                                 .tm_min = minute,
+                                 .tm_sec = second});
     return true;
 }
 
