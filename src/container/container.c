@@ -38,7 +38,6 @@ static void worker_join(struct container *c, struct worker *w)
     c->worker = w;
     link_append(&w->containers, &c->in_worker);
     name_index_add(&w->ids, &c->by_id, c->id);
-    w->n_known++;
     if (container_is_active(c))
         w->n_active++;
 }
@@ -81,10 +80,8 @@ void container_destroy(struct container *c)
     start_done(c);
     state_set(c, CONTAINER_REFUSED);
     link_remove(&c->in_worker);
-    if (c->worker) {
+    if (c->worker)
         name_index_remove(&c->worker->ids, &c->by_id);
-        c->worker->n_known--;
-    }
     link_remove(&c->in_due);
     guest_status_done(&c->status);
     free(c->measures);

@@ -97,16 +97,15 @@ struct worker {
     int dir_fd;             /* its folder */
     struct link containers; /* all that are known */
     struct name_index ids;  /* of those */
-    size_t n_known;
-    struct link starts;   /* those in the state WAITING, in order */
-    struct link requests; /* other messages, not sent yet */
-    size_t n_active;      /* WAITING, SENT or RUNNING */
-    size_t n_unanswered;  /* STARTs */
-    bool is_adopting;     /* containers_adopt() waits for it */
-    bool is_unseen;       /* there may be a process that nobody knows: none is started beside it */
-    bool was_found;       /* by containers_adopt() */
-    bool was_ready;       /* since its process started */
-    unsigned fruitless;   /* connections in a row that broke before they served anything */
+    struct link starts;     /* those in the state WAITING, in order */
+    struct link requests;   /* other messages, not sent yet */
+    size_t n_active;        /* WAITING, SENT or RUNNING */
+    size_t n_unanswered;    /* STARTs */
+    bool is_adopting;       /* containers_adopt() waits for it */
+    bool is_unseen;     /* there may be a process that nobody knows: none is started beside it */
+    bool was_found;     /* by containers_adopt() */
+    bool was_ready;     /* since its process started */
+    unsigned fruitless; /* connections in a row that broke before they served anything */
     const char *kill_reason; /* static; NULL: it was not killed */
     bool is_full;            /* the last message that was tried found no room */
 

@@ -77,7 +77,7 @@ static struct container *guest_know(struct worker *w, const char *id)
 
     if (c || !w->is_adopting || !folder_name_is_valid(id))
         return c;
-    if (w->n_known >= WORKER_GUEST_LIMIT) {
+    if (w->ids.n >= WORKER_GUEST_LIMIT) {
         worker_kill(w, "it tells of more guests than it can have");
         return NULL;
     }

@@ -222,7 +222,7 @@ static bool record_known(void *ctx, const char *id)
 
     if (container_find(w, id))
         return true;
-    if (w->n_known >= WORKER_GUEST_LIMIT + WORKER_RECORD_LIMIT) {
+    if (w->ids.n >= WORKER_GUEST_LIMIT + WORKER_RECORD_LIMIT) {
         worker_tell(w,
                     "there are more records of ends than %u: the rest is read when it is claimed",
                     WORKER_RECORD_LIMIT);
