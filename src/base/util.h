@@ -83,6 +83,9 @@ static inline size_t str_stem(const char *s, const char *suffix)
     return len > end && str_eq(s + len - end, suffix) ? len - end : 0;
 }
 
+/* The struct that a link of it is in. */
+#define LINK_OF(type, member, link) ((type *)(void *)((char *)(link)-offsetof(type, member)))
+
 /* Small allocations that cannot sensibly fail: they end the process instead. Sizes that come from
  * outside are checked by the caller first. */
 void *xcalloc(size_t n, size_t size) __attribute__((malloc, alloc_size(1, 2)));

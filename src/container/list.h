@@ -38,8 +38,6 @@ static inline void link_append(struct link *head, struct link *l)
     head->prev = l;
 }
 
-#define LINK_OF(type, member, link) ((type *)(void *)((char *)(link)-offsetof(type, member)))
-
 /* The first one, or NULL. */
 #define LINK_FIRST(head, type, member)                                                             \
     (link_is_empty(head) ? NULL : LINK_OF(type, member, (head)->next))

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/fds.h"
 #include "base/log.h"
+#include "base/name_index.h"
 #include "base/version.h"
 #include "worker/code.h"
 #include "worker/guest.h"
@@ -41,6 +42,9 @@
 #define TRIM_AFTER_NS UINT64_C(3000000000)
 
 struct member {
+    struct name_link by_id;
+    char *id;
+    size_t place;               /* in the list of all */
     struct guest *guest;        /* NULL once it was freed: only the status is kept */
     struct guest_status status; /* of an ended guest, the one that was recorded */
     bool is_ended;
@@ -62,8 +66,9 @@ struct service {
     int listen_fd, signal_fd, dir_fd;
     struct connection connections[CONNECTION_LIMIT];
     size_t n_connections;
-    struct member *members;
+    struct member **members;
     size_t n_members, capacity;
+    struct name_index ids;
     struct guest **abandoned; /* freed when they end after all */
     size_t n_abandoned;
     uint64_t trim_ns; /* when memory is given back, in clock_monotonic_ns(); 0: it was */
@@ -188,20 +193,36 @@ static void worker_record_write(const struct service *s)
 
 /* ---- Guests ---- */
 
-static const char *member_id(const struct member *m)
+static struct member *member_find(const struct service *s, const char *id)
 {
-    return m->guest ? guest_id(m->guest) : m->status.id;
+    struct name_link *l = name_index_find(&s->ids, id);
+
+    return l ? LINK_OF(struct member, by_id, l) : NULL;
 }
 
-static struct member *member_find(struct service *s, const char *id)
+static void member_add(struct service *s, struct guest *g)
 {
-    for (size_t i = 0; i < s->n_members; i++) {
-        struct member *m = &s->members[i];
+    struct member *m = xcalloc(1, sizeof(*m));
 
-        if (str_eq(member_id(m), id))
-            return m;
+    if (s->n_members == s->capacity) {
+        s->capacity = s->capacity ? 2 * s->capacity : 16;
+        s->members = xrealloc(s->members, s->capacity, sizeof(struct member *));
     }
-    return NULL;
+    *m = (struct member){.id = xstrdup(guest_id(g)), .place = s->n_members, .guest = g};
+    name_index_add(&s->ids, &m->by_id, m->id);
+    s->members[s->n_members++] = m;
+}
+
+static void member_remove(struct service *s, struct member *m)
+{
+    struct member *last = s->members[--s->n_members];
+
+    s->members[m->place] = last;
+    last->place = m->place;
+    name_index_remove(&s->ids, &m->by_id);
+    guest_status_done(&m->status);
+    free(m->id);
+    free(m);
 }
 
 /* Records and tells the status, which is the member's by now. */
@@ -282,7 +303,7 @@ static void guests_check(struct service *s)
     uint64_t now = clock_monotonic_ns();
 
     for (size_t i = 0; i < s->n_members; i++) {
-        struct member *m = &s->members[i];
+        struct member *m = s->members[i];
         uint64_t deadline;
 
         if (m->is_ended)
@@ -316,7 +337,7 @@ static int wait_ms(const struct service *s)
     uint64_t next = s->trim_ns;
 
     for (size_t i = 0; i < s->n_members; i++) {
-        uint64_t due = member_due_ns(&s->members[i]);
+        uint64_t due = member_due_ns(s->members[i]);
 
         if (due && (!next || due < next))
             next = due;
@@ -336,11 +357,9 @@ static void guests_wake(struct service *s)
 
 static void memory_give_back(struct service *s)
 {
-    uint64_t now = clock_monotonic_ns();
-
     if (guests_were_parked() && !s->trim_ns)
-        s->trim_ns = now + TRIM_AFTER_NS;
-    if (!s->trim_ns || now < s->trim_ns)
+        s->trim_ns = clock_monotonic_ns() + TRIM_AFTER_NS;
+    if (!s->trim_ns || clock_monotonic_ns() < s->trim_ns)
         return;
     s->trim_ns = 0;
     malloc_trim(0);
@@ -369,11 +388,7 @@ static int start(struct service *s, struct guest_spec *spec, struct err *e)
         guest_free(g);
         return r;
     }
-    if (s->n_members == s->capacity) {
-        s->capacity = s->capacity ? 2 * s->capacity : 16;
-        s->members = xrealloc(s->members, s->capacity, sizeof(*s->members));
-    }
-    s->members[s->n_members++] = (struct member){.guest = g};
+    member_add(s, g);
     return 0;
 }
 
@@ -401,7 +416,7 @@ static void lists_go_on(struct service *s, struct connection *c)
         if (!c->is_listing) {
             c->is_listing = true;
             for (size_t i = 0; i < s->n_members; i++)
-                strv_add(&c->listing, member_id(&s->members[i]));
+                strv_add(&c->listing, s->members[i]->id);
         }
         if (c->n_listed < c->listing.n) {
             list_one(s, &c->channel, c->listing.v[c->n_listed++]);
@@ -419,19 +434,18 @@ static void forget(struct service *s, struct member *m)
 {
     char name[GUEST_ID_LIMIT + 8];
 
-    record_name(m->status.id, name);
+    record_name(m->id, name);
     if (s->dir_fd >= 0)
         unlinkat(s->dir_fd, name, 0);
-    guest_status_done(&m->status);
-    *m = s->members[--s->n_members];
+    member_remove(s, m);
 }
 
 static void shut_down(struct service *s)
 {
     s->is_shutting_down = true;
     for (size_t i = 0; i < s->n_members; i++)
-        if (!s->members[i].is_ended)
-            member_stop(&s->members[i], GUEST_STOP_SIGTERM);
+        if (!s->members[i]->is_ended)
+            member_stop(s->members[i], GUEST_STOP_SIGTERM);
 }
 
 /* ---- Requests ---- */
@@ -602,7 +616,7 @@ static void connections_serve(struct service *s, const struct pollfd *p, size_t 
 static bool is_idle(const struct service *s)
 {
     for (size_t i = 0; i < s->n_members; i++)
-        if (!s->members[i].is_ended)
+        if (!s->members[i]->is_ended)
             return false;
     return true;
 }
@@ -676,9 +690,10 @@ int service_main(const struct service_options *o)
         channel_flush(&s.connections[0].channel, &e);
         drop(&s, 0);
     }
-    for (size_t i = 0; i < s.n_members; i++)
-        guest_status_done(&s.members[i].status);
+    while (s.n_members)
+        member_remove(&s, s.members[0]);
     free(s.members);
+    name_index_done(&s.ids);
     /* A thread left behind still uses the engine; the process takes both with it. */
     if (s.n_abandoned)
         _exit(0);
