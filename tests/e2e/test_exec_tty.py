@@ -11,7 +11,6 @@ import subprocess
 import sys
 import termios
 import time
-import traceback
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
@@ -226,10 +225,7 @@ def main():
         wait_until(lambda: agent.pod("main")["status"]["phase"] == "Running", "the pod runs")
         for test in (test_shell, test_interrupt, test_loop_guest, test_without_terminal,
                      test_signals, test_agent_dies):
-            try:
-                test(agent)
-            except Exception:
-                tap.ok(test.__name__, False, traceback.format_exc())
+            tap.run(test, agent)
     tap.finish()
 
 

@@ -10,7 +10,6 @@ import sys
 import tempfile
 import threading
 import time
-import traceback
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
@@ -350,12 +349,7 @@ def main():
                  up_starts_an_agent_and_ends_it_again,
                  the_namespace_of_the_environment_holds_for_every_command,
                  without_an_agent_it_says_what_to_type):
-        try:
-            part()
-            tap.ok(part.__name__, True)
-        except Exception as e:  # the others still have something to tell
-            traceback.print_exc()
-            tap.ok(part.__name__, False, repr(e))
+        tap.promise(part)
     tap.finish()
 
 

@@ -13,7 +13,6 @@ import sys
 import tempfile
 import threading
 import time
-import traceback
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
@@ -774,12 +773,7 @@ def main():
             tap.skip(part.__name__, skipped(part))
             continue
         begin = time.monotonic()
-        try:
-            part()
-            tap.ok(part.__name__, True)
-        except Exception as e:  # the others still have something to tell
-            traceback.print_exc()
-            tap.ok(part.__name__, False, repr(e))
+        tap.promise(part)
         print(f"# {time.monotonic() - begin:.1f} s", flush=True)
     tap.finish()
 
