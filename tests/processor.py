@@ -11,6 +11,18 @@ def idle_ns():
     return (int(idle) + int(waiting)) * 1000000000 // os.sysconf("SC_CLK_TCK")
 
 
+def threads_ns(pid):
+    """{thread: what it has used}, of those that a process has now"""
+    used = {}
+    for task in os.listdir(f"/proc/{pid}/task"):
+        try:
+            with open(f"/proc/{pid}/task/{task}/schedstat", encoding="ascii") as f:
+                used[task] = int(f.read().split()[0])
+        except OSError:
+            pass  # it has ended meanwhile
+    return used
+
+
 class Share:
     """Of a processor, that something uses until it is told(): `used_ns` tells its time."""
 

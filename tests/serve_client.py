@@ -169,6 +169,11 @@ def threads(pid):
     return len(os.listdir(f"/proc/{pid}/task"))
 
 
+def rss_kb(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as f:
+        return int(re.search(r"VmRSS:\s+(\d+)", f.read())[1])
+
+
 def private_kb(pid):
     """Memory that the process has for itself."""
     with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as f:

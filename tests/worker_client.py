@@ -21,12 +21,16 @@ PATIENCE_S = 60  # for what must happen; never waited for when all is well
 def build_guests(*names):
     """Builds the guests named, as tests/guests/README.md calls them; their folder is GUESTS."""
     done = subprocess.run(["make", "-s", "-C", os.path.join(ROOT, "tests/guests"), "OUT=" + GUESTS]
-                          + [os.path.join(GUESTS, n + ".wasm") for n in names],
+                          + [guest(n) for n in names],
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if done.returncode:
         sys.stderr.write(done.stdout.decode("utf-8", "replace"))
         print("not ok 1 - the guests build")
         sys.exit(1)
+
+
+def guest(name):
+    return os.path.join(GUESTS, name + ".wasm")
 
 
 class Tap:
@@ -256,6 +260,22 @@ def wait_until(condition, what):
         if time.monotonic() > end:
             raise TimeoutError(what)
         select.select([], [], [], 0.005)
+
+
+def free_port():
+    """On every address."""
+    with socket.socket() as s:
+        s.bind(("", 0))
+        return s.getsockname()[1]
+
+
+def lines(path):
+    """[] when there is no such file."""
+    try:
+        with open(path, encoding="utf-8") as f:
+            return f.read().split()
+    except FileNotFoundError:
+        return []
 
 
 def children(pid):

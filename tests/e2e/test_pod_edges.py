@@ -9,10 +9,10 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from agent_client import TOOLBOX, Agent, is_alive  # noqa: E402
+from agent_client import TOOLBOX, Agent  # noqa: E402
 from serve_client import IS_FULL  # noqa: E402
 from slow_module import slow_module  # noqa: E402
-from worker_client import Tap, wait_until  # noqa: E402
+from worker_client import Tap, has_ended, wait_until  # noqa: E402
 
 
 def container(name, *argv, image=TOOLBOX, **more):
@@ -91,7 +91,7 @@ def a_pod_that_is_deleted_while_its_program_is_compiled_is_gone_at_once():
         wait_until(c.compilers, "it is compiled")
         assert c.agent.delete("slow") == 200
         wait_until(lambda: not c.agent.pod("slow"), "the pod is gone")
-        wait_until(lambda: not any(map(is_alive, c.compilers())), "and what compiled for it")
+        wait_until(lambda: all(map(has_ended, c.compilers())), "and what compiled for it")
         assert not c.entries()
 
 

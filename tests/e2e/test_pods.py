@@ -14,8 +14,9 @@ import urllib.request
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from agent_client import TOOLBOX, WHERRY, Agent, is_alive  # noqa: E402
-from worker_client import GUESTS, PATIENCE_S, Tap, build_guests, wait_until  # noqa: E402
+from agent_client import TOOLBOX, WHERRY, Agent  # noqa: E402
+from worker_client import (GUESTS, PATIENCE_S, Tap, build_guests, free_port, has_ended,  # noqa: E402
+                           wait_until)
 
 TICKS = "i=0; while true; do echo tick $i; i=$((i+1)); sleep 0.1; done"
 APP = """
@@ -55,12 +56,6 @@ spec:
   terminationGracePeriodSeconds: 1
   containers: [{name: main, image: %(toolbox)s, command: [sh, -c, %(script)s]}]
 """
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def pod(name, script, policy="Never"):
@@ -380,7 +375,7 @@ def a_killed_agent_comes_back_to_what_runs(p):
     p.start()
     p.wherry("wait", "--for=condition=Ready", "pod/web")
     assert p.pod("web")["status"]["containerStatuses"][0]["containerID"] == status["containerID"]
-    assert p.workers() == workers and all(map(is_alive, workers)), workers
+    assert p.workers() == workers and not any(map(has_ended, workers)), workers
 
 
 def delete_of_manifests_leaves_nothing_of_them(p):

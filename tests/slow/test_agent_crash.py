@@ -19,10 +19,10 @@ import traceback
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from agent_client import (PODS, TOOLBOX, WHERRY, Agent, Unix, cpu_groups, is_alive,  # noqa: E402
-                          settle)
+from agent_client import (PODS, TOOLBOX, WHERRY, Agent, Unix, command_line,  # noqa: E402
+                          cpu_groups, is_ready, settle)
 from serve_client import BUILD, IS_FULL, PROBE, tap  # noqa: E402
-from worker_client import build_guests, wait_until  # noqa: E402
+from worker_client import build_guests, free_port, has_ended, lines, wait_until  # noqa: E402
 
 KILL_AT = os.path.join(BUILD, "tests/integ/kill_at.so")
 ROUNDS = 100 if IS_FULL else 12
@@ -107,24 +107,11 @@ def pods_of(round, world):
                                image=f"127.0.0.1:{world.silent.port}/x:1")])]
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        return s.getsockname()[1]
-
-
 # ---- What happened ---------------------------------------------------------------------------
 
 
 def has_nonces(name):
     return not name.startswith(("web", "slow"))
-
-
-def lines(path):
-    try:
-        with open(path, encoding="utf-8") as f:
-            return f.read().split()
-    except FileNotFoundError:
-        return []
 
 
 def lived_at_once(beats):
@@ -186,7 +173,7 @@ class World:
             workers = workers and self.agent.workers()
         for pid in workers:
             os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not any(map(is_alive, workers)), "the worker is dead")
+        wait_until(lambda: all(map(has_ended, workers)), "the worker is dead")
         if workers:
             self.account()
         if victim == "worker":
@@ -357,11 +344,6 @@ def start_is_well(w, r, names):
             assert not twice, (name, c["name"], twice)
 
 
-def is_ready(p):
-    return any(c["type"] == "Ready" and c["status"] == "True"
-               for c in p["status"].get("conditions", []))
-
-
 def stop_round(w, r, names, victim, step, chance):
     """They are deleted, and something is killed."""
     done = {name: len(w.starts(name, "main")) for name in names if name.startswith(("never", "job"))}
@@ -385,7 +367,7 @@ def stop_round(w, r, names, victim, step, chance):
 
 
 def left(w):
-    return (f"{[(pid, ' '.join(open(f'/proc/{pid}/cmdline').read().split(chr(0))[:2])) for pid in w.agent.processes()]}"
+    return (f"{[(pid, command_line(pid)[:2]) for pid in w.agent.processes()]}"
             f" {w.agent.mounts()} {sorted(set(w.files()) ^ set(w.empty))}")
 
 

@@ -16,19 +16,15 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from agent_client import Agent, Unix, PODS, WHERRY  # noqa: E402
-from serve_client import IS_FULL, PROBE, tap  # noqa: E402
-from worker_client import GUESTS, build_guests, wait_until  # noqa: E402
+from agent_client import Agent, Unix, PODS, WHERRY, is_ready  # noqa: E402
+from serve_client import IS_FULL, PROBE, rss_kb, tap  # noqa: E402
+from worker_client import build_guests, free_port, guest, wait_until  # noqa: E402
 
 FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
 DAY_S = 86400
 
 
 # ---- What the parts have in common -----------------------------------------------------------
-
-
-def guest(name):
-    return os.path.join(GUESTS, name + ".wasm")
 
 
 def pod(name, *containers, namespace="default", **spec):
@@ -42,12 +38,6 @@ def container(image, *args, name="app", **more):
 
 def config(name, **data):
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
-
-
-def free_port():
-    with socket.socket(socket.AF_INET6) as s:
-        s.bind(("::", 0))
-        return s.getsockname()[1]
 
 
 def http_pod(name, port, **more):
@@ -101,11 +91,6 @@ def waiting(agent, name):
     return s.get("reason"), s.get("message", "")
 
 
-def is_ready(p):
-    return any(c["type"] == "Ready" and c["status"] == "True"
-               for c in p["status"].get("conditions", []))
-
-
 def wait_pod(agent, name, phase=None):
     """Until it is ready, or in that phase."""
     def there():
@@ -126,11 +111,6 @@ def connect(agent):
     s.connect(agent.socket)
     s.settimeout(20)
     return s
-
-
-def rss_kb(pid):
-    with open(f"/proc/{pid}/status", encoding="ascii") as f:
-        return next(int(line.split()[1]) for line in f if line.startswith("VmRSS"))
 
 
 class Asking(threading.Thread):
