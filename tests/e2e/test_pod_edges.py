@@ -5,7 +5,6 @@ import glob
 import os
 import sys
 import threading
-import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
@@ -197,10 +196,8 @@ def a_pod_whose_empty_dir_is_over_its_limit_is_evicted():
         a.create(pod("fat", sh("app", f"echo {'x' * 4095} >/v/0; {much} cat", stdin=True, **mount),
                      volumes=volumes),
                  pod("lean", sh("app", "echo x >/v/0; cat", stdin=True, **mount), volumes=volumes))
-        end = time.monotonic() + 60
-        while time.monotonic() < end and a.pod("fat")["status"]["phase"] != "Failed":
-            time.sleep(0.5)
-        wait_until(lambda: a.pod("fat")["status"]["phase"] == "Failed", "it is evicted")
+        a.wherry("wait", "--for=jsonpath={.status.phase}=Failed", "pod/fat", "--timeout", "2m",
+                 timeout=130)
         status = a.pod("fat")["status"]
         assert status["reason"] == "Evicted", status
         assert status["message"] == \

@@ -15,7 +15,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from fake_agent import FakeAgent  # noqa: E402
 from serve_client import tap  # noqa: E402
-from worker_client import ROOT  # noqa: E402
+from worker_client import ROOT, wait_until  # noqa: E402
 
 WHERRY = os.environ.get("WHERRY", os.path.join(ROOT, "build/wherry"))
 PATIENCE_S = 30
@@ -259,8 +259,7 @@ def wait_does_not_take_a_pod_that_crashes_for_ready():
         p.run("apply", "-f", p.file("app.yaml", POD % "web"))
         p.agent.status("web", "Running", {"running": {}}, True, since=now())
         waits = p.popen("wait", "--for=condition=Ready", "pod/web", "--timeout", "2s")
-        while not any("watch=1" in r for r in p.agent.requests):
-            time.sleep(0.01)
+        wait_until(lambda: any("watch=1" in r for r in p.agent.requests), "it watches")
         p.agent.status("web", "Running", BACK_OFF, since=now(), restartCount=1)
         out, err = waits.communicate(timeout=PATIENCE_S)
         assert waits.returncode == 1 and not out and "does not have the condition" in err, (out, err)
