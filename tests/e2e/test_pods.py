@@ -3,18 +3,16 @@
 """The commands for pods as a user types them, against an agent of their own."""
 import json
 import os
-import pty
-import select
 import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from agent_client import TOOLBOX, WHERRY, Agent  # noqa: E402
+from terminal import CTRL_C, Terminal  # noqa: E402
 from worker_client import (GUESTS, PATIENCE_S, Tap, build_guests, free_port, has_ended,  # noqa: E402
                            wait_until)
 
@@ -125,37 +123,17 @@ def up_in_the_background_leaves_an_agent_and_down_ends_the_pods():
         assert p.wherry("down", "-f", p.app) == "", "what is not there is no mistake"
 
 
-def read_until(fd, text):
-    """Of a terminal."""
-    seen = b""
-    end_s = time.monotonic() + PATIENCE_S
-    while text not in seen:
-        left_s = end_s - time.monotonic()
-        assert left_s > 0 and select.select([fd], [], [], left_s)[0], (text, seen[-4000:])
-        try:
-            part = os.read(fd, 65536)
-        except OSError:  # the other side has been closed
-            part = b""
-        assert part, (text, seen)
-        seen += part
-    return seen
-
-
 def ctrl_c_on_a_terminal_ends_the_pods_and_their_agent():
     with Place(is_started=False) as p:
         path = p.write("talk.yaml", pod("talk", TICKS))
-        pid, terminal = pty.fork()
-        if not pid:
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
-            os.execve(WHERRY, [WHERRY, "up", "-f", path, "-f", p.app], p.env)
-        read_until(terminal, b"pod/web is ready")
-        read_until(terminal, b"tick ")
-        assert get(p.port)
-        os.write(terminal, b"\x03")
-        seen = read_until(terminal, b"pod/web is gone")
-        assert b"Stopping" in seen, seen
-        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-        os.close(terminal)
+        with Terminal(p, "up", "-f", path, "-f", p.app) as t:
+            t.expect(b"pod/web is ready")
+            t.expect(b"tick ")
+            assert get(p.port)
+            t.type(CTRL_C)
+            seen = t.expect(b"pod/web is gone")
+            assert b"Stopping" in seen, seen
+            assert t.status() == 0
         assert p.refuses_connections()
         assert not os.path.exists(p.socket), "its agent has ended too, and has left no socket"
 
