@@ -5,6 +5,7 @@
 Every guest writes a line at its start and then one with the same number every few milliseconds. So
 there are as many starts as restartCount says, two of a container at once would have their lines mixed,
 and one that was not to run any more would have been seen."""
+import contextlib
 import http.client
 import json
 import os
@@ -114,6 +115,11 @@ def has_nonces(name):
     return not name.startswith(("web", "slow"))
 
 
+def containers_of(p):
+    """What a pod's status says of each."""
+    return p["status"].get("initContainerStatuses", []) + p["status"]["containerStatuses"]
+
+
 def lived_at_once(beats):
     """Numbers that come again after another one has come."""
     seen, last = set(), None
@@ -146,6 +152,10 @@ class World:
 
     def beats(self, name, container):
         return lines(os.path.join(self.nonces, f"{name}.{container}.beats"))
+
+    def sizes(self):
+        """Of all that guests have written."""
+        return {n: os.path.getsize(os.path.join(self.nonces, n)) for n in os.listdir(self.nonces)}
 
     def record(self, name):
         """What is on the disk of it; None when there is nothing."""
@@ -222,12 +232,9 @@ class World:
     # ---- Looking ----
 
     def counts(self, name, p):
-        """(container, restartCount + 1, lines) of all that ran; None when one is to start yet."""
-        found = []
-        for c in p["status"].get("initContainerStatuses", []) + p["status"]["containerStatuses"]:
-            if has_nonces(name):
-                found.append((c["name"], c["restartCount"] + 1, len(self.starts(name, c["name"]))))
-        return found
+        """(container, restartCount + 1, lines) of all that note their starts."""
+        return [(c["name"], c["restartCount"] + 1, len(self.starts(name, c["name"])))
+                for c in containers_of(p)] if has_nonces(name) else []
 
     def agrees(self, name):
         p = self.agent.pod(name)
@@ -242,8 +249,7 @@ class World:
     @staticmethod
     def never_began(p, container, seen):
         """Of a pod that is over, behind an init container that failed."""
-        c = next(c for c in p["status"].get("initContainerStatuses", [])
-                 + p["status"]["containerStatuses"] if c["name"] == container)
+        c = next(c for c in containers_of(p) if c["name"] == container)
         return p["status"]["phase"] in OVER and not seen and not c["restartCount"] \
             and "waiting" in c["state"]
 
@@ -264,6 +270,25 @@ class World:
     def is_clean(self):
         return (self.agent.processes() == [self.agent.process.pid] and not self.agent.mounts()
                 and self.files() == self.empty)
+
+
+@contextlib.contextmanager
+def prepared():
+    """A world in which one pod was there and is gone: what is left then is what is always there."""
+    with Silent() as silent:
+        w = World(silent)
+        with w.agent:
+            w.agent.create(CLAIM_OBJECT, CONFIG, SECRET)
+            w.create(pod("first", [sh("main", "first", True)], "Never"))
+            wait_until(lambda: w.agent.pod("first")["status"]["phase"] == "Succeeded",
+                       "the first one ends")
+            w.agent.delete("first")
+            wait_until(lambda: not w.agent.pods() and w.agent.processes() == [w.agent.process.pid],
+                       "it is gone and its worker too")
+            settle(lambda: not os.listdir(w.agent.logs), "its logs too")
+            w.empty = w.files()
+            w.uids.clear()
+            yield w
 
 
 # ---- Steps of a start and of a stop ----------------------------------------------------------
@@ -338,8 +363,7 @@ def start_is_well(w, r, names):
     w.agree(names)
     assert len(w.starts(f"never-{r}", "main")) <= 1, w.told(f"never-{r}")
     for name in names:
-        p = w.agent.pod(name)
-        for c in p["status"].get("initContainerStatuses", []) + p["status"]["containerStatuses"]:
+        for c in containers_of(w.agent.pod(name)):
             twice = lived_at_once(w.beats(name, c["name"]))
             assert not twice, (name, c["name"], twice)
 
@@ -357,10 +381,9 @@ def stop_round(w, r, names, victim, step, chance):
         watch(lambda: STOP_STEPS[step](w, r), 1)
         w.kill(victim)
     wait_until(lambda: not w.agent.pods(), f"all pods are gone: {list(w.agent.pods())}")
-    before = {n: os.path.getsize(os.path.join(w.nonces, n)) for n in os.listdir(w.nonces)}
+    before = w.sizes()
     wait_until(w.is_clean, "nothing is left: " + left(w))
-    after = {n: os.path.getsize(os.path.join(w.nonces, n)) for n in os.listdir(w.nonces)}
-    assert before == after, "a guest of a pod that is gone ran"
+    assert w.sizes() == before, "a guest of a pod that is gone ran"
     for name, starts in done.items():
         assert len(w.starts(name, "main")) == starts, f"{name} ran again"
     w.uids.clear()
@@ -376,29 +399,25 @@ def rounds():
     chance, groups = random.Random(seed), cpu_groups()
     starts = ["it is asked", *START_STEPS, "at random"]
     stops = [*STOP_STEPS, "at random"]
-    with Silent() as silent:
-        w = World(silent)
-        with w.agent:
-            w.agent.create(CLAIM_OBJECT, CONFIG, SECRET)
-            prepared(w)
-            for r in range(int(os.environ.get('FROM', 0)), ROUNDS):
-                start, stop = starts[r % len(starts)], stops[r % len(stops)]
-                # Each victim at each step, some time; at least one of each kind in a short run.
-                first = VICTIMS[(r + r // len(starts)) % 3]
-                second = VICTIMS[(r + 1 + r // len(stops)) % 3]
-                what = f"{first} killed when {start}, then {second} when {stop}"
-                try:
-                    names = start_round(w, r, first, start, chance)
-                    start_is_well(w, r, names)
-                    stop_round(w, r, names, second, stop, chance)
-                except Exception as e:
-                    traceback.print_exc()
-                    sys.stderr.write(f"{w.accounts}\nseed {seed}, round {r}\n{w.agent.log()[-3000:]}\n{left(w)}\n")
-                    tap.ok(what, False, repr(e))
-                    return
-                tap.ok(what, True)
-            tap.equal("no control group is left", cpu_groups() - groups, set())
-            print(f"# {sum(w.unseen.values())} runs died with their worker before they began")
+    with prepared() as w:
+        for r in range(int(os.environ.get('FROM', 0)), ROUNDS):
+            start, stop = starts[r % len(starts)], stops[r % len(stops)]
+            # Each victim at each step, some time; at least one of each kind in a short run.
+            first = VICTIMS[(r + r // len(starts)) % 3]
+            second = VICTIMS[(r + 1 + r // len(stops)) % 3]
+            what = f"{first} killed when {start}, then {second} when {stop}"
+            try:
+                names = start_round(w, r, first, start, chance)
+                start_is_well(w, r, names)
+                stop_round(w, r, names, second, stop, chance)
+            except Exception as e:
+                traceback.print_exc()
+                sys.stderr.write(f"{w.accounts}\nseed {seed}, round {r}\n{w.agent.log()[-3000:]}\n{left(w)}\n")
+                tap.ok(what, False, repr(e))
+                return
+            tap.ok(what, True)
+        tap.equal("no control group is left", cpu_groups() - groups, set())
+        print(f"# {sum(w.unseen.values())} runs died with their worker before they began")
 
 
 # ---- At each call of the agent ---------------------------------------------------------------
@@ -470,48 +489,40 @@ def calls():
     while it finds out what there is."""
     seed = int(os.environ.get("SEED", random.randrange(1 << 30)))
     chance, done = random.Random(seed), []
-    with Silent() as silent:
-        w = World(silent)
-        with w.agent:
-            w.agent.create(CLAIM_OBJECT, CONFIG, SECRET)
-            prepared(w)
-            w.agent.stop()
-            n = 1
-            while True:
-                driven = Driven(w, n)
-                first = killed_at(w, n, driven)
-                if first is None:
-                    break
-                second = killed_at(w, chance.randrange(1, 60), driven) if chance.random() < 0.5 else None
-                w.agent.start()
-                try:
-                    driven.run()
-                except Exception as e:
-                    sys.stderr.write(f"seed {seed}\n{first}\n{second}\n{w.agent.log()[-3000:]}\n{left(w)}\n")
-                    tap.ok(f"killed before call {n}", False, repr(e))
-                    return
-                done.append(first[-1])
-                w.agent.stop()
-                w.uids.clear()
-                n += 1 if IS_FULL else chance.randrange(1, 40)
-            tap.ok(f"killed before each of {n} calls, as {' '.join(sorted(set(done)))}", n > 60, n)
+    with prepared() as w:
+        w.agent.stop()
+        n = 1
+        while True:
+            driven = Driven(w, n)
+            first = killed_at(w, n, driven)
+            if first is None:
+                break
+            second = killed_at(w, chance.randrange(1, 60), driven) if chance.random() < 0.5 else None
             w.agent.start()
+            try:
+                driven.run()
+            except Exception as e:
+                sys.stderr.write(f"seed {seed}\n{first}\n{second}\n{w.agent.log()[-3000:]}\n{left(w)}\n")
+                tap.ok(f"killed before call {n}", False, repr(e))
+                return
+            done.append(first[-1])
+            w.agent.stop()
+            w.uids.clear()
+            n += 1 if IS_FULL else chance.randrange(1, 40)
+        tap.ok(f"killed before each of {n} calls, as {' '.join(sorted(set(done)))}", n > 60, n)
+        w.agent.start()
 
 
 def restarts():
     """SIGTERM, another installation, and a machine that starts again."""
-    with Silent() as silent:
-        w = World(silent)
-        with w.agent:
-            w.agent.create(CLAIM_OBJECT, CONFIG, SECRET)
-            prepared(w)
-            names = [p["metadata"]["name"] for p in pods_of(0, w) if "slow" not in p["metadata"]["name"]]
-            w.create(*(p for p in pods_of(0, w) if p["metadata"]["name"] in names))
-            start_is_well(w, 0, names)
-            wait_until(lambda: len(w.beats("group-0", "main")) > 2, "the long one runs")
-            terminated(w, names)
-            upgraded(w, names)
-            rebooted(w, names)
+    with prepared() as w:
+        names = [p["metadata"]["name"] for p in pods_of(0, w) if "slow" not in p["metadata"]["name"]]
+        w.create(*(p for p in pods_of(0, w) if p["metadata"]["name"] in names))
+        start_is_well(w, 0, names)
+        wait_until(lambda: len(w.beats("group-0", "main")) > 2, "the long one runs")
+        terminated(w, names)
+        upgraded(w, names)
+        rebooted(w, names)
 
 
 def goes_on(w, names, what):
@@ -574,18 +585,6 @@ def rebooted(w, names):
     wait_until(lambda: not w.agent.pods(), "all are gone")
     wait_until(w.is_clean, "nothing is left: " + left(w))
     tap.ok("nothing is left", True)
-
-
-def prepared(w):
-    """One pod was there and is gone: what is left then is what is always there."""
-    w.create(pod("first", [sh("main", "first", True)], "Never"))
-    wait_until(lambda: w.agent.pod("first")["status"]["phase"] == "Succeeded", "the first one ends")
-    w.agent.delete("first")
-    wait_until(lambda: not w.agent.pods() and w.agent.processes() == [w.agent.process.pid],
-               "it is gone and its worker too")
-    settle(lambda: not os.listdir(w.agent.logs), "its logs too")
-    w.empty = w.files()
-    w.uids.clear()
 
 
 if __name__ == "__main__":
