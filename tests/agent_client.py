@@ -153,6 +153,19 @@ class Agent:
         return self.api("DELETE", f"{PODS}/{name}"
                         + ("" if grace is None else f"?gracePeriodSeconds={grace}"))[0]
 
+    def wait_pod(self, name, phase=None):
+        """Until it is ready, or in that phase."""
+        def there():
+            p = self.pod(name)
+            return p and (p["status"]["phase"] == phase if phase else is_ready(p))
+
+        wait_until(there, f"{name} is {phase or 'ready'}")
+
+    def events(self, name):
+        """(reason, message) of what was told of a pod"""
+        items = self.api("GET", "/api/v1/namespaces/default/events")[1]["items"]
+        return [(e["reason"], e["message"]) for e in items if e["involvedObject"]["name"] == name]
+
     # ---- What there is ----
 
     def workers(self):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a guest uses of a processor, on a machine that others use too."""
+"""What a guest uses of a processor, on a machine that others use too, and which it may use."""
 import os
 import time
 
@@ -21,6 +21,12 @@ def threads_ns(pid):
         except OSError:
             pass  # it has ended meanwhile
     return used
+
+
+def processors_set(pid, which):
+    """On which processors the threads that a process has now may run."""
+    for task in os.listdir(f"/proc/{pid}/task"):
+        os.sched_setaffinity(int(task), which)
 
 
 class Share:

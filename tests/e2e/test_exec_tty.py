@@ -152,7 +152,7 @@ def main():
         agent.create({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "main"}, "spec": {
             "terminationGracePeriodSeconds": 1,
             "containers": [{"name": "main", "image": TOOLBOX, "command": ["sleep", "100000"]}]}})
-        wait_until(lambda: agent.pod("main")["status"]["phase"] == "Running", "the pod runs")
+        agent.wait_pod("main", "Running")
         for test in (test_shell, test_interrupt, test_loop_guest, test_without_terminal,
                      test_signals, test_agent_dies):
             tap.run(test, agent)

@@ -33,11 +33,6 @@ def shown(agent, name, which="containerStatuses", i=0):
     return next(iter(found[i]["state"].items())) if found else None
 
 
-def events(agent, name):
-    return [e["reason"] for e in agent.api("GET", "/api/v1/namespaces/default/events")[1]["items"]
-            if e["involvedObject"]["name"] == name]
-
-
 class Cached:
     """An agent with an empty cache of compiled code, and a program that takes long to compile."""
 
@@ -79,7 +74,7 @@ def a_program_that_is_compiled_is_no_container_that_runs():
         assert c.entries(), "its code was there before it was said to run"
         wait_until(lambda: shown(a, "slow")[0] == "terminated", "it has ended")
         assert shown(a, "slow")[1]["reason"] == "Completed", shown(a, "slow")
-        assert "Unhealthy" not in events(a, "slow"), events(a, "slow")
+        assert "Unhealthy" not in [r for r, _ in a.events("slow")], a.events("slow")
         wait_until(lambda: shown(a, "same")[0] == "terminated", "the other too")
         assert len(c.entries()) == 1, c.entries()
 
@@ -182,7 +177,7 @@ def sidecars_do_not_keep_a_pod_from_its_end_and_start_again_meanwhile():
         assert a.pod("p")["status"]["initContainerStatuses"][0]["restartCount"] == 1
         a.create(pod("q", sh("main", "exit 0"), restartPolicy="Never",
                      initContainers=[sh("side", "cat", stdin=True, restartPolicy="Always")]))
-        wait_until(lambda: a.pod("q")["status"]["phase"] == "Succeeded", "it ends with its main one")
+        a.wait_pod("q", "Succeeded")  # it ends with its main one
 
 
 def a_pod_whose_empty_dir_is_over_its_limit_is_evicted():
@@ -202,7 +197,7 @@ def a_pod_whose_empty_dir_is_over_its_limit_is_evicted():
         assert status["reason"] == "Evicted", status
         assert status["message"] == \
             'Usage of EmptyDir volume "v" exceeds the limit "1Mi".', status["message"]
-        assert "Evicted" in events(a, "fat"), events(a, "fat")
+        assert "Evicted" in [r for r, _ in a.events("fat")], a.events("fat")
         wait_until(lambda: shown(a, "fat")[0] == "terminated", "nothing of it runs")
         assert not a.files(f"state/agent/pods/{a.pod('fat')['metadata']['uid']}/volumes")
         assert a.pod("lean")["status"]["phase"] == "Running"

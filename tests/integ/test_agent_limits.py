@@ -11,7 +11,7 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from agent_client import PODS, WHERRY, Agent, cpu_groups, settle  # noqa: E402
-from processor import Share, threads_ns  # noqa: E402
+from processor import Share, processors_set, threads_ns  # noqa: E402
 from serve_client import IS_FULL, PROBE, Http, get, head, run, tap  # noqa: E402
 from worker_client import PATIENCE_S, build_guests, free_port, guest, wait_until  # noqa: E402
 
@@ -193,8 +193,7 @@ def neighbours_of_hostile_guests_go_on():
         for name in ("sum", "web"):
             wait_state(a, name, "running")
         worker, = a.workers()
-        for task in os.listdir(f"/proc/{worker}/task"):
-            os.sched_setaffinity(int(task), {0})
+        processors_set(worker, {0})
         for name, args in HOSTILE.items():
             a.create(pod("bad", guest(name), *args, limits={"memory": "64Mi"}))
             wait_until(lambda: state_of(a, "bad"), "it has begun")

@@ -280,8 +280,7 @@ def prepared():
         with w.agent:
             w.agent.create(CLAIM_OBJECT, CONFIG, SECRET)
             w.create(pod("first", [sh("main", "first", True)], "Never"))
-            wait_until(lambda: w.agent.pod("first")["status"]["phase"] == "Succeeded",
-                       "the first one ends")
+            w.agent.wait_pod("first", "Succeeded")
             w.agent.delete("first")
             wait_until(lambda: not w.agent.pods() and w.agent.processes() == [w.agent.process.pid],
                        "it is gone and its worker too")
@@ -357,9 +356,9 @@ def start_round(w, r, victim, step, chance):
 def start_is_well(w, r, names):
     w.agree(names)
     wait_until(lambda: w.agent.pod(f"never-{r}")["status"]["phase"] in OVER, "the one ends")
-    wait_until(lambda: w.agent.pod(f"job-{r}")["status"]["phase"] == "Succeeded", "the job is done")
-    wait_until(lambda: is_ready(w.agent.pod(f"web-{r}")), "the component is ready")
-    wait_until(lambda: is_ready(w.agent.pod(f"vols-{r}")), "the one with volumes runs")
+    w.agent.wait_pod(f"job-{r}", "Succeeded")
+    w.agent.wait_pod(f"web-{r}")
+    w.agent.wait_pod(f"vols-{r}")
     w.agree(names)
     assert len(w.starts(f"never-{r}", "main")) <= 1, w.told(f"never-{r}")
     for name in names:
