@@ -19,6 +19,7 @@ import hostile  # noqa: E402
 from agent_client import Agent  # noqa: E402
 import http_attacks as attacks  # noqa: E402
 from http_attacks import ask, get, post  # noqa: E402
+from processor import processors_set, threads_ns  # noqa: E402
 from serve_client import PROBE, Server, cpu_ticks, load_end, load_start  # noqa: E402
 from worker_client import Worker, build_guests, wait_until  # noqa: E402
 
@@ -217,39 +218,25 @@ def pod_p99():
     return report["latency_us"]["p99"] / 1e3
 
 
-def processor_ns(pid):
-    """{thread: what it has used}"""
-    used = {}
-    for task in os.listdir(f"/proc/{pid}/task"):
-        try:
-            with open(f"/proc/{pid}/task/{task}/schedstat", encoding="ascii") as f:
-                used[task] = int(f.read().split()[0])
-        except OSError:
-            pass  # it has ended meanwhile
-    return used
-
-
 def pod_share(agent, argv):
     """Per cent of what the worker gets of the processor that it is held to, which a guest that
     computes keeps: other processes may want that processor too."""
     worker, = agent.workers()
-    before = set(processor_ns(worker))
+    before = set(threads_ns(worker))
     agent.create(pod("sum", hostile.guest("loop")))
-    wait_until(lambda: agent.pod("sum")["status"]["phase"] == "Running", "the neighbour runs")
-    mine = processor_ns(worker)
+    agent.wait_pod("sum", "Running")
+    mine = threads_ns(worker)
     mine = max(set(mine) - before, key=mine.get)
-    for task in os.listdir(f"/proc/{worker}/task"):
-        os.sched_setaffinity(int(task), {0})
+    processors_set(worker, {0})
     with PodAttack(agent, argv):
         time.sleep(1)  # it has begun
-        start, all_start = processor_ns(worker)[mine], cpu_ticks(worker)
+        start, all_start = threads_ns(worker)[mine], cpu_ticks(worker)
         time.sleep(POD_S)
         ticks = cpu_ticks(worker) - all_start
-        share = (processor_ns(worker)[mine] - start) * os.sysconf("SC_CLK_TCK") / ticks / 1e7
+        share = (threads_ns(worker)[mine] - start) * os.sysconf("SC_CLK_TCK") / ticks / 1e7
     agent.delete("sum", 0)
     wait_until(lambda: not agent.pod("sum"), "the neighbour is gone")
-    for task in os.listdir(f"/proc/{worker}/task"):
-        os.sched_setaffinity(int(task), range(os.cpu_count()))
+    processors_set(worker, range(os.cpu_count()))
     return share
 
 
@@ -262,7 +249,7 @@ def bench_attacks_pods(quick):
     shares = {}
     with Agent() as agent, Agent() as another:
         agent.create(pod("web", PROBE, ports=[{"containerPort": POD_PORT}]))
-        wait_until(lambda: agent.pod("web")["status"]["phase"] == "Running", "the server runs")
+        agent.wait_pod("web", "Running")
         for name, argv in POD_ATTACKS.items():
             quiet, beside, other = [], [], []
             for _ in range(rounds):

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 
-from worker_client import PATIENCE_S, ROOT, wait_until
+from worker_client import PATIENCE_S, ROOT, has_ended, wait_until
 
 WHERRY = os.environ.get("WHERRY", os.path.join(ROOT, "build/wherry"))
 TOOLBOX = os.path.join(ROOT, "build/libexec/wherry/toolbox.wasm")
@@ -36,14 +36,6 @@ def command_line(pid):
             return f.read().decode("utf-8", "replace").split("\0")[:-1]
     except OSError:
         return []
-
-
-def is_alive(pid):
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
-            return f.read().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
 
 
 class Agent:
@@ -111,7 +103,7 @@ class Agent:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
-        wait_until(lambda: not any(map(is_alive, self.processes())), "all of it is gone")
+        wait_until(lambda: all(map(has_ended, self.processes())), "all of it is gone")
         for path in self.mounts():
             subprocess.run(["umount", path], check=False)
         if self.is_own:
@@ -161,6 +153,19 @@ class Agent:
         return self.api("DELETE", f"{PODS}/{name}"
                         + ("" if grace is None else f"?gracePeriodSeconds={grace}"))[0]
 
+    def wait_pod(self, name, phase=None):
+        """Until it is ready, or in that phase."""
+        def there():
+            p = self.pod(name)
+            return p and (p["status"]["phase"] == phase if phase else is_ready(p))
+
+        wait_until(there, f"{name} is {phase or 'ready'}")
+
+    def events(self, name):
+        """(reason, message) of what was told of a pod"""
+        items = self.api("GET", "/api/v1/namespaces/default/events")[1]["items"]
+        return [(e["reason"], e["message"]) for e in items if e["involvedObject"]["name"] == name]
+
     # ---- What there is ----
 
     def workers(self):
@@ -173,7 +178,7 @@ class Agent:
                     found.append(json.load(f)["pid"])
             except (OSError, ValueError, KeyError):
                 pass
-        return [pid for pid in found if is_alive(pid)]
+        return [pid for pid in found if not has_ended(pid)]
 
     @property
     def workers_dir(self):
@@ -183,7 +188,7 @@ class Agent:
         """All that have its folders in their words, variables or open files; not this one."""
         found = []
         for pid in filter(str.isdigit, os.listdir("/proc")):
-            if int(pid) != os.getpid() and is_alive(pid) and self._is_of(pid):
+            if int(pid) != os.getpid() and not has_ended(pid) and self._is_of(pid):
                 found.append(int(pid))
         return found
 
@@ -214,6 +219,12 @@ def cpu_groups():
     """Names of the control groups of containers on this machine."""
     return {os.path.join(at, n) for at, folders, _ in os.walk(CPU_GROUPS)
             if os.path.basename(at) == "wherry" for n in folders}
+
+
+def is_ready(p):
+    """A pod."""
+    return any(c["type"] == "Ready" and c["status"] == "True"
+               for c in p["status"].get("conditions", []))
 
 
 def settle(is_true, what):

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 
-from worker_client import GUESTS, build_guests
+from worker_client import build_guests, guest
 
 ENDLESS = "10000000000"
 FLOOD = ENDLESS if os.environ.get("FULL") == "1" else "1000000000"  # bytes
@@ -17,10 +17,6 @@ PAUSE_S = 0.005  # the load's own rate, not a wait for anything
 
 def build():
     build_guests("exitcode", "loop", "recurse", "grow", "flood", "fds", "escape", "trap")
-
-
-def guest(name):
-    return os.path.join(GUESTS, name + ".wasm")
 
 
 def how(status):

@@ -57,13 +57,13 @@ class Pods(Supervisor):
         """What the container said."""
         self.do("log", uid, container)
         path = self.expect(f"log {uid}").split(" ", 2)[2]
-        if path == "none" or not os.path.exists(path):  # the worker makes it with the first line
+        if path == "none":
             return None
         try:
             with open(path, encoding="utf-8") as f:
                 return "".join(line.split(" ", 3)[3] for line in f)
-        except FileNotFoundError:  # it has not said anything yet
-            return ""
+        except FileNotFoundError:  # the worker makes it with the first line
+            return None
 
     def exec(self, uid, container, *words):
         """(what it wrote, status)"""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a guest uses of a processor, on a machine that others use too."""
+"""What a guest uses of a processor, on a machine that others use too, and which it may use."""
 import os
 import time
 
@@ -9,6 +9,24 @@ def idle_ns():
     with open("/proc/stat", encoding="ascii") as f:
         idle, waiting = f.readline().split()[4:6]
     return (int(idle) + int(waiting)) * 1000000000 // os.sysconf("SC_CLK_TCK")
+
+
+def threads_ns(pid):
+    """{thread: what it has used}, of those that a process has now"""
+    used = {}
+    for task in os.listdir(f"/proc/{pid}/task"):
+        try:
+            with open(f"/proc/{pid}/task/{task}/schedstat", encoding="ascii") as f:
+                used[task] = int(f.read().split()[0])
+        except OSError:
+            pass  # it has ended meanwhile
+    return used
+
+
+def processors_set(pid, which):
+    """On which processors the threads that a process has now may run."""
+    for task in os.listdir(f"/proc/{pid}/task"):
+        os.sched_setaffinity(int(task), which)
 
 
 class Share:

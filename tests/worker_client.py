@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PROGRAM = os.path.join(ROOT, "build/libexec/wherry/wherry-worker")
@@ -20,12 +21,16 @@ PATIENCE_S = 60  # for what must happen; never waited for when all is well
 def build_guests(*names):
     """Builds the guests named, as tests/guests/README.md calls them; their folder is GUESTS."""
     done = subprocess.run(["make", "-s", "-C", os.path.join(ROOT, "tests/guests"), "OUT=" + GUESTS]
-                          + [os.path.join(GUESTS, n + ".wasm") for n in names],
+                          + [guest(n) for n in names],
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if done.returncode:
         sys.stderr.write(done.stdout.decode("utf-8", "replace"))
         print("not ok 1 - the guests build")
         sys.exit(1)
+
+
+def guest(name):
+    return os.path.join(GUESTS, name + ".wasm")
 
 
 class Tap:
@@ -47,6 +52,23 @@ class Tap:
     def skip(self, name, why):
         self.number += 1
         print(f"ok {self.number} - {name} # SKIP {why}")
+
+    def run(self, part, *args):
+        """Of a part that tells results: what it raises is one more, that it failed. True when it
+        went through. With PART=WORD in the environment only parts with that in their names run."""
+        if os.environ.get("PART", "") not in part.__name__:
+            return False
+        try:
+            part(*args)
+        except Exception as e:  # the others still have something to tell
+            traceback.print_exc()
+            return self.ok(f"{part.__name__}: goes through", False, repr(e))
+        return True
+
+    def promise(self, part, *args):
+        """Of a part that is one result, by what it raises or does not."""
+        if self.run(part, *args):
+            self.ok(part.__name__, True)
 
     def finish(self):
         print(f"1..{self.number}")
@@ -238,6 +260,22 @@ def wait_until(condition, what):
         if time.monotonic() > end:
             raise TimeoutError(what)
         select.select([], [], [], 0.005)
+
+
+def free_port():
+    """On every address."""
+    with socket.socket() as s:
+        s.bind(("", 0))
+        return s.getsockname()[1]
+
+
+def lines(path):
+    """[] when there is no such file."""
+    try:
+        with open(path, encoding="utf-8") as f:
+            return f.read().split()
+    except FileNotFoundError:
+        return []
 
 
 def children(pid):

@@ -418,10 +418,5 @@ def continuation_flood(address, times):
 # ---- The server's side -----------------------------------------------------------------------
 
 
-def rss_kb(pid):
-    with open(f"/proc/{pid}/status", encoding="ascii") as f:
-        return int(re.search(r"VmRSS:\s+(\d+)", f.read())[1])
-
-
 def descriptors(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))

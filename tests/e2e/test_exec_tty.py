@@ -1,89 +1,18 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """`wherry exec -it` on a real terminal, against a real agent: what is typed and what is seen."""
-import fcntl
 import os
-import pty
-import select
 import signal
-import struct
 import subprocess
 import sys
-import termios
-import time
-import traceback
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from agent_client import TOOLBOX, Agent  # noqa: E402
+from terminal import CTRL_C, CTRL_D, Terminal, window_of  # noqa: E402
 from worker_client import GUESTS, PATIENCE_S, Tap, build_guests, wait_until  # noqa: E402
 
-CTRL_C, CTRL_D = b"\x03", b"\x04"
 tap = Tap()
-
-
-def window(columns, rows):
-    return struct.pack("HHHH", rows, columns, 0, 0)
-
-
-def window_of(fd):
-    rows, columns, _, _ = struct.unpack("HHHH", fcntl.ioctl(fd, termios.TIOCGWINSZ, bytes(8)))
-    return columns, rows
-
-
-class Terminal:
-    """`wherry ARGS` in the foreground of a terminal of its own."""
-
-    def __init__(self, agent, *args, size=(80, 24)):
-        self.master, self.slave = pty.openpty()
-        self.resize(*size)
-        self.before = termios.tcgetattr(self.slave)
-        self.seen = b""
-        self.process = subprocess.Popen(
-            [agent.wherry_path, *args], env=agent.env, stdin=self.slave, stdout=self.slave,
-            stderr=self.slave, start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        os.close(self.master)
-        os.close(self.slave)
-
-    def resize(self, columns, rows):
-        fcntl.ioctl(self.master, termios.TIOCSWINSZ, window(columns, rows))
-
-    def type(self, text):
-        os.write(self.master, text)
-
-    def expect(self, text):
-        """Takes what is seen up to the end of `text`, and returns it."""
-        end = time.monotonic() + PATIENCE_S
-        while text not in self.seen:
-            left = end - time.monotonic()
-            if left < 0 or not select.select([self.master], [], [], left)[0]:
-                raise AssertionError(f"{text!r} does not come; seen: {self.seen!r}")
-            self.seen += os.read(self.master, 65536)
-        taken, _, self.seen = self.seen.partition(text)
-        return taken + text
-
-    def status(self):
-        """Of its end, up to which all is read."""
-        end = time.monotonic() + PATIENCE_S
-        while self.process.poll() is None and time.monotonic() < end:
-            if select.select([self.master], [], [], 0.02)[0]:
-                self.seen += os.read(self.master, 65536)
-        return self.process.wait(0)
-
-    def is_raw(self):
-        return not termios.tcgetattr(self.slave)[3] & (termios.ECHO | termios.ISIG)
-
-    def is_restored(self):
-        return termios.tcgetattr(self.slave) == self.before
 
 
 def shell(agent, **options):
@@ -223,13 +152,10 @@ def main():
         agent.create({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "main"}, "spec": {
             "terminationGracePeriodSeconds": 1,
             "containers": [{"name": "main", "image": TOOLBOX, "command": ["sleep", "100000"]}]}})
-        wait_until(lambda: agent.pod("main")["status"]["phase"] == "Running", "the pod runs")
+        agent.wait_pod("main", "Running")
         for test in (test_shell, test_interrupt, test_loop_guest, test_without_terminal,
                      test_signals, test_agent_dies):
-            try:
-                test(agent)
-            except Exception:
-                tap.ok(test.__name__, False, traceback.format_exc())
+            tap.run(test, agent)
     tap.finish()
 
 

@@ -5,15 +5,13 @@ import glob
 import os
 import sys
 import threading
-import time
-import traceback
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from agent_client import TOOLBOX, Agent, is_alive  # noqa: E402
+from agent_client import TOOLBOX, Agent  # noqa: E402
 from serve_client import IS_FULL  # noqa: E402
 from slow_module import slow_module  # noqa: E402
-from worker_client import Tap, wait_until  # noqa: E402
+from worker_client import Tap, has_ended, wait_until  # noqa: E402
 
 
 def container(name, *argv, image=TOOLBOX, **more):
@@ -33,11 +31,6 @@ def shown(agent, name, which="containerStatuses", i=0):
     """(the state's name, what is said of it) of a container; None before there is any."""
     found = (agent.pod(name) or {}).get("status", {}).get(which)
     return next(iter(found[i]["state"].items())) if found else None
-
-
-def events(agent, name):
-    return [e["reason"] for e in agent.api("GET", "/api/v1/namespaces/default/events")[1]["items"]
-            if e["involvedObject"]["name"] == name]
 
 
 class Cached:
@@ -81,7 +74,7 @@ def a_program_that_is_compiled_is_no_container_that_runs():
         assert c.entries(), "its code was there before it was said to run"
         wait_until(lambda: shown(a, "slow")[0] == "terminated", "it has ended")
         assert shown(a, "slow")[1]["reason"] == "Completed", shown(a, "slow")
-        assert "Unhealthy" not in events(a, "slow"), events(a, "slow")
+        assert "Unhealthy" not in [r for r, _ in a.events("slow")], a.events("slow")
         wait_until(lambda: shown(a, "same")[0] == "terminated", "the other too")
         assert len(c.entries()) == 1, c.entries()
 
@@ -92,7 +85,7 @@ def a_pod_that_is_deleted_while_its_program_is_compiled_is_gone_at_once():
         wait_until(c.compilers, "it is compiled")
         assert c.agent.delete("slow") == 200
         wait_until(lambda: not c.agent.pod("slow"), "the pod is gone")
-        wait_until(lambda: not any(map(is_alive, c.compilers())), "and what compiled for it")
+        wait_until(lambda: all(map(has_ended, c.compilers())), "and what compiled for it")
         assert not c.entries()
 
 
@@ -184,7 +177,7 @@ def sidecars_do_not_keep_a_pod_from_its_end_and_start_again_meanwhile():
         assert a.pod("p")["status"]["initContainerStatuses"][0]["restartCount"] == 1
         a.create(pod("q", sh("main", "exit 0"), restartPolicy="Never",
                      initContainers=[sh("side", "cat", stdin=True, restartPolicy="Always")]))
-        wait_until(lambda: a.pod("q")["status"]["phase"] == "Succeeded", "it ends with its main one")
+        a.wait_pod("q", "Succeeded")  # it ends with its main one
 
 
 def a_pod_whose_empty_dir_is_over_its_limit_is_evicted():
@@ -198,15 +191,13 @@ def a_pod_whose_empty_dir_is_over_its_limit_is_evicted():
         a.create(pod("fat", sh("app", f"echo {'x' * 4095} >/v/0; {much} cat", stdin=True, **mount),
                      volumes=volumes),
                  pod("lean", sh("app", "echo x >/v/0; cat", stdin=True, **mount), volumes=volumes))
-        end = time.monotonic() + 60
-        while time.monotonic() < end and a.pod("fat")["status"]["phase"] != "Failed":
-            time.sleep(0.5)
-        wait_until(lambda: a.pod("fat")["status"]["phase"] == "Failed", "it is evicted")
+        a.wherry("wait", "--for=jsonpath={.status.phase}=Failed", "pod/fat", "--timeout", "2m",
+                 timeout=130)
         status = a.pod("fat")["status"]
         assert status["reason"] == "Evicted", status
         assert status["message"] == \
             'Usage of EmptyDir volume "v" exceeds the limit "1Mi".', status["message"]
-        assert "Evicted" in events(a, "fat"), events(a, "fat")
+        assert "Evicted" in [r for r, _ in a.events("fat")], a.events("fat")
         wait_until(lambda: shown(a, "fat")[0] == "terminated", "nothing of it runs")
         assert not a.files(f"state/agent/pods/{a.pod('fat')['metadata']['uid']}/volumes")
         assert a.pod("lean")["status"]["phase"] == "Running"
@@ -224,14 +215,7 @@ PARTS = (sidecars_start_before_and_stop_after_the_others,
 def main():
     tap = Tap()
     for part in PARTS:
-        if os.environ.get("PART", "") not in part.__name__:
-            continue
-        try:
-            part()
-            tap.ok(part.__name__, True)
-        except Exception as e:  # the others still have something to tell
-            traceback.print_exc()
-            tap.ok(part.__name__, False, repr(e))
+        tap.promise(part)
     tap.finish()
 
 

@@ -3,20 +3,18 @@
 """The commands for pods as a user types them, against an agent of their own."""
 import json
 import os
-import pty
-import select
 import signal
 import socket
 import subprocess
 import sys
-import time
-import traceback
 import urllib.request
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from agent_client import TOOLBOX, WHERRY, Agent, is_alive  # noqa: E402
-from worker_client import GUESTS, PATIENCE_S, Tap, build_guests, wait_until  # noqa: E402
+from agent_client import TOOLBOX, WHERRY, Agent  # noqa: E402
+from terminal import CTRL_C, Terminal  # noqa: E402
+from worker_client import (GUESTS, PATIENCE_S, Tap, build_guests, free_port, has_ended,  # noqa: E402
+                           wait_until)
 
 TICKS = "i=0; while true; do echo tick $i; i=$((i+1)); sleep 0.1; done"
 APP = """
@@ -56,12 +54,6 @@ spec:
   terminationGracePeriodSeconds: 1
   containers: [{name: main, image: %(toolbox)s, command: [sh, -c, %(script)s]}]
 """
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def pod(name, script, policy="Never"):
@@ -131,37 +123,17 @@ def up_in_the_background_leaves_an_agent_and_down_ends_the_pods():
         assert p.wherry("down", "-f", p.app) == "", "what is not there is no mistake"
 
 
-def read_until(fd, text):
-    """Of a terminal."""
-    seen = b""
-    end_s = time.monotonic() + PATIENCE_S
-    while text not in seen:
-        left_s = end_s - time.monotonic()
-        assert left_s > 0 and select.select([fd], [], [], left_s)[0], (text, seen[-4000:])
-        try:
-            part = os.read(fd, 65536)
-        except OSError:  # the other side has been closed
-            part = b""
-        assert part, (text, seen)
-        seen += part
-    return seen
-
-
 def ctrl_c_on_a_terminal_ends_the_pods_and_their_agent():
     with Place(is_started=False) as p:
         path = p.write("talk.yaml", pod("talk", TICKS))
-        pid, terminal = pty.fork()
-        if not pid:
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
-            os.execve(WHERRY, [WHERRY, "up", "-f", path, "-f", p.app], p.env)
-        read_until(terminal, b"pod/web is ready")
-        read_until(terminal, b"tick ")
-        assert get(p.port)
-        os.write(terminal, b"\x03")
-        seen = read_until(terminal, b"pod/web is gone")
-        assert b"Stopping" in seen, seen
-        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-        os.close(terminal)
+        with Terminal(p, "up", "-f", path, "-f", p.app) as t:
+            t.expect(b"pod/web is ready")
+            t.expect(b"tick ")
+            assert get(p.port)
+            t.type(CTRL_C)
+            seen = t.expect(b"pod/web is gone")
+            assert b"Stopping" in seen, seen
+            assert t.status() == 0
         assert p.refuses_connections()
         assert not os.path.exists(p.socket), "its agent has ended too, and has left no socket"
 
@@ -381,7 +353,7 @@ def a_killed_agent_comes_back_to_what_runs(p):
     p.start()
     p.wherry("wait", "--for=condition=Ready", "pod/web")
     assert p.pod("web")["status"]["containerStatuses"][0]["containerID"] == status["containerID"]
-    assert p.workers() == workers and all(map(is_alive, workers)), workers
+    assert p.workers() == workers and not any(map(has_ended, workers)), workers
 
 
 def delete_of_manifests_leaves_nothing_of_them(p):
@@ -410,28 +382,16 @@ TOGETHER = (apply_tells_what_it_did, get_shows_tables_objects_and_names,
 
 def main():
     tap = Tap()
-    word = os.environ.get("PART", "")
-
-    def run(part, *args):
-        if word not in part.__name__:
-            return
-        try:
-            part(*args)
-            tap.ok(part.__name__, True)
-        except Exception as e:  # the others still have something to tell
-            traceback.print_exc()
-            tap.ok(part.__name__, False, repr(e))
-
     build_guests("http/probe")
     for part in ALONE:
-        run(part)
+        tap.promise(part)
     # An option and variables, for what `config show` has to tell apart.
     with Place(is_started=False) as p:
         p.args = ("--idle-worker", "1s")
         p.start()
         p.wherry("up", "-d", "-f", p.app)
         for part in TOGETHER:
-            run(part, p)
+            tap.promise(part, p)
     tap.finish()
 
 

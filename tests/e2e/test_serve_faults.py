@@ -17,7 +17,7 @@ sys.path[:0] = [os.path.join(HERE, ".."), HERE]
 import http_attacks as attacks  # noqa: E402
 from http_attacks import Client, ask, get, post  # noqa: E402
 from serve_client import (  # noqa: E402
-    IS_FULL, PROBE, Server, example, load_end, load_start, tap)
+    IS_FULL, PROBE, Server, example, load_end, load_start, rss_kb, tap)
 from worker_client import build_guests  # noqa: E402
 
 MANY = 10000 if IS_FULL else 1000
@@ -234,7 +234,7 @@ def resets(server, quiet_us):
     now = attacks.descriptors(server.pid)
     tap.ok("resets: every connection is given back", now <= before + 8, f"{before}, then {now}")
 
-    before = attacks.rss_kb(server.pid)
+    before = rss_kb(server.pid)
 
     def unread():
         clients = [threading.Thread(target=attacks.unread_answer,
@@ -243,7 +243,7 @@ def resets(server, quiet_us):
         for c in clients:
             c.start()
         time.sleep(SHORTEST_S * 0.8)
-        grown = attacks.rss_kb(server.pid) - before
+        grown = rss_kb(server.pid) - before
         for c in clients:
             c.join()
         return grown
@@ -271,10 +271,10 @@ def http2(server, quiet_us):
              calm + ["alive"], "ended, or held back (9113, 10.5)"),
             ("CONTINUATION flood", lambda: attacks.continuation_flood(server.address, 10000),
              calm + ["GOAWAY COMPRESSION_ERROR"], "ended (9113, 10.5.1)")]:
-        before = attacks.rss_kb(server.pid)
+        before = rss_kb(server.pid)
         result = beside("HTTP/2 " + name, server, quiet_us, attack)
         sent, got = result if isinstance(result, tuple) else (0, result)
-        grown = attacks.rss_kb(server.pid) - before
+        grown = rss_kb(server.pid) - before
         ended("HTTP/2 " + name, got, wanted, rule)
         tap.ok(f"HTTP/2 {name}: the server's memory stays", grown < 32 << 10, f"{grown} KB")
         print(f"# HTTP/2 {name}: {sent} sent, then {got}; memory grew by {grown} KB")

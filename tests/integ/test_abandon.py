@@ -7,13 +7,9 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from worker_client import GUESTS, Tap, Worker, build_guests, wait_until  # noqa: E402
+from worker_client import Tap, Worker, build_guests, guest, wait_until  # noqa: E402
 
 tap = Tap()
-
-
-def guest(name):
-    return os.path.join(GUESTS, name + ".wasm")
 
 
 def is_waiting_for_writer(pid):

@@ -4,7 +4,6 @@
 it, memory, and neighbours of guests that misbehave."""
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,18 +11,14 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from agent_client import PODS, WHERRY, Agent, cpu_groups, settle  # noqa: E402
-from processor import Share  # noqa: E402
-from serve_client import IS_FULL, PROBE, Http, head, run, tap  # noqa: E402
-from worker_client import GUESTS, PATIENCE_S, build_guests, wait_until  # noqa: E402
+from processor import Share, processors_set, threads_ns  # noqa: E402
+from serve_client import IS_FULL, PROBE, Http, get, head, run, tap  # noqa: E402
+from worker_client import PATIENCE_S, build_guests, free_port, guest, wait_until  # noqa: E402
 
 SECONDS, SLACK = (10, 0.03) if IS_FULL else (3, 0.05)
 SHARE = 0.25
 ENDLESS = "10000000000000"
 HOSTILE = {"loop": [], "grow": ["trap"], "recurse": [], "flood": [ENDLESS]}
-
-
-def guest(name):
-    return os.path.join(GUESTS, name + ".wasm")
 
 
 def pod(name, image, *args, limits=None, port=None, **spec):
@@ -38,12 +33,6 @@ def pod(name, image, *args, limits=None, port=None, **spec):
             "spec": {"containers": [container], "terminationGracePeriodSeconds": 1, **spec}}
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 def state_of(agent, name):
     """{"running": ...}, {"terminated": ...} or what it waits for."""
     p = agent.pod(name)
@@ -55,17 +44,8 @@ def wait_state(agent, name, state):
     return state_of(agent, name)[state]
 
 
-def cpu_ns(pid):
-    """What all threads of the process have used."""
-    total = 0
-    for task in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{task}/schedstat", encoding="ascii") as f:
-            total += int(f.read().split()[0])
-    return total
-
-
 def share(pid):
-    s = Share(lambda: cpu_ns(pid))
+    s = Share(lambda: sum(threads_ns(pid).values()))
     time.sleep(SECONDS)  # what is measured is a time
     return s.told()
 
@@ -93,11 +73,6 @@ def groups_of(*uids):
 
 def uid(agent, name):
     return agent.pod(name)["metadata"]["uid"]
-
-
-def get(port, path):
-    with Http(("127.0.0.1", port)) as h:
-        return h.ask("GET", path).status
 
 
 def can_have_groups():
@@ -155,7 +130,7 @@ def requests_are_answered_within_the_limit(keeper):
     with Agent("--cpu-limit", keeper) as a:
         a.create(pod("web", PROBE, limits={"cpu": "250m"}, port=port))
         wait_state(a, "web", "running")
-        tap.equal(f"{keeper}: a pod with a limit answers", get(port, "/hello"), 200)
+        tap.equal(f"{keeper}: a pod with a limit answers", get(("127.0.0.1", port), "/hello").status, 200)
         worker, = a.workers()
         with Http(("127.0.0.1", port)) as h:
             h.send(head("GET", "/loop"))
@@ -218,14 +193,13 @@ def neighbours_of_hostile_guests_go_on():
         for name in ("sum", "web"):
             wait_state(a, name, "running")
         worker, = a.workers()
-        for task in os.listdir(f"/proc/{worker}/task"):
-            os.sched_setaffinity(int(task), {0})
+        processors_set(worker, {0})
         for name, args in HOSTILE.items():
             a.create(pod("bad", guest(name), *args, limits={"memory": "64Mi"}))
             wait_until(lambda: state_of(a, "bad"), "it has begun")
             told = told_share(a, "sum")
             tap.ok(f"beside {name}: who computes goes on", told > 0.1, told)
-            tap.equal(f"beside {name}: requests are answered", get(port, "/hello"), 200)
+            tap.equal(f"beside {name}: requests are answered", get(("127.0.0.1", port), "/hello").status, 200)
             a.delete("bad", 0)
             wait_until(lambda: not a.pod("bad"), "it is gone")
         tap.equal("all in one worker, which lives", a.workers(), [worker])

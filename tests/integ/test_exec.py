@@ -170,16 +170,18 @@ def test_port_forward():
 
 def client_install():
     """Kubernetes' client, in a folder of its own that is kept; why it cannot be had, if so."""
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    folder = os.path.join(cache, "wherry/python-kubernetes-37.0.2")
+    cache = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "wherry")
+    folder = os.path.join(cache, "python-kubernetes-37.0.2")
     if not os.path.isdir(folder):
-        made = tempfile.mkdtemp(prefix=".python-", dir=os.path.dirname(folder))
-        done = subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--target", made,
-                               "kubernetes==37.0.2", "websocket-client==1.9.2"],
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        if done.returncode:
-            return done.stdout.strip().splitlines()[-1:]
-        os.rename(made, folder)
+        os.makedirs(cache, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".python-", dir=cache) as made:
+            target = os.path.join(made, "client")
+            done = subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--target",
+                                   target, "kubernetes==37.0.2", "websocket-client==1.9.2"],
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            if done.returncode:
+                return done.stdout.strip().splitlines()[-1:]
+            os.rename(target, folder)
     sys.path.insert(0, folder)
     return None
 

@@ -5,7 +5,6 @@ import http.client
 import io
 import os
 import random
-import socket
 import sys
 import tarfile
 import time
@@ -14,24 +13,15 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from image_layout import Layout  # noqa: E402
 from pods_client import LIBEXEC, Folder, kill_hard, pod  # noqa: E402
 from registry import Registry, push_layout  # noqa: E402
-from worker_client import GUESTS, Tap, build_guests, wait_until  # noqa: E402
+from worker_client import Tap, build_guests, free_port, guest, lines, wait_until  # noqa: E402
 
 tap = Tap()
 SH = os.path.join(LIBEXEC, "toolbox.wasm")
 
 
-def guest(name):
-    return os.path.join(GUESTS, name + ".wasm")
-
-
 def sh(name, script, **more):
     """A container that runs a script by the tool box."""
     return {"name": name, "image": SH, "command": ["sh", "-c", script], **more}
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        return s.getsockname()[1]
 
 
 def get(port, path="/hello"):
@@ -302,14 +292,6 @@ def test_stdin():
         p.expect("phase u-1 Succeeded", "phase u-1 Failed")
         p.expect("gone u-1")
         tap.ok("a command is told by the end of its input", time.monotonic() - began < 10)
-
-
-def lines(path):
-    try:
-        with open(path, encoding="utf-8") as f:
-            return f.read().split()
-    except FileNotFoundError:
-        return []
 
 
 def test_worker_killed():

@@ -10,13 +10,12 @@ import sys
 import tempfile
 import threading
 import time
-import traceback
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from fake_agent import FakeAgent  # noqa: E402
 from serve_client import tap  # noqa: E402
-from worker_client import ROOT  # noqa: E402
+from worker_client import ROOT, wait_until  # noqa: E402
 
 WHERRY = os.environ.get("WHERRY", os.path.join(ROOT, "build/wherry"))
 PATIENCE_S = 30
@@ -260,8 +259,7 @@ def wait_does_not_take_a_pod_that_crashes_for_ready():
         p.run("apply", "-f", p.file("app.yaml", POD % "web"))
         p.agent.status("web", "Running", {"running": {}}, True, since=now())
         waits = p.popen("wait", "--for=condition=Ready", "pod/web", "--timeout", "2s")
-        while not any("watch=1" in r for r in p.agent.requests):
-            time.sleep(0.01)
+        wait_until(lambda: any("watch=1" in r for r in p.agent.requests), "it watches")
         p.agent.status("web", "Running", BACK_OFF, since=now(), restartCount=1)
         out, err = waits.communicate(timeout=PATIENCE_S)
         assert waits.returncode == 1 and not out and "does not have the condition" in err, (out, err)
@@ -350,12 +348,7 @@ def main():
                  up_starts_an_agent_and_ends_it_again,
                  the_namespace_of_the_environment_holds_for_every_command,
                  without_an_agent_it_says_what_to_type):
-        try:
-            part()
-            tap.ok(part.__name__, True)
-        except Exception as e:  # the others still have something to tell
-            traceback.print_exc()
-            tap.ok(part.__name__, False, repr(e))
+        tap.promise(part)
     tap.finish()
 
 

@@ -14,16 +14,12 @@ import tempfile
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from image_layout import Layout  # noqa: E402
 from slow_module import slow_module  # noqa: E402
-from worker_client import (GUESTS, PROGRAM, Closed, Connection, Tap, Worker,  # noqa: E402
-                           build_guests, children, has_ended, wait_until)
+from worker_client import (PROGRAM, Closed, Connection, Tap, Worker, build_guests,  # noqa: E402
+                           children, guest, has_ended, wait_until)
 
 tap = Tap()
 LINE = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}(?:Z|[+-]\d\d:\d\d) "
                   rb"(stdout|stderr) ([FP]) (.*)")
-
-
-def guest(name):
-    return os.path.join(GUESTS, name + ".wasm")
 
 
 def how(status):

@@ -5,6 +5,7 @@
 Every guest writes a line at its start and then one with the same number every few milliseconds. So
 there are as many starts as restartCount says, two of a container at once would have their lines mixed,
 and one that was not to run any more would have been seen."""
+import contextlib
 import http.client
 import json
 import os
@@ -19,10 +20,10 @@ import traceback
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from agent_client import (PODS, TOOLBOX, WHERRY, Agent, Unix, cpu_groups, is_alive,  # noqa: E402
-                          settle)
+from agent_client import (PODS, TOOLBOX, WHERRY, Agent, Unix, command_line,  # noqa: E402
+                          cpu_groups, is_ready, settle)
 from serve_client import BUILD, IS_FULL, PROBE, tap  # noqa: E402
-from worker_client import PATIENCE_S, build_guests, wait_until  # noqa: E402
+from worker_client import build_guests, free_port, has_ended, lines, wait_until  # noqa: E402
 
 KILL_AT = os.path.join(BUILD, "tests/integ/kill_at.so")
 ROUNDS = 100 if IS_FULL else 12
@@ -107,11 +108,6 @@ def pods_of(round, world):
                                image=f"127.0.0.1:{world.silent.port}/x:1")])]
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        return s.getsockname()[1]
-
-
 # ---- What happened ---------------------------------------------------------------------------
 
 
@@ -119,12 +115,9 @@ def has_nonces(name):
     return not name.startswith(("web", "slow"))
 
 
-def lines(path):
-    try:
-        with open(path, encoding="utf-8") as f:
-            return f.read().split()
-    except FileNotFoundError:
-        return []
+def containers_of(p):
+    """What a pod's status says of each."""
+    return p["status"].get("initContainerStatuses", []) + p["status"]["containerStatuses"]
 
 
 def lived_at_once(beats):
@@ -160,6 +153,10 @@ class World:
     def beats(self, name, container):
         return lines(os.path.join(self.nonces, f"{name}.{container}.beats"))
 
+    def sizes(self):
+        """Of all that guests have written."""
+        return {n: os.path.getsize(os.path.join(self.nonces, n)) for n in os.listdir(self.nonces)}
+
     def record(self, name):
         """What is on the disk of it; None when there is nothing."""
         try:
@@ -186,7 +183,7 @@ class World:
             workers = workers and self.agent.workers()
         for pid in workers:
             os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not any(map(is_alive, workers)), "the worker is dead")
+        wait_until(lambda: all(map(has_ended, workers)), "the worker is dead")
         if workers:
             self.account()
         if victim == "worker":
@@ -235,12 +232,9 @@ class World:
     # ---- Looking ----
 
     def counts(self, name, p):
-        """(container, restartCount + 1, lines) of all that ran; None when one is to start yet."""
-        found = []
-        for c in p["status"].get("initContainerStatuses", []) + p["status"]["containerStatuses"]:
-            if has_nonces(name):
-                found.append((c["name"], c["restartCount"] + 1, len(self.starts(name, c["name"]))))
-        return found
+        """(container, restartCount + 1, lines) of all that note their starts."""
+        return [(c["name"], c["restartCount"] + 1, len(self.starts(name, c["name"])))
+                for c in containers_of(p)] if has_nonces(name) else []
 
     def agrees(self, name):
         p = self.agent.pod(name)
@@ -255,8 +249,7 @@ class World:
     @staticmethod
     def never_began(p, container, seen):
         """Of a pod that is over, behind an init container that failed."""
-        c = next(c for c in p["status"].get("initContainerStatuses", [])
-                 + p["status"]["containerStatuses"] if c["name"] == container)
+        c = next(c for c in containers_of(p) if c["name"] == container)
         return p["status"]["phase"] in OVER and not seen and not c["restartCount"] \
             and "waiting" in c["state"]
 
@@ -277,6 +270,24 @@ class World:
     def is_clean(self):
         return (self.agent.processes() == [self.agent.process.pid] and not self.agent.mounts()
                 and self.files() == self.empty)
+
+
+@contextlib.contextmanager
+def prepared():
+    """A world in which one pod was there and is gone: what is left then is what is always there."""
+    with Silent() as silent:
+        w = World(silent)
+        with w.agent:
+            w.agent.create(CLAIM_OBJECT, CONFIG, SECRET)
+            w.create(pod("first", [sh("main", "first", True)], "Never"))
+            w.agent.wait_pod("first", "Succeeded")
+            w.agent.delete("first")
+            wait_until(lambda: not w.agent.pods() and w.agent.processes() == [w.agent.process.pid],
+                       "it is gone and its worker too")
+            settle(lambda: not os.listdir(w.agent.logs), "its logs too")
+            w.empty = w.files()
+            w.uids.clear()
+            yield w
 
 
 # ---- Steps of a start and of a stop ----------------------------------------------------------
@@ -345,21 +356,15 @@ def start_round(w, r, victim, step, chance):
 def start_is_well(w, r, names):
     w.agree(names)
     wait_until(lambda: w.agent.pod(f"never-{r}")["status"]["phase"] in OVER, "the one ends")
-    wait_until(lambda: w.agent.pod(f"job-{r}")["status"]["phase"] == "Succeeded", "the job is done")
-    wait_until(lambda: is_ready(w.agent.pod(f"web-{r}")), "the component is ready")
-    wait_until(lambda: is_ready(w.agent.pod(f"vols-{r}")), "the one with volumes runs")
+    w.agent.wait_pod(f"job-{r}", "Succeeded")
+    w.agent.wait_pod(f"web-{r}")
+    w.agent.wait_pod(f"vols-{r}")
     w.agree(names)
     assert len(w.starts(f"never-{r}", "main")) <= 1, w.told(f"never-{r}")
     for name in names:
-        p = w.agent.pod(name)
-        for c in p["status"].get("initContainerStatuses", []) + p["status"]["containerStatuses"]:
+        for c in containers_of(w.agent.pod(name)):
             twice = lived_at_once(w.beats(name, c["name"]))
             assert not twice, (name, c["name"], twice)
-
-
-def is_ready(p):
-    return any(c["type"] == "Ready" and c["status"] == "True"
-               for c in p["status"].get("conditions", []))
 
 
 def stop_round(w, r, names, victim, step, chance):
@@ -375,17 +380,16 @@ def stop_round(w, r, names, victim, step, chance):
         watch(lambda: STOP_STEPS[step](w, r), 1)
         w.kill(victim)
     wait_until(lambda: not w.agent.pods(), f"all pods are gone: {list(w.agent.pods())}")
-    before = {n: os.path.getsize(os.path.join(w.nonces, n)) for n in os.listdir(w.nonces)}
+    before = w.sizes()
     wait_until(w.is_clean, "nothing is left: " + left(w))
-    after = {n: os.path.getsize(os.path.join(w.nonces, n)) for n in os.listdir(w.nonces)}
-    assert before == after, "a guest of a pod that is gone ran"
+    assert w.sizes() == before, "a guest of a pod that is gone ran"
     for name, starts in done.items():
         assert len(w.starts(name, "main")) == starts, f"{name} ran again"
     w.uids.clear()
 
 
 def left(w):
-    return (f"{[(pid, ' '.join(open(f'/proc/{pid}/cmdline').read().split(chr(0))[:2])) for pid in w.agent.processes()]}"
+    return (f"{[(pid, command_line(pid)[:2]) for pid in w.agent.processes()]}"
             f" {w.agent.mounts()} {sorted(set(w.files()) ^ set(w.empty))}")
 
 
@@ -394,29 +398,25 @@ def rounds():
     chance, groups = random.Random(seed), cpu_groups()
     starts = ["it is asked", *START_STEPS, "at random"]
     stops = [*STOP_STEPS, "at random"]
-    with Silent() as silent:
-        w = World(silent)
-        with w.agent:
-            w.agent.create(CLAIM_OBJECT, CONFIG, SECRET)
-            prepared(w)
-            for r in range(int(os.environ.get('FROM', 0)), ROUNDS):
-                start, stop = starts[r % len(starts)], stops[r % len(stops)]
-                # Each victim at each step, some time; at least one of each kind in a short run.
-                first = VICTIMS[(r + r // len(starts)) % 3]
-                second = VICTIMS[(r + 1 + r // len(stops)) % 3]
-                what = f"{first} killed when {start}, then {second} when {stop}"
-                try:
-                    names = start_round(w, r, first, start, chance)
-                    start_is_well(w, r, names)
-                    stop_round(w, r, names, second, stop, chance)
-                except Exception as e:
-                    traceback.print_exc()
-                    sys.stderr.write(f"{w.accounts}\nseed {seed}, round {r}\n{w.agent.log()[-3000:]}\n{left(w)}\n")
-                    tap.ok(what, False, repr(e))
-                    return
-                tap.ok(what, True)
-            tap.equal("no control group is left", cpu_groups() - groups, set())
-            print(f"# {sum(w.unseen.values())} runs died with their worker before they began")
+    with prepared() as w:
+        for r in range(int(os.environ.get('FROM', 0)), ROUNDS):
+            start, stop = starts[r % len(starts)], stops[r % len(stops)]
+            # Each victim at each step, some time; at least one of each kind in a short run.
+            first = VICTIMS[(r + r // len(starts)) % 3]
+            second = VICTIMS[(r + 1 + r // len(stops)) % 3]
+            what = f"{first} killed when {start}, then {second} when {stop}"
+            try:
+                names = start_round(w, r, first, start, chance)
+                start_is_well(w, r, names)
+                stop_round(w, r, names, second, stop, chance)
+            except Exception as e:
+                traceback.print_exc()
+                sys.stderr.write(f"{w.accounts}\nseed {seed}, round {r}\n{w.agent.log()[-3000:]}\n{left(w)}\n")
+                tap.ok(what, False, repr(e))
+                return
+            tap.ok(what, True)
+        tap.equal("no control group is left", cpu_groups() - groups, set())
+        print(f"# {sum(w.unseen.values())} runs died with their worker before they began")
 
 
 # ---- At each call of the agent ---------------------------------------------------------------
@@ -488,48 +488,40 @@ def calls():
     while it finds out what there is."""
     seed = int(os.environ.get("SEED", random.randrange(1 << 30)))
     chance, done = random.Random(seed), []
-    with Silent() as silent:
-        w = World(silent)
-        with w.agent:
-            w.agent.create(CLAIM_OBJECT, CONFIG, SECRET)
-            prepared(w)
-            w.agent.stop()
-            n = 1
-            while True:
-                driven = Driven(w, n)
-                first = killed_at(w, n, driven)
-                if first is None:
-                    break
-                second = killed_at(w, chance.randrange(1, 60), driven) if chance.random() < 0.5 else None
-                w.agent.start()
-                try:
-                    driven.run()
-                except Exception as e:
-                    sys.stderr.write(f"seed {seed}\n{first}\n{second}\n{w.agent.log()[-3000:]}\n{left(w)}\n")
-                    tap.ok(f"killed before call {n}", False, repr(e))
-                    return
-                done.append(first[-1])
-                w.agent.stop()
-                w.uids.clear()
-                n += 1 if IS_FULL else chance.randrange(1, 40)
-            tap.ok(f"killed before each of {n} calls, as {' '.join(sorted(set(done)))}", n > 60, n)
+    with prepared() as w:
+        w.agent.stop()
+        n = 1
+        while True:
+            driven = Driven(w, n)
+            first = killed_at(w, n, driven)
+            if first is None:
+                break
+            second = killed_at(w, chance.randrange(1, 60), driven) if chance.random() < 0.5 else None
             w.agent.start()
+            try:
+                driven.run()
+            except Exception as e:
+                sys.stderr.write(f"seed {seed}\n{first}\n{second}\n{w.agent.log()[-3000:]}\n{left(w)}\n")
+                tap.ok(f"killed before call {n}", False, repr(e))
+                return
+            done.append(first[-1])
+            w.agent.stop()
+            w.uids.clear()
+            n += 1 if IS_FULL else chance.randrange(1, 40)
+        tap.ok(f"killed before each of {n} calls, as {' '.join(sorted(set(done)))}", n > 60, n)
+        w.agent.start()
 
 
 def restarts():
     """SIGTERM, another installation, and a machine that starts again."""
-    with Silent() as silent:
-        w = World(silent)
-        with w.agent:
-            w.agent.create(CLAIM_OBJECT, CONFIG, SECRET)
-            prepared(w)
-            names = [p["metadata"]["name"] for p in pods_of(0, w) if "slow" not in p["metadata"]["name"]]
-            w.create(*(p for p in pods_of(0, w) if p["metadata"]["name"] in names))
-            start_is_well(w, 0, names)
-            wait_until(lambda: len(w.beats("group-0", "main")) > 2, "the long one runs")
-            terminated(w, names)
-            upgraded(w, names)
-            rebooted(w, names)
+    with prepared() as w:
+        names = [p["metadata"]["name"] for p in pods_of(0, w) if "slow" not in p["metadata"]["name"]]
+        w.create(*(p for p in pods_of(0, w) if p["metadata"]["name"] in names))
+        start_is_well(w, 0, names)
+        wait_until(lambda: len(w.beats("group-0", "main")) > 2, "the long one runs")
+        terminated(w, names)
+        upgraded(w, names)
+        rebooted(w, names)
 
 
 def goes_on(w, names, what):
@@ -594,25 +586,9 @@ def rebooted(w, names):
     tap.ok("nothing is left", True)
 
 
-def prepared(w):
-    """One pod was there and is gone: what is left then is what is always there."""
-    w.create(pod("first", [sh("main", "first", True)], "Never"))
-    wait_until(lambda: w.agent.pod("first")["status"]["phase"] == "Succeeded", "the first one ends")
-    w.agent.delete("first")
-    wait_until(lambda: not w.agent.pods() and w.agent.processes() == [w.agent.process.pid],
-               "it is gone and its worker too")
-    settle(lambda: not os.listdir(w.agent.logs), "its logs too")
-    w.empty = w.files()
-    w.uids.clear()
-
-
 if __name__ == "__main__":
     build_guests("http/probe")
     parts = {"rounds": rounds, "restarts": restarts, "calls": calls}
     for part in [parts[a] for a in sys.argv[1:]] or parts.values():
-        try:
-            part()
-        except Exception as e:
-            traceback.print_exc()
-            tap.ok(f"{part.__name__}: goes through", False, repr(e))
+        tap.run(part)
     tap.finish()

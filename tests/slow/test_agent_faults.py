@@ -13,23 +13,18 @@ import sys
 import tempfile
 import threading
 import time
-import traceback
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from agent_client import Agent, Unix, PODS, WHERRY  # noqa: E402
-from serve_client import IS_FULL, PROBE, tap  # noqa: E402
-from worker_client import GUESTS, build_guests, wait_until  # noqa: E402
+from agent_client import Agent, Unix, PODS, WHERRY, is_ready  # noqa: E402
+from serve_client import IS_FULL, PROBE, rss_kb, tap  # noqa: E402
+from worker_client import build_guests, free_port, guest, wait_until  # noqa: E402
 
 FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
 DAY_S = 86400
 
 
 # ---- What the parts have in common -----------------------------------------------------------
-
-
-def guest(name):
-    return os.path.join(GUESTS, name + ".wasm")
 
 
 def pod(name, *containers, namespace="default", **spec):
@@ -43,12 +38,6 @@ def container(image, *args, name="app", **more):
 
 def config(name, **data):
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
-
-
-def free_port():
-    with socket.socket(socket.AF_INET6) as s:
-        s.bind(("::", 0))
-        return s.getsockname()[1]
 
 
 def http_pod(name, port, **more):
@@ -102,36 +91,11 @@ def waiting(agent, name):
     return s.get("reason"), s.get("message", "")
 
 
-def is_ready(p):
-    return any(c["type"] == "Ready" and c["status"] == "True"
-               for c in p["status"].get("conditions", []))
-
-
-def wait_pod(agent, name, phase=None):
-    """Until it is ready, or in that phase."""
-    def there():
-        p = agent.pod(name)
-        return p and (p["status"]["phase"] == phase if phase else is_ready(p))
-
-    wait_until(there, f"{name} is {phase or 'ready'}")
-
-
-def events(agent, name):
-    """(reason, message)"""
-    items = agent.api("GET", "/api/v1/namespaces/default/events")[1]["items"]
-    return [(e["reason"], e["message"]) for e in items if e["involvedObject"]["name"] == name]
-
-
 def connect(agent):
     s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     s.connect(agent.socket)
     s.settimeout(20)
     return s
-
-
-def rss_kb(pid):
-    with open(f"/proc/{pid}/status", encoding="ascii") as f:
-        return next(int(line.split()[1]) for line in f if line.startswith("VmRSS"))
 
 
 class Asking(threading.Thread):
@@ -200,7 +164,7 @@ def a_full_disk_refuses_what_is_new_and_keeps_what_is_there():
     port = free_port()
     with small_disk("2m") as disk, Agent("--state-dir", os.path.join(disk, "agent")) as a:
         apply(a, http_pod("web", port), config("old", a="1"))
-        wait_pod(a, "web")
+        a.wait_pod("web")
         ballast = fill(disk)
         told = apply(a, config("new", a="x" * 5000), status=1)
         assert "make room" in told and "apply.yaml" in told, told
@@ -219,7 +183,7 @@ def a_full_disk_refuses_what_is_new_and_keeps_what_is_there():
         os.unlink(ballast)
         assert "configmap/new created" in apply(a, config("new", a="x" * 5000))
         apply(a, pod("more", container(guest("args")), restartPolicy="Never"))
-        wait_pod(a, "more", "Succeeded")
+        a.wait_pod("more", "Succeeded")
         answers(port)
         assert state(a, "web")["restartCount"] == 0
 
@@ -228,7 +192,7 @@ def an_agent_that_starts_on_a_full_disk_goes_on():
     port = free_port()
     with small_disk("2m") as disk, Agent("--state-dir", os.path.join(disk, "agent")) as a:
         apply(a, http_pod("web", port), config("old", a="1"))
-        wait_pod(a, "web")
+        a.wait_pod("web")
         a.kill9()
         ballast = fill(disk)
         for _ in range(2):  # each start is counted where there is no room
@@ -246,8 +210,8 @@ def an_agent_that_starts_on_a_full_disk_goes_on():
         os.unlink(ballast)
         assert "configmap/new created" in apply(a, config("new", a="x" * 5000))
         apply(a, pod("more", container(guest("args")), restartPolicy="Never"))
-        wait_pod(a, "more", "Succeeded")
-        wait_pod(a, "web")
+        a.wait_pod("more", "Succeeded")
+        a.wait_pod("web")
         answers(port)
         assert a.delete("web") == 200
         wait_until(lambda: a.pod("web") is None, "what was adopted can be ended")
@@ -258,14 +222,14 @@ def a_full_disk_of_logs_stops_no_pod():
     with small_disk("256k") as disk, Agent("--logs-dir", os.path.join(disk, "logs")) as a:
         apply(a, http_pod("web", port),
               pod("flood", container(guest("flood"), "2000000"), restartPolicy="Never"))
-        wait_pod(a, "web")
-        wait_pod(a, "flood", "Succeeded")
+        a.wait_pod("web")
+        a.wait_pod("flood", "Succeeded")
         answers(port)
         apply(a, pod("late", container(guest("args")), restartPolicy="Never"))
         wait_until(lambda: a.pod("late")["status"]["phase"] in ("Succeeded", "Pending"), "late")
         a.delete("flood")
         wait_until(lambda: a.pod("flood") is None, "its log goes with it")
-        wait_pod(a, "late", "Succeeded")
+        a.wait_pod("late", "Succeeded")
 
 
 def a_state_folder_that_is_read_only_is_told():
@@ -293,12 +257,12 @@ def a_port_that_is_taken_is_told_and_tried_again():
         s = state(a, "web")
         assert str(port) in str(s) and "another program" in str(s), s
         wait_until(lambda: any("PortInUse" in r + m and str(port) in m
-                               for r, m in events(a, "web")), "an event tells it")
+                               for r, m in a.events("web")), "an event tells it")
         assert "PortInUse" in command(a, "describe", "pod", "web")[1]
         taken.close()
-        wait_pod(a, "web")
+        a.wait_pod("web")
         answers(port)
-        assert len([m for _, m in events(a, "web") if "another program" in m]) <= 3
+        assert len([m for _, m in a.events("web") if "another program" in m]) <= 3
 
 
 def an_image_that_is_gone_is_told_and_found_again():
@@ -311,7 +275,7 @@ def an_image_that_is_gone_is_told_and_found_again():
         os.unlink(image)
         wait_until(lambda: waiting(a, "app")[0] in ("ErrImagePull", "ImagePullBackOff"),
                    "its image is gone")
-        assert image in waiting(a, "app")[1] or any(image in m for _, m in events(a, "app"))
+        assert image in waiting(a, "app")[1] or any(image in m for _, m in a.events("app"))
         shutil.copy(guest("args"), image)
         wait_until(lambda: state(a, "app")["restartCount"] >= 2 or
                    state(a, "app")["state"].get("terminated"), "it runs again")
@@ -331,11 +295,11 @@ def an_image_that_does_not_exist_is_told():
         wait_until(lambda: waiting(a, "app")[0] == "ErrImagePull", "it is told")
         if IS_FULL:
             wait_until(both, "it waits")
-            assert any(r == "BackOff" for r, _ in events(a, "app")), events(a, "app")
+            assert any(r == "BackOff" for r, _ in a.events("app")), a.events("app")
         assert ref in str(state(a, "app")), state(a, "app")
-        reasons = [r for r, _ in events(a, "app")]
+        reasons = [r for r, _ in a.events("app")]
         assert "Failed" in reasons, reasons
-        assert any("ErrImagePull" in m for _, m in events(a, "app")), events(a, "app")
+        assert any("ErrImagePull" in m for _, m in a.events("app")), a.events("app")
         missing = os.path.join(a.dir, "none.wasm")
         told = command(a, "apply", "-f", manifest(a, "m.yaml", pod("b", container(missing))))
         if told[0] == 0:
@@ -476,7 +440,7 @@ def a_pod_may_have_64_containers_and_no_more():
     with Agent() as a:
         assert "64" in apply(a, many(65), status=1)
         apply(a, many(64))
-        wait_pod(a, "many")
+        a.wait_pod("many")
 
 
 def names_may_be_as_long_as_kubernetes_has_them():
@@ -519,7 +483,7 @@ def paths_of_the_host_are_what_they_are_said_to_be():
                 p = a.pod(name)
                 if p["status"]["phase"] in ("Succeeded", "Failed"):
                     return p["status"]["phase"]
-                return next((m for _, m in events(a, name) if "volume 'h'" in m), None)
+                return next((m for _, m in a.events(name) if "volume 'h'" in m), None)
 
             wait_until(told, name)
             return told()
@@ -546,7 +510,7 @@ def a_second_agent_is_refused_and_the_first_is_undisturbed():
     port = free_port()
     with Agent() as a:
         apply(a, http_pod("web", port))
-        wait_pod(a, "web")
+        a.wait_pod("web")
         workers = a.workers()
         state_dir = os.path.join(a.state, "agent")
         own = ("--state-dir", os.path.join(a.dir, "other-state"))
@@ -625,7 +589,7 @@ def a_clock_that_jumps_restarts_nothing_and_delays_nothing():
         jump(0)
         a.start(prefix)
         apply(a, http_pod("web", port), pod("crashes", container(guest("trap"))))
-        wait_pod(a, "web")
+        a.wait_pod("web")
         wait_until(lambda: waiting(a, "crashes")[0] == "CrashLoopBackOff", "it crashed")
         first = state(a, "crashes")["restartCount"]
         for days in (1, -1):
@@ -663,7 +627,7 @@ def a_guest_that_writes_without_end_has_a_log_that_is_bounded():
         apply(a, pod("flood", container(guest("flood"), str(size)), restartPolicy="Never"))
         for _ in range(10):  # a gigabyte takes a while
             with contextlib.suppress(TimeoutError):
-                wait_pod(a, "flood", "Succeeded")
+                a.wait_pod("flood", "Succeeded")
                 break
         files = [os.path.join(at, n) for at, _, names in os.walk(a.logs) for n in names]
         kept = sum(map(os.path.getsize, files))
@@ -678,7 +642,7 @@ def a_worker_that_is_stopped_disturbs_no_other():
     other = "/api/v1/namespaces/other/pods"
     with Agent() as a:
         apply(a, http_pod("web", ports[0]), http_pod("web", ports[1], namespace="other"))
-        wait_pod(a, "web")
+        a.wait_pod("web")
         wait_until(lambda: is_ready(a.api("GET", other + "/web")[1]), "the other is ready")
         with open(os.path.join(a.workers_dir, "default", "worker.json"), encoding="utf-8") as f:
             pid = json.load(f)["pid"]
@@ -696,7 +660,7 @@ def a_worker_that_is_stopped_disturbs_no_other():
             assert not web.failed and web.slowest_s < 2, (web.failed, web.slowest_s)
         finally:
             os.kill(pid, signal.SIGCONT)
-        wait_pod(a, "web")
+        a.wait_pod("web")
         wait_until(lambda: "terminated" in str(state(a, "new")), "it is started then")
         assert state(a, "web")["restartCount"] == 0
 
@@ -706,7 +670,7 @@ def hostile_guests_disturb_no_good_one():
     memory = {"resources": {"limits": {"memory": "64Mi"}}}
     with Agent() as a:
         apply(a, http_pod("web", port))
-        wait_pod(a, "web")
+        a.wait_pod("web")
         with Asking(lambda: answers(port, 30)) as web, healthy(a) as asking:
             apply(a, pod("loop", container(guest("loop"))),
                   pod("grow", container(guest("grow"), "trap", **memory)),
@@ -774,12 +738,7 @@ def main():
             tap.skip(part.__name__, skipped(part))
             continue
         begin = time.monotonic()
-        try:
-            part()
-            tap.ok(part.__name__, True)
-        except Exception as e:  # the others still have something to tell
-            traceback.print_exc()
-            tap.ok(part.__name__, False, repr(e))
+        tap.promise(part)
         print(f"# {time.monotonic() - begin:.1f} s", flush=True)
     tap.finish()
 

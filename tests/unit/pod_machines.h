@@ -109,11 +109,24 @@ static inline void rig_exit(struct rig *r, size_t i, int code)
     rig_feed(r, &(struct pod_input){.event = POD_EVENT_EXITED, .container = i, .status = &status});
 }
 
-/* From its turn to its run. */
-static inline void rig_run(struct rig *r, size_t i)
+static inline void rig_fail(struct rig *r, size_t i, enum pod_event event, const char *reason)
+{
+    const struct err e = {-EIO, reason, "no luck"};
+
+    rig_feed(r, &(struct pod_input){.event = event, .container = i, .error = &e});
+}
+
+/* From its turn to the order to start it. */
+static inline void rig_prepare(struct rig *r, size_t i)
 {
     rig_event(r, i, POD_EVENT_IMAGE_OK);
     rig_event(r, i, POD_EVENT_CONFIG_OK);
+}
+
+/* From its turn to its run. */
+static inline void rig_run(struct rig *r, size_t i)
+{
+    rig_prepare(r, i);
     rig_event(r, i, POD_EVENT_STARTED);
 }
 

@@ -171,11 +171,8 @@ static void pulls_wait_longer_each_time_and_a_good_one_forgets_it(void **state)
 
 static void refuse(struct rig *r, const char *reason)
 {
-    const struct err e = {-EIO, reason, "no luck"};
-
-    rig_event(r, 0, POD_EVENT_IMAGE_OK);
-    rig_event(r, 0, POD_EVENT_CONFIG_OK);
-    rig_feed(r, &(struct pod_input){.event = POD_EVENT_REFUSED, .error = &e});
+    rig_prepare(r, 0);
+    rig_fail(r, 0, POD_EVENT_REFUSED, reason);
     assert_orders(r, "persist");
 }
 
@@ -193,8 +190,7 @@ static void a_refused_start_counts_and_waits_as_one_that_failed(void **state)
     assert_int_equal(pod_machine_restart_count(r.m, 0), 1);
     assert_waits(&r, 20 * SECOND);
     rig_timer(&r, 20 * SECOND);
-    rig_event(&r, 0, POD_EVENT_IMAGE_OK);
-    rig_event(&r, 0, POD_EVENT_CONFIG_OK);
+    rig_prepare(&r, 0);
     assert_orders(&r, "persist start:app#3");
     assert_int_equal(pod_machine_restart_count(r.m, 0), 1);
     rig_event(&r, 0, POD_EVENT_STARTED);
@@ -213,8 +209,7 @@ static void a_start_that_no_worker_could_refuse_keeps_its_number_and_waits(void 
     rig_timer(&r, 10 * SECOND);
     refuse(&r, CONTAINER_REASON_CONNECTION);
     rig_timer(&r, 20 * SECOND);
-    rig_event(&r, 0, POD_EVENT_IMAGE_OK);
-    rig_event(&r, 0, POD_EVENT_CONFIG_OK);
+    rig_prepare(&r, 0);
     assert_orders(&r, "persist start:app#1");
     rig_event(&r, 0, POD_EVENT_STARTED);
     assert_int_equal(pod_machine_restart_count(r.m, 0), 0);
@@ -227,8 +222,7 @@ static void a_refused_start_fails_a_pod_that_is_never_restarted(void **state)
 
     (void)state;
     rig_open_one(&r, POD_RESTART_NEVER);
-    rig_event(&r, 0, POD_EVENT_IMAGE_OK);
-    rig_event(&r, 0, POD_EVENT_CONFIG_OK);
+    rig_prepare(&r, 0);
     rig_event(&r, 0, POD_EVENT_REFUSED);
     assert_phase(&r, POD_FAILED);
     rig_done(&r);
@@ -340,8 +334,7 @@ static void a_lost_worker_is_a_failed_run(void **state)
     rig_run(&r, 0);
     rig_event(&r, 0, POD_EVENT_LOST);
     assert_orders(&r, "persist unprobe:app forget:app#1 resolve:app");
-    rig_event(&r, 0, POD_EVENT_IMAGE_OK);
-    rig_event(&r, 0, POD_EVENT_CONFIG_OK);
+    rig_prepare(&r, 0);
     assert_orders(&r, "persist start:app#2");
     rig_done(&r);
 }
@@ -422,18 +415,25 @@ static void a_probe_that_fails_for_good_kills_and_the_policy_restarts(void **sta
     }
 }
 
-static void what_does_not_end_within_its_grace_is_interrupted(void **state)
+/* A pod whose container runs, and has a hook for its end. */
+static void delete_with_hook(struct rig *r)
 {
     struct pod_spec *s = rig_spec(POD_RESTART_ALWAYS);
     struct pod_container *c = rig_add(s, POD_ROLE_MAIN, "app");
+
+    c->pre_stop = arena_alloc(s->arena, sizeof(*c->pre_stop));
+    rig_open(r, s);
+    rig_set_up(r);
+    rig_run(r, 0);
+    rig_delete(r, -1);
+}
+
+static void what_does_not_end_within_its_grace_is_interrupted(void **state)
+{
     struct rig r;
 
     (void)state;
-    c->pre_stop = arena_alloc(s->arena, sizeof(*c->pre_stop));
-    rig_open(&r, s);
-    rig_set_up(&r);
-    rig_run(&r, 0);
-    rig_delete(&r, -1);
+    delete_with_hook(&r);
     assert_orders(&r, "persist unprobe:app pre-stop:app");
     assert_string_equal(rig_said(&r), "Killing: Stopping container app\n");
     rig_timer(&r, 10 * SECOND);
@@ -450,16 +450,10 @@ static void what_does_not_end_within_its_grace_is_interrupted(void **state)
 
 static void a_hook_that_takes_all_of_the_grace_leaves_two_seconds_to_end(void **state)
 {
-    struct pod_spec *s = rig_spec(POD_RESTART_ALWAYS);
-    struct pod_container *c = rig_add(s, POD_ROLE_MAIN, "app");
     struct rig r;
 
     (void)state;
-    c->pre_stop = arena_alloc(s->arena, sizeof(*c->pre_stop));
-    rig_open(&r, s);
-    rig_set_up(&r);
-    rig_run(&r, 0);
-    rig_delete(&r, -1);
+    delete_with_hook(&r);
     rig_timer(&r, 30 * SECOND);
     assert_orders(&r, "persist tell:app");
     assert_contains(rig_said(&r), "FailedPreStopHook");
@@ -477,8 +471,7 @@ static void a_start_that_never_was_accepted_is_sent_again_with_its_number(void *
 
     (void)state;
     rig_open_one(&r, POD_RESTART_ALWAYS);
-    rig_event(&r, 0, POD_EVENT_IMAGE_OK);
-    rig_event(&r, 0, POD_EVENT_CONFIG_OK);
+    rig_prepare(&r, 0);
     assert_orders(&r, "persist start:app#1");
     rig_restore(&r);
     assert_orders(&r, "persist setup");
@@ -487,8 +480,7 @@ static void a_start_that_never_was_accepted_is_sent_again_with_its_number(void *
     assert_orders(&r, "persist"); /* the volumes come first */
     rig_set_up(&r);
     assert_orders(&r, "resolve:app");
-    rig_event(&r, 0, POD_EVENT_IMAGE_OK);
-    rig_event(&r, 0, POD_EVENT_CONFIG_OK);
+    rig_prepare(&r, 0);
     assert_orders(&r, "persist start:app#1");
     rig_event(&r, 0, POD_EVENT_STARTED);
     assert_int_equal(pod_machine_restart_count(r.m, 0), 0);

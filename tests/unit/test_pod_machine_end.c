@@ -117,8 +117,7 @@ static void a_start_that_was_sent_is_waited_for_and_then_stopped_with_grace(void
 
     (void)state;
     rig_open_one(&r, POD_RESTART_ALWAYS);
-    rig_event(&r, 0, POD_EVENT_IMAGE_OK);
-    rig_event(&r, 0, POD_EVENT_CONFIG_OK);
+    rig_prepare(&r, 0);
     rig_delete(&r, -1);
     assert_orders(&r, "persist");
     rig_event(&r, 0, POD_EVENT_STARTED);
@@ -134,8 +133,7 @@ static void a_start_without_an_answer_is_interrupted_when_the_grace_ends(void **
 
     (void)state;
     rig_open_one(&r, POD_RESTART_ALWAYS);
-    rig_event(&r, 0, POD_EVENT_IMAGE_OK);
-    rig_event(&r, 0, POD_EVENT_CONFIG_OK);
+    rig_prepare(&r, 0);
     rig_delete(&r, -1);
     rig_timer(&r, 30 * SECOND);
     assert_orders(&r, "persist interrupt:app");

@@ -102,14 +102,11 @@ static void a_restarted_container_shows_its_last_end(void **state)
                                   .message = (char *)"memory limit",
                                   .started_at = (char *)"2026-11-27T00:00:01.123456789Z",
                                   .finished_at = (char *)"2026-11-27T00:00:04.000000001Z"};
-    struct pod_spec *s = rig_spec(POD_RESTART_ALWAYS);
     autobuf want = BUF_INIT;
     struct rig r;
 
     (void)state;
-    rig_add(s, POD_ROLE_MAIN, "app");
-    rig_open(&r, s);
-    rig_set_up(&r);
+    rig_open_one(&r, POD_RESTART_ALWAYS);
     rig_run(&r, 0);
     rig_pass(&r, 9 * SECOND);
     rig_feed(&r, &(struct pod_input){.event = POD_EVENT_EXITED, .attempt = 1, .status = &status});
@@ -166,13 +163,6 @@ static void a_pod_that_is_done_shows_its_ends_and_is_not_ready(void **state)
 
 /* ---- Why it waits ---- */
 
-static void refuse(struct rig *r, enum pod_event event, const char *reason)
-{
-    struct err e = {-EIO, reason, "no luck"};
-
-    rig_feed(r, &(struct pod_input){.event = event, .error = &e});
-}
-
 static void assert_waits_for(const struct rig *r, const char *reason, const char *message)
 {
     AUTO(pod_status) s = pod_status_new(r->m, (struct pod_addresses){0});
@@ -197,23 +187,22 @@ static void the_reason_of_a_wait_is_what_a_kubelet_says(void **state)
     assert_waits_for(&r, "ContainerCreating", NULL);
     rig_set_up(&r);
     assert_waits_for(&r, "ContainerCreating", NULL);
-    refuse(&r, POD_EVENT_IMAGE_FAILED, "Unreachable");
+    rig_fail(&r, 0, POD_EVENT_IMAGE_FAILED, "Unreachable");
     assert_waits_for(&r, "ErrImagePull", "no luck");
     rig_timer(&r, 10 * SECOND);
-    refuse(&r, POD_EVENT_IMAGE_FAILED, "Unreachable");
+    rig_fail(&r, 0, POD_EVENT_IMAGE_FAILED, "Unreachable");
     assert_waits_for(&r, "ImagePullBackOff",
                      "Back-off pulling image \"registry.test/app:1\": ErrImagePull: no luck");
     rig_timer(&r, 20 * SECOND);
-    refuse(&r, POD_EVENT_IMAGE_FAILED, "ErrImageNeverPull");
+    rig_fail(&r, 0, POD_EVENT_IMAGE_FAILED, "ErrImageNeverPull");
     assert_waits_for(&r, "ErrImageNeverPull", "no luck");
     rig_timer(&r, 40 * SECOND);
     rig_event(&r, 0, POD_EVENT_IMAGE_OK);
-    refuse(&r, POD_EVENT_CONFIG_FAILED, "NotFound");
+    rig_fail(&r, 0, POD_EVENT_CONFIG_FAILED, "NotFound");
     assert_waits_for(&r, "CreateContainerConfigError", "no luck");
     rig_timer(&r, 10 * SECOND);
-    rig_event(&r, 0, POD_EVENT_IMAGE_OK);
-    rig_event(&r, 0, POD_EVENT_CONFIG_OK);
-    refuse(&r, POD_EVENT_REFUSED, "NotRunnable");
+    rig_prepare(&r, 0);
+    rig_fail(&r, 0, POD_EVENT_REFUSED, "NotRunnable");
     assert_waits_for(&r, "RunContainerError", "NotRunnable: no luck");
     for (int i = 0; i < 5; i++) {
         rig_timer(&r, 160 * SECOND);
@@ -227,16 +216,12 @@ static void the_reason_of_a_wait_is_what_a_kubelet_says(void **state)
 
 static void a_refused_start_is_an_end_with_the_status_that_a_shell_would_give(void **state)
 {
-    struct pod_spec *s = rig_spec(POD_RESTART_NEVER);
     struct rig r;
 
     (void)state;
-    rig_add(s, POD_ROLE_MAIN, "app");
-    rig_open(&r, s);
-    rig_set_up(&r);
-    rig_event(&r, 0, POD_EVENT_IMAGE_OK);
-    rig_event(&r, 0, POD_EVENT_CONFIG_OK);
-    refuse(&r, POD_EVENT_REFUSED, "NotRunnable");
+    rig_open_one(&r, POD_RESTART_NEVER);
+    rig_prepare(&r, 0);
+    rig_fail(&r, 0, POD_EVENT_REFUSED, "NotRunnable");
     {
         AUTO(pod_status) shown = pod_status_new(r.m, (struct pod_addresses){0});
 
