@@ -140,7 +140,6 @@ struct pod {
     uint64_t taken;
     uint64_t recorded; /* the records that were ordered before this one are in their place */
     bool is_recording;
-    bool has_record_folder; /* unless somebody has removed it */
     unsigned record_failures;
     struct loop_timer *record_timer, *timer, *usage_timer;
 
