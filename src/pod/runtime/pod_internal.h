@@ -85,7 +85,6 @@ struct pod_run {
     char *image_id;                /* the digest of that; NULL: a file */
     unsigned prepare;              /* which preparation is the latest */
     struct launch *early;          /* for PREPARE: done when the image was looked up */
-    struct err *early_error;       /* of that; heap, or NULL */
     struct launch *prepared;       /* for START */
     struct compile *compile;       /* while its program is compiled before that */
     int64_t attempt;               /* which `container` is */
