@@ -97,6 +97,8 @@ struct pod_run {
 void run_init(struct pod_run *r, struct pod *p, size_t index);
 void run_done(struct pod_run *r);
 const struct pod_container *run_spec(const struct pod_run *r);
+/* What launch_gather() makes of it, `notes` as there. NULL with an error. */
+struct launch *run_launch(struct pod_run *r, struct strv *notes, struct err *e);
 
 void run_resolve(struct pod_run *r);
 void run_prepare(struct pod_run *r);

@@ -15,6 +15,19 @@ const struct pod_container *run_spec(const struct pod_run *r)
     return &r->pod->spec->containers[r->index];
 }
 
+struct launch *run_launch(struct pod_run *r, struct strv *notes, struct err *e)
+{
+    struct pod *p = r->pod;
+    AUTO(launch) l = xcalloc(1, sizeof(*l));
+
+    l->places = &p->set->launches;
+    l->pod = p->spec;
+    l->container = run_spec(r);
+    if (launch_gather(l, &p->fields, &p->set->o.objects, notes, e) < 0)
+        return NULL;
+    return take_ptr(l);
+}
+
 /* The guest goes on, if there is one; what belongs to it here goes. */
 static void run_leave(struct pod_run *r)
 {
@@ -183,20 +196,6 @@ static void prepare_done(struct chore *c)
     free(p);
 }
 
-/* NULL with an error. */
-static struct launch *launch_new(struct pod_run *r, struct strv *notes, struct err *e)
-{
-    struct pod *p = r->pod;
-    AUTO(launch) l = xcalloc(1, sizeof(*l));
-
-    l->places = &p->set->launches;
-    l->pod = p->spec;
-    l->container = run_spec(r);
-    if (launch_gather(l, &p->fields, &p->set->o.objects, notes, e) < 0)
-        return NULL;
-    return take_ptr(l);
-}
-
 static void prepare_begin(struct pod_run *r, struct launch *l, bool is_early)
 {
     struct prepare_chore *chore = xcalloc(1, sizeof(*chore));
@@ -225,7 +224,7 @@ static bool resolve_at_once(struct pod_run *r)
 
     if (c->pull == POD_PULL_ALWAYS && !c->is_file)
         return false;
-    l = launch_new(r, &notes, &ignored);
+    l = run_launch(r, &notes, &ignored);
     if (!l || notes.n)
         return false;
     prepare_begin(r, take_ptr(l), true);
@@ -256,7 +255,7 @@ void run_prepare(struct pod_run *r)
         prepared(r, take_ptr(r->early));
         return;
     }
-    l = launch_new(r, &notes, &e);
+    l = run_launch(r, &notes, &e);
     if (!l) {
         feed(r, (struct pod_input){.event = POD_EVENT_CONFIG_FAILED, .error = &e});
         return;
