@@ -79,16 +79,22 @@ static void pulling(void *ctx)
     feed(ctx, (struct pod_input){.event = POD_EVENT_PULLING});
 }
 
+/* Copies both; NULL and NULL: a file. */
+static void image_set(struct pod_run *r, const char *name, const char *id)
+{
+    free(r->image);
+    free(r->image_id);
+    r->image = name ? xstrdup(name) : NULL;
+    r->image_id = id ? xstrdup(id) : NULL;
+}
+
 static void resolved(void *ctx, const struct image_found *found, const struct err *failed)
 {
     struct pod_run *r = ctx;
     struct pod_input in = {.event = POD_EVENT_IMAGE_FAILED, .error = failed};
 
     if (found) {
-        free(r->image);
-        free(r->image_id);
-        r->image = found->name ? xstrdup(found->name) : NULL;
-        r->image_id = found->id ? xstrdup(found->id) : NULL;
+        image_set(r, found->name, found->id);
         in = (struct pod_input){.event = POD_EVENT_IMAGE_OK, .image_id = r->image_id};
     }
     image_request_free(take_ptr(r->request));
@@ -147,10 +153,7 @@ static void early_done(struct prepare_chore *p)
         image_seek(r);
         return;
     }
-    free(r->image);
-    free(r->image_id);
-    r->image = p->launch->image ? xstrdup(p->launch->image) : NULL;
-    r->image_id = p->image_id ? xstrdup(p->image_id) : NULL;
+    image_set(r, p->launch->image, p->image_id);
     if (p->r >= 0)
         r->early = take_ptr(p->launch);
     feed(r, (struct pod_input){.event = POD_EVENT_IMAGE_OK, .image_id = p->image_id});
