@@ -16,11 +16,9 @@ struct cpu_limits {
     struct loop *loop;
     struct cpu_groups *groups; /* NULL: the workers keep limits */
     bool is_cgroup_wanted;
-    unsigned refs; /* itself until it is closed, and a removal that runs */
-    bool is_closed;
-    struct strv ended; /* attempts whose groups are to go */
-    struct removal *removal;
-    struct loop_timer *timer;
+    struct strv ended;        /* attempts whose groups are to go */
+    struct removal *removal;  /* that runs; it frees all of this when it was closed meanwhile */
+    struct loop_timer *timer; /* NULL: it is closed */
     unsigned retries;
 };
 
@@ -40,10 +38,8 @@ static int groups_open(const char *state_dir, struct cpu_groups **ret, struct er
     return cpu_groups_open(owner, ret, e);
 }
 
-static void limits_unref(struct cpu_limits *c)
+static void limits_free(struct cpu_limits *c)
 {
-    if (--c->refs)
-        return;
     if (c->groups)
         cpu_groups_free(c->groups);
     strv_done(&c->ended);
@@ -72,14 +68,15 @@ static void removal_done(void *ctx)
 
     c->removal = NULL;
     strv_addv(&c->ended, r->left.v);
-    if (!c->is_closed && c->ended.n) {
-        loop_timer_set(c->timer, clock_monotonic_ns() + (is_new ? 0 : RETRY_NS << c->retries));
-        c->retries += c->retries < RETRY_LIMIT;
-    }
     strv_done(&r->ids);
     strv_done(&r->left);
     free(r);
-    limits_unref(c);
+    if (!c->timer) {
+        limits_free(c);
+    } else if (c->ended.n) {
+        loop_timer_set(c->timer, clock_monotonic_ns() + (is_new ? 0 : RETRY_NS << c->retries));
+        c->retries += c->retries < RETRY_LIMIT;
+    }
 }
 
 static void removal_due(void *ctx)
@@ -90,7 +87,6 @@ static void removal_due(void *ctx)
         return;
     c->removal = xcalloc(1, sizeof(*c->removal));
     *c->removal = (struct removal){.limits = c, .ids = strv_take(&c->ended)};
-    c->refs++;
     loop_work(c->loop, removal_work, removal_done, c->removal);
 }
 
@@ -121,7 +117,7 @@ int cpu_limits_open(struct loop *l, enum cpu_limit_keeper keeper, const char *st
         log_info("workers keep the CPU limits of containers themselves: %s", why.msg);
     c = xcalloc(1, sizeof(*c));
     *c = (struct cpu_limits){
-        .loop = l, .groups = groups, .is_cgroup_wanted = keeper == CPU_LIMIT_CGROUP, .refs = 1};
+        .loop = l, .groups = groups, .is_cgroup_wanted = keeper == CPU_LIMIT_CGROUP};
     c->timer = loop_timer_new(l, removal_due, c);
     *ret = c;
     return 0;
@@ -129,9 +125,9 @@ int cpu_limits_open(struct loop *l, enum cpu_limit_keeper keeper, const char *st
 
 void cpu_limits_close(struct cpu_limits *c)
 {
-    c->is_closed = true;
     loop_timer_free(take_ptr(c->timer));
-    limits_unref(c);
+    if (!c->removal)
+        limits_free(c);
 }
 
 /* The attempt that was refused, or never sent, may have its number again. */

@@ -19,7 +19,8 @@ struct ending {
     struct pod_run *run;
     int64_t attempt;
     struct guest_status status;
-    struct strv env; /* for a message in a volume: subPathExpr */
+    bool is_own, is_mounted; /* where the message is: in a folder of our own, or in a volume */
+    struct strv env;         /* for the latter: subPathExpr */
 };
 
 /* The guest may have made anything of that name. */
@@ -49,19 +50,18 @@ static void message_read(const struct ending *x, struct buf *out)
 {
     const struct pod_run *r = x->run;
     const struct pod_container *c = run_spec(r);
-    autofree char *folder = launch_message_folder(c);
     struct err ignored = ERR_INIT;
     autofd fd = -EBADF;
     struct stat st;
     ssize_t n;
 
-    if (folder)
+    if (x->is_own)
         fd = own_open(r);
-    else if (!c->message_path || volumes_file_open(&r->pod->set->places, r->pod->spec, c, &x->env,
-                                                   c->message_path, &fd, &ignored) < 0)
-        return;
+    else if (x->is_mounted)
+        (void)volumes_file_open(&r->pod->set->places, r->pod->spec, c, &x->env, c->message_path,
+                                &fd, &ignored);
     if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
-        (!folder && !is_of_run(&st, &x->status)))
+        (x->is_mounted && !is_of_run(&st, &x->status)))
         return;
     n = read(fd, buf_reserve(out, MESSAGE_LIMIT), MESSAGE_LIMIT);
     out->len += n > 0 ? (size_t)n : 0;
@@ -157,7 +157,9 @@ void run_ended(struct pod_run *r, int64_t attempt, const struct guest_status *st
         .chore = {.work = ending_work, .done = ending_done},
         .run = r,
         .attempt = attempt,
-        .status = guest_status_copy(status)
+        .status = guest_status_copy(status),
+        .is_own = folder != NULL,
+        .is_mounted = is_mounted,
     };
     if (is_mounted)
         env_gather(r, &x->env);

@@ -200,23 +200,21 @@ static void container_tell(struct launch *l)
     strv_add_owned(&l->env, buf_take(&words));
 }
 
-static int gather(struct pod *p, const struct pod_container *c, const struct pod_exec_options *o,
-                  struct exec_chore *x, struct err *e)
+static int gather(struct pod_run *r, const struct pod_exec_options *o, struct exec_chore *x,
+                  struct err *e)
 {
-    struct launch *l = xcalloc(1, sizeof(*l));
     autostrv notes = STRV_INIT;
-    struct pod_run *r = &p->runs[c - p->spec->containers];
+    struct launch *l;
 
-    x->launch = l;
-    x->program = xstrdup(o->program ? o->program : p->set->toolbox);
+    x->program = xstrdup(o->program ? o->program : r->pod->set->toolbox);
     if (o->env)
         strv_addv(&x->env, (char *const *)o->env);
-    l->places = &p->set->launches;
-    l->pod = p->spec;
-    l->container = c;
+    l = run_launch(r, &notes, e);
+    if (!l)
+        return e->code;
+    x->launch = l;
     l->program = x->program;
     l->image = r->image ? xstrdup(r->image) : NULL;
-    TRY(launch_gather(l, &p->fields, &p->set->o.objects, &notes, e));
     if (!o->program)
         container_tell(l);
     strv_done(&l->args);
@@ -279,7 +277,7 @@ static int exec_start(struct pod *p, const struct pod_exec_options *o, int64_t t
         .timeout_ms = timeout_ms
     };
     x->chore = chore;
-    if (gather(p, c, o, chore, &chore->e) < 0) {
+    if (gather(&p->runs[x->index], o, chore, &chore->e) < 0) {
         chore->chore.has_run = true;
         exec_done(&chore->chore);
     } else {

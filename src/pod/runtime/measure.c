@@ -55,8 +55,6 @@ static void on_late(void *ctx)
 {
     struct measure_all *all = ctx;
 
-    if (all->is_told)
-        return;
     all_tell(all);
     if (!all->pod && all->n_due)
         all_free(all);

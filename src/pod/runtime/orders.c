@@ -18,7 +18,7 @@
 struct record_chore {
     struct chore chore;
     struct buf text;
-    bool is_synced, has_folder;
+    bool is_synced;
     uint64_t covers; /* records that were ordered before this order */
     int r;
     struct err e;
@@ -39,10 +39,9 @@ static int record_write(const struct record_chore *r, struct err *e)
     autofree char *pods = path_join(s->o.state_dir, "pods");
     autofree char *dir = path_join(pods, r->chore.pod->spec->uid);
     autofree char *file = path_join(dir, RECORD_NAME);
-    int flags = r->is_synced ? FILE_WRITE_SYNC : 0, written = -ENOENT;
+    int flags = r->is_synced ? FILE_WRITE_SYNC : 0;
+    int written = file_write(file, buf_str(&r->text), r->text.len, 0600, flags, e);
 
-    if (r->has_folder)
-        written = file_write(file, buf_str(&r->text), r->text.len, 0600, flags, e);
     /* The first one, or somebody has removed the folder. */
     if (written == -ENOENT) {
         TRY(path_mkdir_p(dir, 0700, e));
@@ -80,7 +79,6 @@ static void record_done(struct chore *c)
             record_failed(p, &r->e);
         } else {
             p->record_failures = 0;
-            p->has_record_folder = true;
             p->recorded = r->covers;
             p->is_recording = false;
             pod_moved(p);
@@ -99,7 +97,6 @@ void pod_record(struct pod *p)
     *r = (struct record_chore){
         .chore = {.work = record_work, .done = record_done},
         .is_synced = pod_machine_is_over(p->m),
-        .has_folder = p->has_record_folder,
         .covers = p->taken + (p->orders.n - p->head),
     };
     p->is_recording = true;

@@ -85,7 +85,6 @@ struct pod_run {
     char *image_id;                /* the digest of that; NULL: a file */
     unsigned prepare;              /* which preparation is the latest */
     struct launch *early;          /* for PREPARE: done when the image was looked up */
-    struct err *early_error;       /* of that; heap, or NULL */
     struct launch *prepared;       /* for START */
     struct compile *compile;       /* while its program is compiled before that */
     int64_t attempt;               /* which `container` is */
@@ -98,6 +97,8 @@ struct pod_run {
 void run_init(struct pod_run *r, struct pod *p, size_t index);
 void run_done(struct pod_run *r);
 const struct pod_container *run_spec(const struct pod_run *r);
+/* What launch_gather() makes of it, `notes` as there. NULL with an error. */
+struct launch *run_launch(struct pod_run *r, struct strv *notes, struct err *e);
 
 void run_resolve(struct pod_run *r);
 void run_prepare(struct pod_run *r);
@@ -140,7 +141,6 @@ struct pod {
     uint64_t taken;
     uint64_t recorded; /* the records that were ordered before this one are in their place */
     bool is_recording;
-    bool has_record_folder; /* unless somebody has removed it */
     unsigned record_failures;
     struct loop_timer *record_timer, *timer, *usage_timer;
 

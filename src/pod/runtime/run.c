@@ -15,10 +15,17 @@ const struct pod_container *run_spec(const struct pod_run *r)
     return &r->pod->spec->containers[r->index];
 }
 
-static void early_drop(struct pod_run *r)
+struct launch *run_launch(struct pod_run *r, struct strv *notes, struct err *e)
 {
-    launch_free(take_ptr(r->early));
-    free(take_ptr(r->early_error));
+    struct pod *p = r->pod;
+    AUTO(launch) l = xcalloc(1, sizeof(*l));
+
+    l->places = &p->set->launches;
+    l->pod = p->spec;
+    l->container = run_spec(r);
+    if (launch_gather(l, &p->fields, &p->set->o.objects, notes, e) < 0)
+        return NULL;
+    return take_ptr(l);
 }
 
 /* The guest goes on, if there is one; what belongs to it here goes. */
@@ -39,7 +46,7 @@ void run_done(struct pod_run *r)
     run_leave(r);
     image_request_free(take_ptr(r->request));
     compile_free(take_ptr(r->compile));
-    early_drop(r);
+    launch_free(take_ptr(r->early));
     launch_free(take_ptr(r->prepared));
     free(take_ptr(r->image));
     free(take_ptr(r->image_id));
@@ -54,7 +61,7 @@ void run_check(struct pod_run *r)
     if (r->compile && state != POD_STATE_PREPARING)
         compile_free(take_ptr(r->compile));
     if (state == POD_STATE_FINISHED) {
-        early_drop(r);
+        launch_free(take_ptr(r->early));
         launch_free(take_ptr(r->prepared));
     }
 }
@@ -72,16 +79,22 @@ static void pulling(void *ctx)
     feed(ctx, (struct pod_input){.event = POD_EVENT_PULLING});
 }
 
+/* Copies both; NULL and NULL: a file. */
+static void image_set(struct pod_run *r, const char *name, const char *id)
+{
+    free(r->image);
+    free(r->image_id);
+    r->image = name ? xstrdup(name) : NULL;
+    r->image_id = id ? xstrdup(id) : NULL;
+}
+
 static void resolved(void *ctx, const struct image_found *found, const struct err *failed)
 {
     struct pod_run *r = ctx;
     struct pod_input in = {.event = POD_EVENT_IMAGE_FAILED, .error = failed};
 
     if (found) {
-        free(r->image);
-        free(r->image_id);
-        r->image = found->name ? xstrdup(found->name) : NULL;
-        r->image_id = found->id ? xstrdup(found->id) : NULL;
+        image_set(r, found->name, found->id);
         in = (struct pod_input){.event = POD_EVENT_IMAGE_OK, .image_id = r->image_id};
     }
     image_request_free(take_ptr(r->request));
@@ -105,7 +118,8 @@ struct prepare_chore {
     bool is_early, is_found;
     char *image_id; /* of an early one once it was looked up */
     struct launch *launch;
-    struct err e; /* without a code when it was opened */
+    int r; /* of opening it */
+    struct err e;
 };
 
 static bool image_is_here(struct prepare_chore *p)
@@ -123,13 +137,14 @@ static void prepare_work(struct chore *c)
     struct prepare_chore *p = (struct prepare_chore *)c;
 
     p->is_found = !p->is_early || image_is_here(p);
-    if (!p->is_found || launch_open(p->launch, &p->e) < 0)
+    if (!p->is_found)
         return;
-    p->e = (struct err)ERR_INIT;
-    p->launch->code_key = compile_key(&p->launch->spec, p->image_id);
+    p->r = launch_open(p->launch, &p->e);
+    if (p->r >= 0)
+        p->launch->code_key = compile_key(&p->launch->spec, p->image_id);
 }
 
-/* What came of it goes to where PREPARE looks for it. */
+/* It goes to where PREPARE looks for it. What went wrong PREPARE meets again, and tells. */
 static void early_done(struct prepare_chore *p)
 {
     struct pod_run *r = p->run;
@@ -138,15 +153,9 @@ static void early_done(struct prepare_chore *p)
         image_seek(r);
         return;
     }
-    free(r->image);
-    free(r->image_id);
-    r->image = p->launch->image ? xstrdup(p->launch->image) : NULL;
-    r->image_id = p->image_id ? xstrdup(p->image_id) : NULL;
-    r->early = take_ptr(p->launch);
-    if (p->e.code) {
-        r->early_error = xcalloc(1, sizeof(p->e));
-        *r->early_error = p->e;
-    }
+    image_set(r, p->launch->image, p->image_id);
+    if (p->r >= 0)
+        r->early = take_ptr(p->launch);
     feed(r, (struct pod_input){.event = POD_EVENT_IMAGE_OK, .image_id = p->image_id});
 }
 
@@ -160,13 +169,8 @@ static void compiled(void *ctx)
         feed(r, (struct pod_input){.event = POD_EVENT_CONFIG_OK});
 }
 
-static void prepared(struct pod_run *r, struct launch *l, const struct err *failed)
+static void prepared(struct pod_run *r, struct launch *l)
 {
-    if (failed->code) {
-        launch_free(l);
-        feed(r, (struct pod_input){.event = POD_EVENT_CONFIG_FAILED, .error = failed});
-        return;
-    }
     launch_free(r->prepared);
     r->prepared = l;
     compile_free(take_ptr(r->compile));
@@ -185,26 +189,14 @@ static void prepare_done(struct chore *c)
         pod_machine_state(r->pod->m, r->index) == wanted) {
         if (p->is_early)
             early_done(p);
+        else if (p->r >= 0)
+            prepared(r, take_ptr(p->launch));
         else
-            prepared(r, take_ptr(p->launch), &p->e);
+            feed(r, (struct pod_input){.event = POD_EVENT_CONFIG_FAILED, .error = &p->e});
     }
     launch_free(p->launch);
     free(p->image_id);
     free(p);
-}
-
-/* NULL with an error. */
-static struct launch *launch_new(struct pod_run *r, struct strv *notes, struct err *e)
-{
-    struct pod *p = r->pod;
-    AUTO(launch) l = xcalloc(1, sizeof(*l));
-
-    l->places = &p->set->launches;
-    l->pod = p->spec;
-    l->container = run_spec(r);
-    if (launch_gather(l, &p->fields, &p->set->o.objects, notes, e) < 0)
-        return NULL;
-    return take_ptr(l);
 }
 
 static void prepare_begin(struct pod_run *r, struct launch *l, bool is_early)
@@ -235,7 +227,7 @@ static bool resolve_at_once(struct pod_run *r)
 
     if (c->pull == POD_PULL_ALWAYS && !c->is_file)
         return false;
-    l = launch_new(r, &notes, &ignored);
+    l = run_launch(r, &notes, &ignored);
     if (!l || notes.n)
         return false;
     prepare_begin(r, take_ptr(l), true);
@@ -248,7 +240,7 @@ void run_resolve(struct pod_run *r)
     if (pod_machine_state(r->pod->m, r->index) != POD_STATE_RESOLVING)
         return;
     image_request_free(take_ptr(r->request));
-    early_drop(r);
+    launch_free(take_ptr(r->early));
     if (!resolve_at_once(r))
         image_seek(r);
 }
@@ -263,14 +255,10 @@ void run_prepare(struct pod_run *r)
     if (pod_machine_state(p->m, r->index) != POD_STATE_PREPARING)
         return;
     if (r->early) {
-        if (r->early_error)
-            e = *r->early_error;
-        l = take_ptr(r->early);
-        early_drop(r);
-        prepared(r, l, &e);
+        prepared(r, take_ptr(r->early));
         return;
     }
-    l = launch_new(r, &notes, &e);
+    l = run_launch(r, &notes, &e);
     if (!l) {
         feed(r, (struct pod_input){.event = POD_EVENT_CONFIG_FAILED, .error = &e});
         return;
