@@ -192,7 +192,7 @@ static bool is_settled(const struct up_pod *p)
 static void readiness_note(struct session *s, struct up_pod *p, const struct json_value *pod,
                            int64_t restarts)
 {
-    bool is_ready = pod_is_ready(pod);
+    bool is_ready = pod_has_condition(pod, "Ready");
     bool is_known = p->restarts == restarts && (p->steady_ns || p->is_ready);
 
     if (!is_ready || s->is_stopping)
