@@ -369,17 +369,16 @@ void workloads_afters_make(struct workloads *s)
 /* A put or a deletion that comes after the change that is under way. */
 struct later {
     struct workloads *s;
-    struct object *object; /* NULL: a deletion */
-    enum object_kind kind;
-    char *space, *name;
-    enum workloads_mode mode;
+    struct object *object;    /* NULL: a deletion */
+    enum object_kind kind;    /* of a deletion, as `grace_ms` */
+    enum workloads_mode mode; /* of a put, as `version` */
     uint64_t version;
     int64_t grace_ms;
     workloads_done *done;
     void *ctx;
 };
 
-static void later_go(void *ctx, const struct err *failed)
+static void later_go(void *ctx, const char *space, const char *name, const struct err *failed)
 {
     struct later *l = ctx;
 
@@ -389,31 +388,23 @@ static void later_go(void *ctx, const struct err *failed)
     } else if (l->object) {
         workloads_put(l->s, l->object, l->mode, l->version, l->done, l->ctx);
     } else {
-        workloads_delete(l->s, l->kind, l->space, l->name, l->grace_ms, l->done, l->ctx);
+        workloads_delete(l->s, l->kind, space, name, l->grace_ms, l->done, l->ctx);
     }
-    free(l->space);
-    free(l->name);
     free(l);
 }
 
-/* Takes the object; false when there is nothing to wait for. */
-static bool wait_to_put(struct put *p, uint64_t version)
+static void put_later(struct put *p, uint64_t version)
 {
     const struct object *o = p->o;
-    struct later *l;
+    struct later *l = xcalloc(1, sizeof(*l));
 
-    if (!workloads_is_busy(p->s, o->kind, o->space, o->name))
-        return false;
-    l = xcalloc(1, sizeof(*l));
     *l = (struct later){.s = p->s,
-                        .object = p->o,
+                        .object = take_ptr(p->o),
                         .mode = p->mode,
                         .version = version,
                         .done = p->done,
                         .ctx = p->ctx};
     workloads_wait(p->s, o->kind, o->space, o->name, later_go, l);
-    p->o = NULL;
-    return true;
 }
 
 void workloads_put(struct workloads *s, struct object *o, enum workloads_mode mode,
@@ -430,9 +421,9 @@ void workloads_put(struct workloads *s, struct object *o, enum workloads_mode mo
     struct workload *w = o->kind == OBJECT_POD ? workload_find(s, o->space, o->name) : NULL;
     struct err e = ERR_INIT;
 
-    if (wait_to_put(&p, version))
-        return;
-    if (put_check(&p, version, &e) < 0)
+    if (workloads_is_busy(s, o->kind, o->space, o->name))
+        put_later(&p, version);
+    else if (put_check(&p, version, &e) < 0)
         fail(done, ctx, &e);
     else if (!p.old)
         put_new(&p);
@@ -489,18 +480,12 @@ static void claim_delete_ask(struct workloads *s, const struct object *o, worklo
     store_put(call_new(s, OBJECT_CLAIM, o->space, o->name, WORKLOADS_CHANGED, done, ctx), copy);
 }
 
-static void wait_to_delete(struct workloads *s, enum object_kind kind, const char *space,
-                           const char *name, int64_t grace_ms, workloads_done *done, void *ctx)
+static void delete_later(struct workloads *s, enum object_kind kind, const char *space,
+                         const char *name, int64_t grace_ms, workloads_done *done, void *ctx)
 {
     struct later *l = xcalloc(1, sizeof(*l));
 
-    *l = (struct later){.s = s,
-                        .kind = kind,
-                        .space = xstrdup(space),
-                        .name = xstrdup(name),
-                        .grace_ms = grace_ms,
-                        .done = done,
-                        .ctx = ctx};
+    *l = (struct later){.s = s, .kind = kind, .grace_ms = grace_ms, .done = done, .ctx = ctx};
     workloads_wait(s, kind, space, name, later_go, l);
 }
 
@@ -512,7 +497,7 @@ void workloads_delete(struct workloads *s, enum object_kind kind, const char *sp
     struct err e = ERR_INIT;
 
     if (workloads_is_busy(s, kind, space, name) && !(w && w->is_gone)) {
-        wait_to_delete(s, kind, space, name, grace_ms, done, ctx);
+        delete_later(s, kind, space, name, grace_ms, done, ctx);
         return;
     }
     if (!o || !(w || kind != OBJECT_POD)) {
