@@ -12,7 +12,11 @@ int child_wait(pid_t pid, int *ret_status)
     return 0;
 }
 
-int child_exit_status(int status)
+int child_wait_exit(pid_t pid)
 {
+    int status, r = child_wait(pid, &status);
+
+    if (r < 0)
+        return r;
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }

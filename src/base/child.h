@@ -11,5 +11,5 @@
  * errno, without a message. */
 int child_wait(pid_t pid, int *ret_status);
 
-/* Of such a status, as a shell tells it: 128 + N of what signal N ended. */
-int child_exit_status(int status);
+/* Waits likewise; its exit status as a shell tells it: 128 + N of what signal N ended. */
+int child_wait_exit(pid_t pid);

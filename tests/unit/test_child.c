@@ -17,20 +17,17 @@ static pid_t child_new(int status)
 
 static void ends_are_told_as_a_shell_tells_them(void **state)
 {
-    int status = 0;
     pid_t pid;
 
     (void)state;
-    assert_int_equal(child_wait(child_new(7), &status), 0);
-    assert_int_equal(child_exit_status(status), 7);
+    assert_int_equal(child_wait_exit(child_new(7)), 7);
     pid = fork();
     assert_true(pid >= 0);
     if (pid == 0)
         for (;;)
             pause();
     assert_int_equal(kill(pid, SIGKILL), 0);
-    assert_int_equal(child_wait(pid, &status), 0);
-    assert_int_equal(child_exit_status(status), 128 + SIGKILL);
+    assert_int_equal(child_wait_exit(pid), 128 + SIGKILL);
 }
 
 static void a_child_that_is_not_there_leaves_the_status(void **state)
@@ -41,6 +38,7 @@ static void a_child_that_is_not_there_leaves_the_status(void **state)
     (void)state;
     assert_int_equal(child_wait(pid, NULL), 0);
     assert_int_equal(child_wait(pid, &status), -ECHILD);
+    assert_int_equal(child_wait_exit(pid), -ECHILD);
     assert_int_equal(status, 42);
 }
 
