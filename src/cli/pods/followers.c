@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
 
 #include "base/child.h"
@@ -85,8 +84,7 @@ static _Noreturn void child_run(const char *target, int data_fd, int fault_fd, p
     AUTO(agent_client) client = NULL;
     struct err e = ERR_INIT, ignored = ERR_INIT;
 
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent)
+    if (!child_end_with(parent, SIGKILL))
         _exit(0);
     if (agent_client_open(NULL, &client, &e) < 0 ||
         agent_client_follow(client, target, to_pipe, &data_fd, &e) < 0)
