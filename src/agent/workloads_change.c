@@ -230,6 +230,7 @@ struct put {
     struct workloads *s;
     struct object *o;         /* to be put; NULL when it was given away */
     const struct object *old; /* NULL: there is none */
+    struct workload *w;       /* of a pod; NULL: likewise */
     enum workloads_mode mode;
     workloads_done *done;
     void *ctx;
@@ -260,12 +261,11 @@ static int version_check(const struct put *p, uint64_t version, struct err *e)
 static int put_check(const struct put *p, uint64_t version, struct err *e)
 {
     const struct object *o = p->o, *old = p->old;
-    struct workload *w = o->kind == OBJECT_POD ? workload_find(p->s, o->space, o->name) : NULL;
 
     if (p->mode == WORKLOADS_CREATE && old)
         return exists(p, e);
     TRY(version_check(p, version, e));
-    if (w && w->is_gone && p->mode == WORKLOADS_REPLACE)
+    if (p->w && p->w->is_gone && p->mode == WORKLOADS_REPLACE)
         return err_set(e, -EBUSY, "Conflict",
                        "Operation cannot be fulfilled on %s \"%s\": the object is being changed by "
                        "another request; try again",
@@ -339,8 +339,9 @@ static void pod_end(struct workload *w, int64_t grace_ms, workloads_done *done, 
 }
 
 /* Another pod takes the place of this one, when it has ended. */
-static void pod_make_anew(struct put *p, struct workload *w)
+static void pod_make_anew(struct put *p)
 {
+    struct workload *w = p->w;
     struct change_call *c =
         call_new(p->s, OBJECT_POD, w->space, w->name, WORKLOADS_CREATED, p->done, p->ctx);
 
@@ -414,11 +415,11 @@ void workloads_put(struct workloads *s, struct object *o, enum workloads_mode mo
         .s = s,
         .o = o,
         .old = object_store_find(s->store, o->kind, o->space, o->name),
+        .w = o->kind == OBJECT_POD ? workload_find(s, o->space, o->name) : NULL,
         .mode = mode,
         .done = done,
         .ctx = ctx,
     };
-    struct workload *w = o->kind == OBJECT_POD ? workload_find(s, o->space, o->name) : NULL;
     struct err e = ERR_INIT;
 
     if (workloads_is_busy(s, o->kind, o->space, o->name))
@@ -427,9 +428,9 @@ void workloads_put(struct workloads *s, struct object *o, enum workloads_mode mo
         fail(done, ctx, &e);
     else if (!p.old)
         put_new(&p);
-    else if (w && mode == WORKLOADS_APPLY &&
-             (w->is_gone || p.old->deleted || !object_spec_is_same(o, p.old)))
-        pod_make_anew(&p, w);
+    else if (p.w && mode == WORKLOADS_APPLY &&
+             (p.w->is_gone || p.old->deleted || !object_spec_is_same(o, p.old)))
+        pod_make_anew(&p);
     else if (object_is_same(o, p.old, WORKLOAD_REFUSED))
         done(ctx, WORKLOADS_SAME, watch_feed_find(s->feeds[o->kind], o->space, o->name), NULL);
     else
