@@ -517,7 +517,6 @@ static void on_retry(void *ctx)
     claims_check(s);
 }
 
-/* Counts this start, on the disk. */
 static int starts_failed(int code, const char *state_dir, struct err *e)
 {
     if (errno_is_disk_full(code))
@@ -554,6 +553,7 @@ static int starts_write(const char *path, const char *text, bool is_there, struc
     return 0;
 }
 
+/* Counts this start, on the disk. */
 static int starts_count(const char *state_dir, uint64_t *ret, struct err *e)
 {
     autofree char *path = path_join(state_dir, WORKLOADS_STARTS);

@@ -87,7 +87,15 @@ void workloads_put(struct workloads *s, struct object *o, enum workloads_mode mo
 void workloads_delete(struct workloads *s, enum object_kind kind, const char *space,
                       const char *name, int64_t grace_ms, workloads_done *done, void *ctx);
 
-/* While the object is being changed by a call: `then` once, when it is on the disk or has failed;
- * with an error when the agent is being stopped. False when it is not being changed. */
-bool workloads_wait(struct workloads *s, enum object_kind kind, const char *space, const char *name,
-                    void (*then)(void *ctx, const struct err *failed), void *ctx);
+/* A call is changing the object, or making it. */
+bool workloads_is_busy(const struct workloads *s, enum object_kind kind, const char *space,
+                       const char *name);
+
+/* The names are those that were given. */
+typedef void workloads_then(void *ctx, const char *space, const char *name,
+                            const struct err *failed);
+
+/* Of an object that is busy: `then` once, when the change is on the disk or has failed; with an
+ * error when the agent is being stopped. */
+void workloads_wait(struct workloads *s, enum object_kind kind, const char *space, const char *name,
+                    workloads_then *then, void *ctx);

@@ -230,6 +230,7 @@ struct put {
     struct workloads *s;
     struct object *o;         /* to be put; NULL when it was given away */
     const struct object *old; /* NULL: there is none */
+    struct workload *w;       /* of a pod; NULL: likewise */
     enum workloads_mode mode;
     workloads_done *done;
     void *ctx;
@@ -260,12 +261,11 @@ static int version_check(const struct put *p, uint64_t version, struct err *e)
 static int put_check(const struct put *p, uint64_t version, struct err *e)
 {
     const struct object *o = p->o, *old = p->old;
-    struct workload *w = o->kind == OBJECT_POD ? workload_find(p->s, o->space, o->name) : NULL;
 
     if (p->mode == WORKLOADS_CREATE && old)
         return exists(p, e);
     TRY(version_check(p, version, e));
-    if (w && w->is_gone && p->mode == WORKLOADS_REPLACE)
+    if (p->w && p->w->is_gone && p->mode == WORKLOADS_REPLACE)
         return err_set(e, -EBUSY, "Conflict",
                        "Operation cannot be fulfilled on %s \"%s\": the object is being changed by "
                        "another request; try again",
@@ -339,8 +339,9 @@ static void pod_end(struct workload *w, int64_t grace_ms, workloads_done *done, 
 }
 
 /* Another pod takes the place of this one, when it has ended. */
-static void pod_make_anew(struct put *p, struct workload *w)
+static void pod_make_anew(struct put *p)
 {
+    struct workload *w = p->w;
     struct change_call *c =
         call_new(p->s, OBJECT_POD, w->space, w->name, WORKLOADS_CREATED, p->done, p->ctx);
 
@@ -369,17 +370,16 @@ void workloads_afters_make(struct workloads *s)
 /* A put or a deletion that comes after the change that is under way. */
 struct later {
     struct workloads *s;
-    struct object *object; /* NULL: a deletion */
-    enum object_kind kind;
-    char *space, *name;
-    enum workloads_mode mode;
+    struct object *object;    /* NULL: a deletion */
+    enum object_kind kind;    /* of a deletion, as `grace_ms` */
+    enum workloads_mode mode; /* of a put, as `version` */
     uint64_t version;
     int64_t grace_ms;
     workloads_done *done;
     void *ctx;
 };
 
-static void later_go(void *ctx, const struct err *failed)
+static void later_go(void *ctx, const char *space, const char *name, const struct err *failed)
 {
     struct later *l = ctx;
 
@@ -389,31 +389,23 @@ static void later_go(void *ctx, const struct err *failed)
     } else if (l->object) {
         workloads_put(l->s, l->object, l->mode, l->version, l->done, l->ctx);
     } else {
-        workloads_delete(l->s, l->kind, l->space, l->name, l->grace_ms, l->done, l->ctx);
+        workloads_delete(l->s, l->kind, space, name, l->grace_ms, l->done, l->ctx);
     }
-    free(l->space);
-    free(l->name);
     free(l);
 }
 
-/* Takes the object; false when there is nothing to wait for. */
-static bool wait_to_put(struct put *p, uint64_t version)
+static void put_later(struct put *p, uint64_t version)
 {
     const struct object *o = p->o;
-    struct later *l;
+    struct later *l = xcalloc(1, sizeof(*l));
 
-    if (!workloads_is_busy(p->s, o->kind, o->space, o->name))
-        return false;
-    l = xcalloc(1, sizeof(*l));
     *l = (struct later){.s = p->s,
-                        .object = p->o,
+                        .object = take_ptr(p->o),
                         .mode = p->mode,
                         .version = version,
                         .done = p->done,
                         .ctx = p->ctx};
     workloads_wait(p->s, o->kind, o->space, o->name, later_go, l);
-    p->o = NULL;
-    return true;
 }
 
 void workloads_put(struct workloads *s, struct object *o, enum workloads_mode mode,
@@ -423,22 +415,22 @@ void workloads_put(struct workloads *s, struct object *o, enum workloads_mode mo
         .s = s,
         .o = o,
         .old = object_store_find(s->store, o->kind, o->space, o->name),
+        .w = o->kind == OBJECT_POD ? workload_find(s, o->space, o->name) : NULL,
         .mode = mode,
         .done = done,
         .ctx = ctx,
     };
-    struct workload *w = o->kind == OBJECT_POD ? workload_find(s, o->space, o->name) : NULL;
     struct err e = ERR_INIT;
 
-    if (wait_to_put(&p, version))
-        return;
-    if (put_check(&p, version, &e) < 0)
+    if (workloads_is_busy(s, o->kind, o->space, o->name))
+        put_later(&p, version);
+    else if (put_check(&p, version, &e) < 0)
         fail(done, ctx, &e);
     else if (!p.old)
         put_new(&p);
-    else if (w && mode == WORKLOADS_APPLY &&
-             (w->is_gone || p.old->deleted || !object_spec_is_same(o, p.old)))
-        pod_make_anew(&p, w);
+    else if (p.w && mode == WORKLOADS_APPLY &&
+             (p.w->is_gone || p.old->deleted || !object_spec_is_same(o, p.old)))
+        pod_make_anew(&p);
     else if (object_is_same(o, p.old, WORKLOAD_REFUSED))
         done(ctx, WORKLOADS_SAME, watch_feed_find(s->feeds[o->kind], o->space, o->name), NULL);
     else
@@ -489,18 +481,12 @@ static void claim_delete_ask(struct workloads *s, const struct object *o, worklo
     store_put(call_new(s, OBJECT_CLAIM, o->space, o->name, WORKLOADS_CHANGED, done, ctx), copy);
 }
 
-static void wait_to_delete(struct workloads *s, enum object_kind kind, const char *space,
-                           const char *name, int64_t grace_ms, workloads_done *done, void *ctx)
+static void delete_later(struct workloads *s, enum object_kind kind, const char *space,
+                         const char *name, int64_t grace_ms, workloads_done *done, void *ctx)
 {
     struct later *l = xcalloc(1, sizeof(*l));
 
-    *l = (struct later){.s = s,
-                        .kind = kind,
-                        .space = xstrdup(space),
-                        .name = xstrdup(name),
-                        .grace_ms = grace_ms,
-                        .done = done,
-                        .ctx = ctx};
+    *l = (struct later){.s = s, .kind = kind, .grace_ms = grace_ms, .done = done, .ctx = ctx};
     workloads_wait(s, kind, space, name, later_go, l);
 }
 
@@ -512,7 +498,7 @@ void workloads_delete(struct workloads *s, enum object_kind kind, const char *sp
     struct err e = ERR_INIT;
 
     if (workloads_is_busy(s, kind, space, name) && !(w && w->is_gone)) {
-        wait_to_delete(s, kind, space, name, grace_ms, done, ctx);
+        delete_later(s, kind, space, name, grace_ms, done, ctx);
         return;
     }
     if (!o || !(w || kind != OBJECT_POD)) {

@@ -80,8 +80,6 @@ void workloads_flush_later(struct workloads *s, bool is_for_claims);
 /* Of a pod that has ended. */
 void workload_forget(struct workload *w);
 void workloads_claim_forget(struct workloads *s, const struct object *claim);
-bool workloads_is_busy(const struct workloads *s, enum object_kind kind, const char *space,
-                       const char *name);
 /* The pods are no more: what waited for that goes on. */
 void workloads_afters_make(struct workloads *s);
 void workloads_calls_free(struct workloads *s);

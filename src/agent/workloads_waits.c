@@ -6,32 +6,28 @@ struct change_wait {
     struct change_wait *next;
     enum object_kind kind;
     char *space, *name;
-    void (*then)(void *ctx, const struct err *failed);
+    workloads_then *then;
     void *ctx;
 };
 
 static void wait_end(struct change_wait *w, const struct err *failed)
 {
-    w->then(w->ctx, failed);
+    w->then(w->ctx, w->space, w->name, failed);
     free(w->space);
     free(w->name);
     free(w);
 }
 
-bool workloads_wait(struct workloads *s, enum object_kind kind, const char *space, const char *name,
-                    void (*then)(void *ctx, const struct err *failed), void *ctx)
+void workloads_wait(struct workloads *s, enum object_kind kind, const char *space, const char *name,
+                    workloads_then *then, void *ctx)
 {
-    struct change_wait *w, **last = &s->waits;
+    struct change_wait *w = xcalloc(1, sizeof(*w)), **last = &s->waits;
 
-    if (!workloads_is_busy(s, kind, space, name))
-        return false;
-    w = xcalloc(1, sizeof(*w));
     *w = (struct change_wait){
         .kind = kind, .space = xstrdup(space), .name = xstrdup(name), .then = then, .ctx = ctx};
     while (*last)
         last = &(*last)->next;
     *last = w;
-    return true;
 }
 
 void workloads_waits_end(struct workloads *s, enum object_kind kind, const char *space,

@@ -2,7 +2,9 @@
 #include "base/child.h"
 
 #include <errno.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 int child_wait(pid_t pid, int *ret_status)
 {
@@ -12,7 +14,17 @@ int child_wait(pid_t pid, int *ret_status)
     return 0;
 }
 
-int child_exit_status(int status)
+int child_wait_exit(pid_t pid)
 {
+    int status, r = child_wait(pid, &status);
+
+    if (r < 0)
+        return r;
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+bool child_end_with(pid_t parent, int number)
+{
+    /* In this order: it may end in between. */
+    return prctl(PR_SET_PDEATHSIG, number) == 0 && getppid() == parent;
 }

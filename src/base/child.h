@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 /*
@@ -11,5 +12,9 @@
  * errno, without a message. */
 int child_wait(pid_t pid, int *ret_status);
 
-/* Of such a status, as a shell tells it: 128 + N of what signal N ended. */
-int child_exit_status(int status);
+/* Waits likewise; its exit status as a shell tells it: 128 + N of what signal N ended. */
+int child_wait_exit(pid_t pid);
+
+/* In the child: it gets the signal `number` when the thread of the process `parent` that started it
+ * ends. False when that has happened already, or cannot be had. Makes system calls only. */
+bool child_end_with(pid_t parent, int number);

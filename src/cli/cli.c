@@ -39,8 +39,8 @@ int cli_fail(const char *command, const struct err *e, int status)
 int cli_program_run(const char *path, char *const *argv, int out_fd)
 {
     posix_spawn_file_actions_t actions;
-    int status, r;
     pid_t pid;
+    int r;
 
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, out_fd, STDOUT_FILENO);
@@ -48,10 +48,7 @@ int cli_program_run(const char *path, char *const *argv, int out_fd)
     posix_spawn_file_actions_destroy(&actions);
     if (r)
         return -r;
-    r = child_wait(pid, &status);
-    if (r < 0)
-        return r;
-    return child_exit_status(status);
+    return child_wait_exit(pid);
 }
 
 int cli_program_output(const char *path, char *const *argv, size_t limit, struct buf *ret,

@@ -95,15 +95,6 @@ static int tar_start(const char *const *argv, int fd, int as, pid_t *ret, struct
              : 0;
 }
 
-static int tar_wait(pid_t pid)
-{
-    int status;
-
-    if (child_wait(pid, &status) < 0)
-        return -1;
-    return child_exit_status(status);
-}
-
 /* The exit status of a command in the pod. */
 static int remote_run(struct copy *c, const char *const *command, int in_fd, int out_fd,
                       int64_t *ret_status, struct err *e)
@@ -145,7 +136,7 @@ static int tars_run(struct copy *c, const char *const *local, const char *const 
         r = remote_run(c, remote, c->is_upload ? fds[0] : -1, c->is_upload ? STDERR_FILENO : fds[1],
                        &remote_status, e);
         close(fds[!local_end]);
-        local_status = tar_wait(pid);
+        local_status = child_wait_exit(pid);
     } else {
         close(fds[!local_end]);
         return r;

@@ -111,7 +111,7 @@ void doctor_folders(struct report *r, const char *cache_dir)
 static int run_capture(char *const *argv, struct buf *out)
 {
     struct err e = ERR_INIT;
-    int pipe_fds[2], status, r;
+    int pipe_fds[2];
     pid_t pid;
 
     if (pipe2(pipe_fds, O_CLOEXEC) < 0)
@@ -129,10 +129,7 @@ static int run_capture(char *const *argv, struct buf *out)
     close(pipe_fds[0]);
     if (pid < 0)
         return -errno;
-    r = child_wait(pid, &status);
-    if (r < 0)
-        return r;
-    return child_exit_status(status);
+    return child_wait_exit(pid);
 }
 
 static void first_line_only(struct buf *b)

@@ -3,7 +3,6 @@
 #include "base/paths.h"
 #include "cli/cli.h"
 #include "cli/exec_session.h"
-#include "cli/launch.h"
 #include "cli/pods.h"
 
 #define EXIT_OUTPUT_CLOSED 141 /* as of a program that SIGPIPE ended */

@@ -3,8 +3,8 @@
 
 #include <signal.h>
 #include <stdio.h>
-#include <sys/prctl.h>
 
+#include "base/child.h"
 #include "base/clock.h"
 #include "base/fds.h"
 #include "base/json.h"
@@ -325,8 +325,7 @@ static void parent_mind(void)
 
     if (!parent)
         return;
-    prctl(PR_SET_PDEATHSIG, SIGTERM);
-    if (getppid() != strtol(parent, NULL, 10))
+    if (!child_end_with((pid_t)strtol(parent, NULL, 10), SIGTERM))
         _exit(GUEST_EXIT_WHERRY);
     unsetenv(IMAGES_PARENT_VARIABLE);
 }

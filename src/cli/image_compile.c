@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include "base/child.h"
@@ -37,8 +36,7 @@ static _Noreturn void worker_become(pid_t parent, struct guest_job *j)
     struct err e = ERR_INIT;
     int none = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent)
+    if (!child_end_with(parent, SIGKILL))
         _exit(1);
     if (none >= 0) {
         dup2(none, STDIN_FILENO);

@@ -5,7 +5,6 @@
 
 #include "base/fds.h"
 #include "base/paths.h"
-#include "cli/launch.h"
 
 #define BACKLOG 4096 /* connections that wait for the worker; net.core.somaxconn bounds it */
 

@@ -193,7 +193,7 @@ static _Noreturn void child_main(const struct confine *c, pid_t parent, int repo
         signal(i, SIG_DFL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+    if (!child_end_with(parent, SIGKILL))
         _exit(1);
     dup2(said, STDERR_FILENO);
     a.result = confined_run(c, report, &e);

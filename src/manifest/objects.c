@@ -74,20 +74,20 @@ void object_stamp_deleted(struct object *o, const char *deleted, int64_t grace_s
     o->deletion_grace_s = grace_s;
 }
 
-/* ---- Rows of objects ---- */
-
-static size_t key_hash(enum object_kind kind, const char *space, const char *name)
+uint64_t object_key_hash(enum object_kind kind, const char *space, const char *name)
 {
     uint64_t h = hash_add_str(HASH_INIT ^ (unsigned)kind, space);
 
-    return (size_t)hash_fold(hash_add_str(h, name));
+    return hash_fold(hash_add_str(h, name));
 }
+
+/* ---- Rows of objects ---- */
 
 /* The slot of the table where this key is, or would be. */
 static size_t *slot_find(const struct objects *s, enum object_kind kind, const char *space,
                          const char *name)
 {
-    size_t at = key_hash(kind, space, name) & (s->n_table - 1);
+    size_t at = (size_t)object_key_hash(kind, space, name) & (s->n_table - 1);
 
     for (; s->table[at]; at = (at + 1) & (s->n_table - 1)) {
         const struct object *o = s->v[s->table[at] - 1];

@@ -82,6 +82,8 @@ void object_unref(struct object *o); /* NULL is fine */
 
 /* "Pod" and so on. */
 const char *object_kind_name(enum object_kind kind);
+/* For tables of objects, and for telling most apart at once. */
+uint64_t object_key_hash(enum object_kind kind, const char *space, const char *name);
 /* The key of an object's data; NULL without it. */
 const struct object_datum *object_datum_find(const struct object_data *d, const char *key);
 

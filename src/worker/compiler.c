@@ -7,13 +7,13 @@
 #include <stdio.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
 #include <sys/wait.h>
 
+#include "base/child.h"
 #include "base/clock.h"
 #include "base/fds.h"
 #include "base/log.h"
@@ -143,8 +143,7 @@ static _Noreturn void child_exec(pid_t parent, int exe_fd, int program_fd, int c
     sigprocmask(SIG_SETMASK, &none, NULL);
     /* With nobody to take the code there is nothing to compile. The thread that waits is the parent
      * that is meant, and it lasts as long as this child does. */
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent)
+    if (!child_end_with(parent, SIGKILL))
         _exit(127);
     /* Out of the way of 0 to 2 first. */
     program_fd = fcntl(program_fd, F_DUPFD_CLOEXEC, 10);

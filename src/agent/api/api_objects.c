@@ -83,7 +83,6 @@ struct late_get {
     struct api *api;
     struct http_exchange *x; /* NULL: the client has gone */
     const struct api_resource *resource;
-    char *space, *name;
 };
 
 static void on_late_closed(void *ctx)
@@ -93,47 +92,48 @@ static void on_late_closed(void *ctx)
     l->x = NULL;
 }
 
-static void get_answer(struct api_call *c)
+static const struct watch_item *item_find(const struct api_call *c)
 {
-    const struct watch_item *i = watch_feed_find(
-        workloads_feed(c->api->workloads, c->resource->resource), c->space, c->name);
+    return watch_feed_find(workloads_feed(c->api->workloads, c->resource->resource), c->space,
+                           c->name);
+}
 
+static void get_answer(struct api_call *c, const struct watch_item *i)
+{
     if (i)
         api_answer(c, 200, API_JSON, i->json, i->len);
     else
         api_answer_fail(c, "NotFound", "%s \"%.253s\" not found", c->resource->plural, c->name);
 }
 
-static void late_go(void *ctx, const struct err *failed)
+static void late_go(void *ctx, const char *space, const char *name, const struct err *failed)
 {
     struct late_get *l = ctx;
-    struct api_call c = {l->api, l->x, l->resource, l->space, l->name};
+    struct api_call c = {l->api, l->x, l->resource, space, name};
 
     if (c.x && failed)
         api_answer_error(&c, failed);
     else if (c.x)
-        get_answer(&c);
-    free(l->space);
-    free(l->name);
+        get_answer(&c, item_find(&c));
     free(l);
 }
 
 void api_get(struct api_call *c)
 {
     struct workloads *s = c->api->workloads;
+    enum workloads_resource resource = c->resource->resource;
+    const struct watch_item *item = item_find(c);
     struct late_get *l;
 
-    if (watch_feed_find(workloads_feed(s, c->resource->resource), c->space, c->name) ||
-        c->resource->resource == WORKLOADS_EVENTS) {
-        get_answer(c);
+    if (item || resource == WORKLOADS_EVENTS ||
+        !workloads_is_busy(s, (enum object_kind)resource, c->space, c->name)) {
+        get_answer(c, item);
         return;
     }
     l = xcalloc(1, sizeof(*l));
-    *l = (struct late_get){c->api, c->x, c->resource, xstrdup(c->space), xstrdup(c->name)};
-    if (workloads_wait(s, (enum object_kind)c->resource->resource, c->space, c->name, late_go, l))
-        http_exchange_on_close(take_ptr(c->x), on_late_closed, l);
-    else
-        late_go(l, NULL);
+    *l = (struct late_get){c->api, take_ptr(c->x), c->resource};
+    http_exchange_on_close(l->x, on_late_closed, l);
+    workloads_wait(s, (enum object_kind)resource, c->space, c->name, late_go, l);
 }
 
 /* ---- Changing ---- */

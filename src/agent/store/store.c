@@ -9,7 +9,6 @@
 #include "agent/store/store_commit.h"
 #include "base/clock.h"
 #include "base/fds.h"
-#include "base/hash.h"
 #include "base/json.h"
 #include "base/paths.h"
 
@@ -184,20 +183,13 @@ void object_store_close(struct object_store *s)
 
 /* ---- Changes ---- */
 
-static uint32_t key_hash(enum object_kind kind, const char *space, const char *name)
-{
-    uint64_t h = hash_add_str(HASH_INIT ^ (unsigned)kind, space);
-
-    return (uint32_t)hash_fold(hash_add_str(h, name));
-}
-
 static struct change *change_new(struct object_store *s, enum object_kind kind, const char *space,
                                  const char *name)
 {
     struct change *c = xcalloc(1, sizeof(*c));
 
     c->kind = kind;
-    c->hash = key_hash(kind, space, name);
+    c->hash = object_key_hash(kind, space, name);
     c->version = ++s->last_version;
     return c;
 }

@@ -17,7 +17,7 @@ struct change {
     struct object *object; /* what is put; NULL: deletes */
     enum object_kind kind;
     char *space, *name; /* of what is deleted */
-    uint32_t hash;      /* of kind, namespace and name */
+    uint64_t hash;      /* of kind, namespace and name */
     uint64_t version;
     struct buf text;   /* of the record; a secret */
     struct err failed; /* code 0: not yet */

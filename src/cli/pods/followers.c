@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
 
 #include "base/child.h"
@@ -26,6 +25,8 @@ struct followers {
     struct follower *v[FOLLOWERS_LIMIT];
     size_t n;
     int signal_fd;
+    uint64_t (*tick)(void *ctx); /* NULL: none */
+    void *tick_ctx;
     bool is_stopped;
 };
 
@@ -83,8 +84,7 @@ static _Noreturn void child_run(const char *target, int data_fd, int fault_fd, p
     AUTO(agent_client) client = NULL;
     struct err e = ERR_INIT, ignored = ERR_INIT;
 
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent)
+    if (!child_end_with(parent, SIGKILL))
         _exit(0);
     if (agent_client_open(NULL, &client, &e) < 0 ||
         agent_client_follow(client, target, to_pipe, &data_fd, &e) < 0)
@@ -142,6 +142,12 @@ void follower_free(struct followers *f, struct follower *w)
 
 /* ---- Waiting ---- */
 
+void followers_tick_set(struct followers *f, uint64_t (*tick)(void *ctx), void *ctx)
+{
+    f->tick = tick;
+    f->tick_ctx = ctx;
+}
+
 /* Why it ended: the child has said so, or has said nothing. */
 static void ended(struct follower *w)
 {
@@ -193,6 +199,7 @@ int followers_run(struct followers *f, uint64_t deadline_ns, struct err *e)
 
     f->is_stopped = false;
     for (;;) {
+        uint64_t wake_ns = f->tick && !f->is_stopped ? f->tick(f->tick_ctx) : 0;
         size_t n;
 
         gone_remove(f);
@@ -204,7 +211,9 @@ int followers_run(struct followers *f, uint64_t deadline_ns, struct err *e)
         for (size_t i = 0; i < n; i++)
             p[i] = (struct pollfd){.fd = f->v[i]->data_fd, .events = POLLIN};
         p[n] = (struct pollfd){.fd = f->signal_fd, .events = POLLIN};
-        if (poll(p, n + 1, clock_wait_ms(deadline_ns)) < 0 && errno != EINTR)
+        if (!wake_ns || (deadline_ns && deadline_ns < wake_ns))
+            wake_ns = deadline_ns;
+        if (poll(p, n + 1, clock_wait_ms(wake_ns)) < 0 && errno != EINTR)
             return err_errno(e, -errno, "LoopFailed", "cannot wait for the agent");
         if (signal_came(f))
             return FOLLOWERS_SIGNAL;

@@ -35,6 +35,11 @@ int followers_add(struct followers *f, const struct follower_options *o, struct 
 /* Ends one that has not ended; its callbacks are not called any more. */
 void follower_free(struct followers *f, struct follower *w);
 
+/* `tick` is called by followers_run() whenever it is about to wait, and tells when it has to be
+ * called again at the latest: a moment of clock_monotonic_ns(), or 0 for none. It may do what the
+ * callbacks of followers may. */
+void followers_tick_set(struct followers *f, uint64_t (*tick)(void *ctx), void *ctx);
+
 enum followers_result {
     FOLLOWERS_STOPPED,
     FOLLOWERS_ALL_ENDED,

@@ -34,6 +34,8 @@ void pod_summarize(const struct json_value *pod, struct pod_shown_summary *ret);
 
 /* The condition of a pod of that type; NULL when there is none. */
 const struct json_value *pod_condition(const struct json_value *pod, const char *type);
+/* It is there, and "True". */
+bool pod_has_condition(const struct json_value *pod, const char *type);
 
 /* Adds "a=1,b=2", or "<none>". */
 void print_labels(const struct json_value *labels, struct buf *out);

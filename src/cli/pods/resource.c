@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "base/options.h"
+#include "cli/agent_client.h"
 #include "manifest/names.h"
 #include "wire/http.h"
 
@@ -159,17 +160,10 @@ void resource_refs_done(struct resource_refs *r)
 void resource_path_add(struct buf *out, const struct resource *r, const char *space,
                        const char *name)
 {
-    buf_addstr(out, "/api/v1/");
-    if (space) {
-        buf_addstr(out, "namespaces/");
-        http_query_add(out, space);
-        buf_addc(out, '/');
-    }
-    buf_addstr(out, r->plural);
-    if (name) {
-        buf_addc(out, '/');
-        http_query_add(out, name);
-    }
+    if (space)
+        agent_target_add(out, space, r->plural, name);
+    else
+        buf_addf(out, "/api/v1/%s", r->plural);
 }
 
 void resource_query_add(struct buf *path, const char *key, const char *value)

@@ -50,8 +50,8 @@ int resource_refs_parse(const struct strv *operands, const struct resource *usua
 void resource_refs_done(struct resource_refs *r);
 #define autorefs __attribute__((cleanup(resource_refs_done))) struct resource_refs
 
-/* "/api/v1/namespaces/NS/pods/NAME"; without a space (NULL) of all of them, without a name the
- * list. */
+/* "/api/v1/namespaces/NS/pods/NAME", without a name (NULL) the list; without a space, which takes
+ * no name, the list of all of them. */
 void resource_path_add(struct buf *out, const struct resource *r, const char *space,
                        const char *name);
 /* "?key=value" or "&key=value" where there is one already, with what a URL needs escaped. NULL adds

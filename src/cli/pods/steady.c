@@ -7,13 +7,6 @@
 
 #define STEADY_NS (STEADY_MS * 1000000LL)
 
-bool pod_is_ready(const struct json_value *pod)
-{
-    const char *status = json_value_str(pod_condition(pod, "Ready"), "status");
-
-    return status && str_eq(status, "True");
-}
-
 static bool is_probed(const struct json_value *pod)
 {
     const struct json_value *list = json_value_at(pod, "spec.containers"), *c;

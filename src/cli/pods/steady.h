@@ -10,9 +10,6 @@
  */
 #define STEADY_MS 1000
 
-/* The condition Ready is "True". */
-bool pod_is_ready(const struct json_value *pod);
-
 /* Of a pod that is ready: the moment of clock_monotonic_ns(), unless it changes before; 0 when that
  * is now. */
 uint64_t pod_steady_ns(const struct json_value *pod);

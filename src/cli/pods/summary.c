@@ -19,7 +19,7 @@ const struct json_value *pod_condition(const struct json_value *pod, const char 
     return NULL;
 }
 
-static bool is_condition_true(const struct json_value *pod, const char *type)
+bool pod_has_condition(const struct json_value *pod, const char *type)
 {
     const char *status = json_value_str(pod_condition(pod, type), "status");
 
@@ -127,7 +127,7 @@ static void mains_look(const struct json_value *pod, struct pod_shown_summary *s
         main_look(c, s, &has_running);
     }
     if (str_eq(s->status, "Completed") && has_running)
-        status_set(s, "", is_condition_true(pod, "Ready") ? "Running" : "NotReady");
+        status_set(s, "", pod_has_condition(pod, "Ready") ? "Running" : "NotReady");
 }
 
 static int64_t containers_count(const struct json_value *pod)
@@ -157,7 +157,7 @@ void pod_summarize(const struct json_value *pod, struct pod_shown_summary *ret)
             restarts_add(c, &sidecar_restarts, &sidecar_at);
         is_initializing = init_look(pod, c, i, &s);
     }
-    if (!is_initializing || is_condition_true(pod, "Initialized")) {
+    if (!is_initializing || pod_has_condition(pod, "Initialized")) {
         s.restarts = sidecar_restarts;
         s.restarted_at = sidecar_at;
         mains_look(pod, &s);

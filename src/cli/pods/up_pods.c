@@ -53,7 +53,6 @@ struct session {
     size_t n_runs;
     size_t width; /* of the longest pod/container */
     bool has_colour, is_stopping;
-    bool has_new_due; /* a pod is steady at some time, which followers_run() does not know */
     struct err *e;
 };
 
@@ -193,13 +192,13 @@ static bool is_settled(const struct up_pod *p)
 static void readiness_note(struct session *s, struct up_pod *p, const struct json_value *pod,
                            int64_t restarts)
 {
-    bool is_ready = pod_is_ready(pod), was_waited_for = p->steady_ns && p->restarts == restarts;
+    bool is_ready = pod_has_condition(pod, "Ready");
+    bool is_known = p->restarts == restarts && (p->steady_ns || p->is_ready);
 
     if (!is_ready || s->is_stopping)
         p->steady_ns = 0;
-    else if (!s->o->has_logs && !was_waited_for && !(p->is_ready && p->restarts == restarts))
+    else if (!s->o->has_logs && !is_known)
         p->steady_ns = pod_steady_ns(pod);
-    s->has_new_due |= p->steady_ns && !was_waited_for;
     p->restarts = restarts;
     p->is_ready = is_ready && !p->steady_ns;
 }
@@ -274,7 +273,7 @@ static void watch_line(void *ctx, char *text, size_t len)
     for (size_t i = 0; name && i < s->n_pods; i++)
         if (str_eq(s->pods[i].object->name, name) && str_eq(s->pods[i].object->space, space->name))
             r = pod_seen(s, &s->pods[i], pod, change, s->e);
-    if (s->e->code || s->has_new_due || is_done(s))
+    if (s->e->code || is_done(s))
         followers_stop(s->followers);
 }
 
@@ -363,10 +362,11 @@ static int timed_out(const struct session *s, struct err *e)
     return 0;
 }
 
-/* Those that have been ready for long enough are; when the next one may be, or the deadline. */
-static uint64_t steady_tell(struct session *s, uint64_t deadline_ns)
+/* Those that have been ready for long enough are; when the next one may be. */
+static uint64_t steady_tell(void *ctx)
 {
-    uint64_t now = clock_monotonic_ns(), due = deadline_ns;
+    struct session *s = ctx;
+    uint64_t now = clock_monotonic_ns(), due = 0;
 
     for (size_t i = 0; i < s->n_pods; i++) {
         struct up_pod *p = &s->pods[i];
@@ -379,24 +379,19 @@ static uint64_t steady_tell(struct session *s, uint64_t deadline_ns)
             due = p->steady_ns;
         }
     }
+    if (is_done(s))
+        followers_stop(s->followers);
     return due;
 }
 
 /* Why the watches are left. */
 static int phase_run(struct session *s, uint64_t deadline_ns, struct err *e)
 {
-    for (;;) {
-        uint64_t due = steady_tell(s, deadline_ns);
-        int r = is_done(s) ? FOLLOWERS_STOPPED : followers_run(s->followers, due, e);
+    int r = is_done(s) ? FOLLOWERS_STOPPED : followers_run(s->followers, deadline_ns, e);
 
-        if (r < 0 || e->code)
-            return e->code;
-        if (r == FOLLOWERS_TIMEOUT && deadline_ns && clock_monotonic_ns() >= deadline_ns)
-            return r;
-        if (r != FOLLOWERS_TIMEOUT && (r != FOLLOWERS_STOPPED || !s->has_new_due || is_done(s)))
-            return r;
-        s->has_new_due = false;
-    }
+    if (r < 0 || e->code)
+        return e->code;
+    return r;
 }
 
 static bool any_failed(const struct session *s)
@@ -414,6 +409,7 @@ static int session_run(struct session *s, struct err *e)
     int r;
 
     TRY(followers_open(&s->followers, e));
+    followers_tick_set(s->followers, steady_tell, s);
     if (s->o->has_logs)
         TRY(followers_signals_catch(s->followers, e));
     for (size_t i = 0; i < s->n_spaces; i++) {

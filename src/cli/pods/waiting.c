@@ -146,8 +146,7 @@ struct waiting {
     struct followers *followers;
     void (*met)(void *ctx, const struct waiting_target *t);
     void *ctx;
-    bool is_once;     /* no watch */
-    bool has_new_due; /* one is steady at some time, which followers_run() does not know */
+    bool is_once; /* no watch */
     struct one *v;
     size_t n, n_met;
     struct err *e; /* what has failed */
@@ -193,10 +192,8 @@ static bool is_unsteady(struct one *o, const struct json_value *object)
         o->target->resource != resource_of(RESOURCE_POD))
         return false;
     pod_summarize(object, &pod);
-    if (!o->steady_ns || o->restarts != pod.restarts) {
+    if (!o->steady_ns || o->restarts != pod.restarts)
         o->steady_ns = pod_steady_ns(object);
-        o->owner->has_new_due |= o->steady_ns;
-    }
     o->restarts = pod.restarts;
     return o->steady_ns;
 }
@@ -234,7 +231,7 @@ static void on_line(void *ctx, char *text, size_t len)
     }
     if (r > 0)
         r = change == PODS_DELETED ? gone(o, e) : seen(o, object, e);
-    if (r < 0 || o->owner->has_new_due)
+    if (r < 0)
         followers_stop(o->owner->followers);
 }
 
@@ -254,7 +251,7 @@ static void on_ended(void *ctx, const struct err *e)
         return;
     if (e->code)
         *o->owner->e = *e;
-    else if (one_begin(o, o->owner->e) >= 0 && !o->owner->has_new_due)
+    else if (one_begin(o, o->owner->e) >= 0)
         return;
     followers_stop(o->owner->followers);
 }
@@ -303,10 +300,11 @@ static int timed_out(const struct waiting *w, struct err *e)
                    w->v[i].target->resource->singular, w->v[i].target->name, w->v[i].target->space);
 }
 
-/* Those that have been ready for long enough are met; when the next one may be, or the deadline. */
-static uint64_t steady_meet(struct waiting *w, uint64_t deadline_ns)
+/* Those that have been ready for long enough are met; when the next one may be. */
+static uint64_t steady_meet(void *ctx)
 {
-    uint64_t now = clock_monotonic_ns(), due = deadline_ns;
+    struct waiting *w = ctx;
+    uint64_t now = clock_monotonic_ns(), due = 0;
 
     for (size_t i = 0; i < w->n; i++) {
         struct one *o = &w->v[i];
@@ -321,25 +319,11 @@ static uint64_t steady_meet(struct waiting *w, uint64_t deadline_ns)
     return due;
 }
 
-/* Until all are met, the deadline, or something fails. */
-static int watches_run(struct waiting *w, uint64_t deadline_ns, struct err *e)
-{
-    for (;;) {
-        uint64_t due = steady_meet(w, deadline_ns);
-        int r = w->n_met < w->n ? followers_run(w->followers, due, e) : FOLLOWERS_STOPPED;
-
-        if (r == FOLLOWERS_TIMEOUT && deadline_ns && clock_monotonic_ns() >= deadline_ns)
-            return r;
-        if (r != FOLLOWERS_TIMEOUT && (r != FOLLOWERS_STOPPED || !w->has_new_due || e->code))
-            return r;
-        w->has_new_due = false;
-    }
-}
-
 static int all_wait(struct waiting *w, const struct waiting_targets *t, uint64_t deadline_ns,
                     struct err *e)
 {
     TRY(followers_open(&w->followers, e));
+    followers_tick_set(w->followers, steady_meet, w);
     for (size_t i = 0; i < t->n; i++) {
         w->v[i] = (struct one){.owner = w, .target = &t->v[i]};
         w->v[i].lines = (struct followed_lines){.line = on_line, .ctx = &w->v[i]};
@@ -347,7 +331,7 @@ static int all_wait(struct waiting *w, const struct waiting_targets *t, uint64_t
     for (size_t i = 0; i < t->n; i++)
         TRY(one_begin(&w->v[i], e));
     if (w->n_met < w->n && !w->is_once)
-        TRY(watches_run(w, deadline_ns, e));
+        TRY(followers_run(w->followers, deadline_ns, e));
     if (e->code)
         return e->code;
     return w->n_met == w->n ? 0 : timed_out(w, e);
