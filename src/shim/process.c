@@ -241,6 +241,11 @@ void process_delete(struct process *p, task_done *done, void *ctx)
         process_finish(p, &e);
         return;
     }
+    if (!p->exec_id && p->task->n_chores) {
+        err_set(&e, -EBUSY, "Busy", "another operation on '%s' is under way", process_name(p));
+        process_finish(p, &e);
+        return;
+    }
     p->is_deleting = true;
     if (p->state == PROCESS_CREATED)
         p->task->ops->signal(p, SIGKILL, true, killed, p);
@@ -271,4 +276,10 @@ void process_resize(struct process *p, uint16_t width, uint16_t height)
     p->height = height;
     if (p->stdio)
         stdio_resize(p->stdio, width, height);
+}
+
+void process_close_stdin(struct process *p)
+{
+    if (p->stdio)
+        stdio_close_stdin(p->stdio);
 }

@@ -18,8 +18,11 @@ struct record {
     char *cgroup; /* linux.cgroupsPath; NULL: none was made */
     bool has_systemd;
     char *runtime, *runtime_root; /* of a native container */
-    bool has_rootfs;              /* something is mounted on BUNDLE/rootfs */
 };
+
+/* Where containerd's shim for runc has runc keep its states (pkg/process, RuncRoot), in a folder for
+ * each namespace of containerd. */
+#define RECORD_RUNTIME_ROOT "/run/containerd/runc"
 
 #define RECORD_STATUS_NAME  "wherry-status.json"
 #define RECORD_PROCESS_NAME "wherry" /* for process_note() */

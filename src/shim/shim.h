@@ -14,20 +14,23 @@
  */
 struct shim {
     struct loop *loop;
+    struct ttrpc_server *server;
     struct events *events;
     struct programs *programs;
     const struct shim_flags *flags;
     const struct bootstrap *bootstrap;
-    char *worker;      /* the path of wherry-worker */
-    char *toolbox;     /* of the tool box's program; NULL: it is not installed */
-    struct link tasks; /* struct task */
-    struct link connections;
+    const char *socket; /* its path */
+    char *worker;       /* the path of wherry-worker */
+    struct link tasks;  /* struct task */
     bool is_leaving;
 };
 
-/* Ends the daemon, unless there are tasks, when everything that was published has gone out. */
-void shim_shut_down(struct shim *s);
-
-/* Runs until then. `listen_fd` is taken. */
+/* Runs the daemon until it is told to end. `listen_fd` is taken. */
 int shim_run(const struct shim_flags *f, const struct bootstrap *b, int listen_fd,
              const char *socket, struct err *e);
+
+/* Ends the daemon when what was published has gone out, unless it has tasks. */
+void shim_shut_down(struct shim *s);
+
+/* The tool box's program, open for reading (close-on-exec). "ProgramMissing" */
+int shim_toolbox_open(const struct shim *s, struct err *e);

@@ -360,3 +360,71 @@ void task_create(struct shim *s, struct task_request *r, task_done *done, void *
         loop_work(s->loop, create_work, create_worked, t);
     }
 }
+
+/* ---- What else is done with it ---- */
+
+int task_exec(struct task *t, const char *exec_id, struct process_streams *streams,
+              const void *spec, size_t len, struct err *e)
+{
+    struct process *p;
+
+    if (task_process(t, exec_id))
+        return err_set(e, -EEXIST, "AlreadyExists", "'%s' has a process '%s' already", t->id,
+                       exec_id);
+    if (t->init.state != PROCESS_RUNNING || t->kind == RECORD_SANDBOX)
+        return err_set(e, -EPERM, "WrongState", "the container '%s' does not run", t->id);
+    p = xcalloc(1, sizeof(*p));
+    process_init(p, t, streams);
+    p->exec_id = xstrdup(exec_id);
+    if (oci_process_decode(spec, len, &p->spec, e) < 0) {
+        process_done(p);
+        free(p);
+        return e->code;
+    }
+    buf_add(&p->spec_json, spec, len);
+    link_append(&t->execs, &p->in_task);
+    publish_exec_added(p);
+    return 0;
+}
+
+struct pausing {
+    struct task *task;
+    bool is_paused;
+    task_done *done;
+    void *ctx;
+};
+
+static void pause_done(void *ctx, const struct err *e)
+{
+    struct pausing p = *(struct pausing *)ctx;
+
+    free(ctx);
+    if (!e) {
+        p.task->is_paused = p.is_paused;
+        publish_paused(p.task, p.is_paused);
+    }
+    p.done(p.ctx, e);
+}
+
+void task_pause(struct task *t, bool is_paused, task_done *done, void *ctx)
+{
+    struct err e = ERR_INIT;
+    struct pausing *p;
+
+    if (t->init.state != PROCESS_RUNNING || t->is_paused == is_paused) {
+        err_set(&e, -EPERM, "WrongState", "'%s' %s", t->id,
+                t->init.state != PROCESS_RUNNING ? "does not run"
+                : is_paused                      ? "is paused already"
+                                                 : "is not paused");
+        done(ctx, &e);
+        return;
+    }
+    p = xcalloc(1, sizeof(*p));
+    *p = (struct pausing){.task = t, .is_paused = is_paused, .done = done, .ctx = ctx};
+    t->ops->pause(t, is_paused, pause_done, p);
+}
+
+void task_update(struct task *t, const char *json, size_t len, task_done *done, void *ctx)
+{
+    t->ops->update(t, json, len, done, ctx);
+}

@@ -69,6 +69,7 @@ struct task {
     struct process init;
     struct link execs; /* struct process */
     bool is_paused;
+    unsigned n_chores; /* under way beside the operations of its processes; it is not deleted then */
 
     /* After a create that failed, while it is taken apart. */
     bool is_dead;

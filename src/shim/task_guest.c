@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Containers of WebAssembly: each process is a confined one of its own. */
+#include <signal.h>
+
+#include "base/fds.h"
+#include "base/log.h"
+#include "base/paths.h"
+#include "container/folder.h"
+#include "shim/publish.h"
+#include "shim/task_parts.h"
+
+#define TOOLBOX_NAME "toolbox"
+
+/* ---- Before ---- */
+
+static int group_make(struct task *t, struct err *e)
+{
+    const struct oci_linux *l = &t->config.linux_;
+
+    TRY(cgroup_open(l->cgroups_path, t->options.has_systemd_cgroup, t->id, &t->cgroup, e));
+    TRY(cgroup_create(t->cgroup, &l->resources, e));
+    return cgroup_fds_open(t->cgroup, &t->cgroup_fds, e);
+}
+
+int task_guest_prepare(struct task *t, struct err *e)
+{
+    TRY(group_make(t, e));
+    TRY(guest_mounts_open(&t->config, t->root_fd, t->bundle_fd, &t->mounts, e));
+    if (t->config.linux_.has_seccomp)
+        TRY(seccomp_program_compile(&t->config.linux_.seccomp, &t->seccomp, e));
+    return 0;
+}
+
+/* ---- A process ---- */
+
+static void oom_tell(const struct process *p)
+{
+    struct guest_status s = {0};
+    struct err e = ERR_INIT;
+
+    if (guest_process_status(p->guest, &s, &e) >= 0 && str_eq(s.reason, "OOMKilled"))
+        publish_oom(p->task);
+    guest_status_done(&s);
+}
+
+static void guest_ended(void *ctx, int status)
+{
+    struct process *p = ctx;
+
+    oom_tell(p);
+    process_ended(p, status);
+}
+
+static int guest_new(struct process *p, enum contract contract, struct err *e)
+{
+    struct task *t = p->task;
+    struct sock_fprog filter = {.len = (unsigned short)t->seccomp.n, .filter = t->seccomp.v};
+    const struct oci_process *spec = p->exec_id ? &p->spec : &t->config.process;
+    bool is_tool = p->exec_id && p->entry.kind != ENTRYPOINT_WASM;
+    int fds[3];
+    struct guest_process_options o = {
+        .loop = t->shim->loop,
+        .worker = t->shim->worker,
+        .id = "run",
+        .config = &t->config,
+        .process = spec,
+        .mounts = t->mounts,
+        .program_fd = p->entry.fd,
+        .program = is_tool ? TOOLBOX_NAME : path_base(spec->args.v[0]),
+        .code_fd = p->code_fd,
+        .contract = contract,
+        .is_tool = is_tool,
+        .cgroup_fds = t->cgroup_fds.v,
+        .n_cgroup_fds = t->cgroup_fds.n,
+        .seccomp = t->seccomp.n ? &filter : NULL,
+        .seccomp_flags = t->seccomp.flags,
+        .of = p->exec_id ? t->init.guest : NULL,
+        .ended = guest_ended,
+        .ctx = p,
+    };
+
+    stdio_fds(p->stdio, fds);
+    o.stdin_fd = fds[0];
+    o.stdout_fd = fds[1];
+    o.stderr_fd = fds[2];
+    return guest_process_new(&o, &p->guest, e);
+}
+
+static void guest_forked(void *ctx, const struct err *e, pid_t pid);
+
+static void prepared(void *ctx, const struct err *e, struct prepared *prepared)
+{
+    struct process *p = ctx;
+    struct err failed = ERR_INIT;
+
+    p->preparing = NULL;
+    if (e) {
+        guest_forked(p, e, 0);
+        return;
+    }
+    p->code_fd = take_fd(&prepared->code_fd);
+    if (guest_new(p, prepared->contract, &failed) < 0)
+        guest_forked(p, &failed, 0);
+    else
+        guest_process_create(p->guest, guest_forked, p);
+}
+
+static void prepare(struct process *p)
+{
+    p->preparing = program_prepare(p->task->shim->programs, p->entry.fd, NULL, prepared, p);
+}
+
+/* ---- The first one ---- */
+
+static void first_noted(struct process *p, pid_t pid)
+{
+    struct err e = ERR_INIT;
+
+    if (process_note(p->task->bundle_fd, RECORD_PROCESS_NAME, pid, &e) < 0)
+        log_warn("%s: %s", p->task->id, e.msg);
+}
+
+static void exec_forked(struct process *p, const struct err *e);
+
+static void guest_forked(void *ctx, const struct err *e, pid_t pid)
+{
+    struct process *p = ctx;
+
+    p->pid = pid;
+    if (p->stdio)
+        stdio_started(p->stdio);
+    close_cleanup_(&p->code_fd);
+    p->code_fd = -EBADF;
+    if (p->exec_id) {
+        exec_forked(p, e);
+        return;
+    }
+    if (!e)
+        first_noted(p, pid);
+    process_created(p, e, pid);
+}
+
+static void create(struct task *t)
+{
+    prepare(&t->init);
+}
+
+static void started(void *ctx, const struct err *e)
+{
+    struct process *p = ctx;
+
+    process_started(p, e, p->pid);
+}
+
+/* ---- One that is added ---- */
+
+static void exec_forked(struct process *p, const struct err *e)
+{
+    if (e)
+        process_started(p, e, 0);
+    else
+        guest_process_start(p->guest, started, p);
+}
+
+static int exec_program_find(struct process *p, struct err *e)
+{
+    entrypoint_find(guest_mounts_root(p->task->mounts), &p->spec, &p->entry);
+    if (p->entry.kind == ENTRYPOINT_WASM)
+        return 0;
+    /* Any other word is for the tool box, which says if it has none of that name. */
+    p->entry.fd = shim_toolbox_open(p->task->shim, e);
+    return p->entry.fd < 0 ? e->code : 0;
+}
+
+static void exec_streams_opened(void *ctx, const struct err *e)
+{
+    struct process *p = ctx;
+    struct err failed = ERR_INIT;
+
+    if (e || exec_program_find(p, &failed) < 0)
+        process_started(p, e ? e : &failed, 0);
+    else
+        prepare(p);
+}
+
+static void start(struct process *p)
+{
+    if (p->exec_id)
+        task_stdio_open(p, exec_streams_opened, p);
+    else
+        guest_process_start(p->guest, started, p);
+}
+
+/* ---- What else ---- */
+
+/* The group has the execs as well. */
+static void signal_send(struct process *p, int number, bool is_all, task_done *done, void *ctx)
+{
+    struct err e = ERR_INIT;
+    struct process *other;
+    int r;
+
+    if (is_all && !p->exec_id) {
+        LINK_EACH(other, &p->task->execs, struct process, in_task)
+        {
+            if (other->guest && !other->is_ended)
+                (void)guest_process_kill(other->guest, number);
+        }
+    }
+    r = p->guest ? guest_process_kill(p->guest, number) : -ESRCH;
+    /* A frozen process does not even die. */
+    if (number == SIGKILL && p->task->is_paused)
+        (void)cgroup_thaw(p->task->cgroup, &e);
+    if (r < 0)
+        err_errno(&e, r, r == -ESRCH ? "NotRunning" : "SignalFailed",
+                  "cannot send the signal %d to '%s'", number, process_name(p));
+    done(ctx, r < 0 ? &e : NULL);
+}
+
+static void clean(struct process *p)
+{
+    struct task *t = p->task;
+
+    program_cancel(take_ptr(p->preparing));
+    guest_process_free(take_ptr(p->guest));
+    if (!p->exec_id) {
+        guest_mounts_free(take_ptr(t->mounts));
+        seccomp_program_done(&t->seccomp);
+        cgroup_fds_close(&t->cgroup_fds);
+        process_note_remove(t->bundle_fd, RECORD_PROCESS_NAME);
+    }
+    process_cleaned(p, NULL);
+}
+
+/* Freezing may wait for processes to stop. */
+struct group_chore {
+    struct task *task;
+    bool is_paused;
+    struct oci_resources resources;
+    struct err failed;
+    task_done *done;
+    void *ctx;
+};
+
+static struct group_chore *chore_new(struct task *t, task_done *done, void *ctx)
+{
+    struct group_chore *c = xcalloc(1, sizeof(*c));
+
+    *c = (struct group_chore){.task = t, .done = done, .ctx = ctx};
+    t->n_chores++;
+    return c;
+}
+
+static void chore_done(void *ctx)
+{
+    struct group_chore *c = ctx;
+
+    c->task->n_chores--;
+    c->done(c->ctx, c->failed.code ? &c->failed : NULL);
+    oci_resources_done(&c->resources);
+    free(c);
+}
+
+static void pause_work(void *ctx)
+{
+    struct group_chore *c = ctx;
+
+    if (c->is_paused)
+        cgroup_freeze(c->task->cgroup, &c->failed);
+    else
+        cgroup_thaw(c->task->cgroup, &c->failed);
+}
+
+static void pause_set(struct task *t, bool is_paused, task_done *done, void *ctx)
+{
+    struct group_chore *c = chore_new(t, done, ctx);
+
+    c->is_paused = is_paused;
+    loop_work(t->shim->loop, pause_work, chore_done, c);
+}
+
+static void update_work(void *ctx)
+{
+    struct group_chore *c = ctx;
+
+    cgroup_update(c->task->cgroup, &c->resources, &c->failed);
+}
+
+static void update(struct task *t, const char *json, size_t len, task_done *done, void *ctx)
+{
+    struct group_chore *c = chore_new(t, done, ctx);
+
+    if (oci_resources_decode(json, len, &c->resources, &c->failed) < 0)
+        chore_done(c);
+    else
+        loop_work(t->shim->loop, update_work, chore_done, c);
+}
+
+const struct task_ops task_guest_ops = {.create = create,
+                                        .start = start,
+                                        .signal = signal_send,
+                                        .clean = clean,
+                                        .pause = pause_set,
+                                        .update = update};
