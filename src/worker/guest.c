@@ -379,7 +379,8 @@ static int run_program(struct guest *g, struct program *program, struct engine_o
     struct code_options o = {.cache = g->host->cache,
                              .is_interruptible = g->host->is_interruptible,
                              .has_progress = g->host->has_progress,
-                             .stop_fd = g->stop_fd};
+                             .stop_fd = g->stop_fd,
+                             .code_fd = (int)g->spec.code_fd};
     struct engine *engine;
     struct engine_code *code = NULL;
     bool is_asked; /* for the function, by who runs it and not by the image */
@@ -468,8 +469,7 @@ static int open_or_run(struct guest *g, struct engine_outcome *outcome, struct e
     int r;
 
     TRY(program_open(g->spec.module_fd, g->spec.image, g->spec.command, false, &program, e));
-    if (!g->spec.invoke &&
-        (program.contract == CONTRACT_P2_HTTP || program.contract == CONTRACT_P3_HTTP)) {
+    if (!g->spec.invoke && contract_is_http(program.contract)) {
         program_done(&program);
         return served_open(g, e);
     }
