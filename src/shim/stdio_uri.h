@@ -5,7 +5,7 @@
 #include "base/strv.h"
 
 /*
- * What containerd names a stream by (shim/stdio.h).
+ * What containerd names a stream by (shim/task_stdio.h).
  */
 
 enum stdio_kind { STDIO_NULL, STDIO_FIFO, STDIO_FILE, STDIO_LOGGER };

@@ -59,7 +59,7 @@ struct stdio_options {
 #define STDIO_LOGGER_READY_MS 10000 /* in which a logger has to be ready */
 #define STDIO_LOGGER_QUIT_MS  2000  /* after the end of its input, until SIGTERM */
 #define STDIO_LOGGER_KILL_MS  10000 /* from then until SIGKILL */
-#define STDIO_DRAIN_MS        10000 /* for a terminal's output, after the process's end */
+#define STDIO_DRAIN_MS        10000 /* for a terminal's output, after stdio_hurry() */
 
 /*
  * Opens what is named, makes the terminal, and starts the logger; `done`, once, when the process
@@ -90,14 +90,18 @@ void stdio_close_stdin(struct stdio *s);
 /*
  * After the process's end, or instead of its start; once, after `done` of stdio_open(). Without a
  * terminal our ends are closed at once, and a client sees the end of output behind all that was
- * written. With one, what was written before is still copied: as long as the client reads, or
- * another process has the terminal open, but no longer than STDIO_DRAIN_MS. A logger sees its end
- * of input then, and gets time to finish (as above).
+ * written. With one, what was written before is still copied, however long the client takes to read
+ * (or to come back), and until no other process has the terminal open: stdio_hurry(). A logger sees
+ * the end of its input then, and gets time to finish (as above).
  *
- * `done` when all that is over. A task's exit need not wait for it; its Delete should, as runc's
- * shim does (which gives 10 and 12 s).
+ * `done` when all that is over. A task's exit need not wait for it; its Delete should.
  */
 void stdio_end(struct stdio *s, void (*done)(void *ctx), void *ctx);
+
+/* Delete: after stdio_end(), what is left to copy is dropped in STDIO_DRAIN_MS. A client that reads
+ * asks for Delete when it has seen the end of output, so this is for those that went away. runc's
+ * shim does likewise. */
+void stdio_hurry(struct stdio *s);
 
 /* Closes all. A logger that has been ready sees the end of its input and is left to itself; one
  * that has not is killed. */
