@@ -15,7 +15,7 @@ static int job_fill(const struct compile_options *o, const struct strv *operands
 int cli_compile(int argc, char *const *argv)
 {
     struct compile_options o = {0};
-    struct guest_job job = {0};
+    struct guest_job job = GUEST_JOB_INIT;
     autostrv operands = STRV_INIT;
     struct err e = ERR_INIT;
     int status = cli_parse(&command_compile, argc, argv, &o, &operands);

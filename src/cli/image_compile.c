@@ -64,7 +64,7 @@ static int worker_run(struct guest_job *j, int *ret_status, struct err *e)
 void image_compile(const char *name, const struct image_compile_options *o)
 {
     const char *never = getenv("WHERRY_NO_COMPILE");
-    struct guest_job j = {0};
+    struct guest_job j = GUEST_JOB_INIT;
     struct err e = ERR_INIT;
     int status = 0, r;
 

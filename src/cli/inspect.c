@@ -5,7 +5,7 @@
 int cli_inspect(int argc, char *const *argv)
 {
     struct inspect_options o = {0};
-    struct guest_job job = {0};
+    struct guest_job job = GUEST_JOB_INIT;
     autostrv operands = STRV_INIT;
     struct launch_pull pull = {0};
     struct err e = ERR_INIT;

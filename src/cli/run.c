@@ -94,7 +94,7 @@ static void status_file_write(const char *path, const struct err *why, int exit_
 int cli_run(int argc, char *const *argv)
 {
     struct run_options o = {0};
-    struct guest_job job = {0};
+    struct guest_job job = GUEST_JOB_INIT;
     autostrv operands = STRV_INIT;
     struct err e = ERR_INIT;
     int status = cli_parse(&command_run, argc, argv, &o, &operands);

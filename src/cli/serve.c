@@ -277,7 +277,7 @@ int cli_serve(int argc, char *const *argv)
 {
     struct serve_options o = {0};
     struct wanted wanted = {0};
-    struct guest_job job = {0};
+    struct guest_job job = GUEST_JOB_INIT;
     autostrv operands = STRV_INIT;
     struct err e = ERR_INIT;
     int status = cli_parse(&command_serve, argc, argv, &o, &operands);

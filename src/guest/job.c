@@ -41,6 +41,11 @@ static const struct json_field job_fields[] = {
                                                      .fields = file_fields},
     JSON_FIELD("cache_dir", FIELD_STRING, struct decoded_job, job.cache_dir),
     JSON_FIELD("status_file", FIELD_STRING, struct decoded_job, job.status_file),
+    {.name = "status_fd",
+                                                     .type = FIELD_INT64,
+                                                     .offset = offsetof(struct decoded_job, job.status_fd),
+                                                     .min = -1,
+                                                     .max = INT_MAX},
     JSON_FIELD("shared", FIELD_BOOL, struct decoded_job, job.is_shared),
     JSON_FIELD("ahead", FIELD_BOOL, struct decoded_job, job.is_ahead),
     LIMIT("compile_cpu_ms", cpu_ms),
@@ -66,7 +71,7 @@ void guest_job_done(struct guest_job *j)
     if (j->has_serve)
         serve_spec_done(&j->serve);
     json_fields_done(job_fields, &d);
-    *j = (struct guest_job){0};
+    *j = GUEST_JOB_INIT;
 }
 
 void guest_job_encode(const struct guest_job *j, struct json_writer *w)
@@ -94,6 +99,7 @@ void guest_job_encode(const struct guest_job *j, struct json_writer *w)
     json_end_array(w);
     json_key_str(w, "cache_dir", j->cache_dir);
     json_key_str(w, "status_file", j->status_file);
+    json_key_int(w, "status_fd", j->status_fd);
     json_key_bool(w, "shared", j->is_shared);
     json_key_bool(w, "ahead", j->is_ahead);
     json_key_int(w, "compile_cpu_ms", j->compile.cpu_ms);
@@ -123,13 +129,17 @@ static int parts_decode(struct decoded_job *d, struct err *e)
         return err_set(e, -EINVAL, "BadSpec", "$.spec.module_fd: missing");
     if (str_eq(j->command, "serve") && (!j->has_spec || !j->has_serve))
         return err_set(e, -EINVAL, "BadSpec", "$.%s: missing", j->has_spec ? "serve" : "spec");
+    if (str_eq(j->command, "serve") && j->spec.code_fd >= 0)
+        return err_set(e, -EINVAL, "BadSpec", "$.spec.code_fd: of which program is not said");
+    if (str_eq(j->command, "prepare") && j->n_files != 1)
+        return err_set(e, -EINVAL, "BadSpec", "$.files: must be one program");
     return 0;
 }
 
 int guest_job_decode(const char *json, size_t len, struct guest_job *j, struct err *e)
 {
     struct json_limits limits = {.bytes = GUEST_JOB_LIMIT_BYTES, .depth = 10};
-    struct decoded_job d = {0};
+    struct decoded_job d = {.job = GUEST_JOB_INIT};
     autofree char *spec = NULL, *serve = NULL;
     int r;
 

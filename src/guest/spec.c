@@ -56,6 +56,7 @@ const struct json_field guest_spec_fields[] = {
      .limit = GUEST_ID_LIMIT},
     TEXT("name", name),
     FD("module_fd", module_fd),
+    FD("code_fd", code_fd),
     {.name = "image",
      .type = FIELD_STRING,
      .offset = offsetof(struct guest_spec, image),
@@ -115,6 +116,7 @@ void guest_spec_init(struct guest_spec *s)
 {
     *s = (struct guest_spec){
         .module_fd = -1,
+        .code_fd = -1,
         .ca_fd = -1,
         .stdin_fd = -1,
         .stdout_fd = -1,
@@ -157,6 +159,7 @@ void guest_spec_encode(const struct guest_spec *s, struct json_writer *w)
     json_key_str(w, "id", s->id);
     json_key_str(w, "name", s->name);
     json_key_int(w, "module_fd", s->module_fd);
+    json_key_int(w, "code_fd", s->code_fd);
     json_key_str(w, "image", s->image);
     guest_command_text_encode(s->command, w);
     json_key_bool(w, "image_defaults", s->has_image_defaults);
@@ -247,8 +250,8 @@ int guest_spec_decode(const char *json, size_t len, struct guest_spec *s, struct
 
 void guest_spec_fds(struct guest_spec *s, void (*each)(void *ctx, int64_t *fd), void *ctx)
 {
-    int64_t *const single[] = {&s->module_fd,  &s->stdin_fd, &s->stdout_fd,   &s->stderr_fd,
-                               &s->log_dir_fd, &s->ca_fd,    &s->cpu_group_fd};
+    int64_t *const single[] = {&s->module_fd, &s->code_fd,    &s->stdin_fd, &s->stdout_fd,
+                               &s->stderr_fd, &s->log_dir_fd, &s->ca_fd,    &s->cpu_group_fd};
 
     for (size_t i = 0; i < ARRAY_SIZE(single); i++)
         if (*single[i] >= 0)

@@ -39,11 +39,16 @@ struct guest_spec {
     char *id;          /* unique in the worker; at most GUEST_ID_LIMIT characters of A-Za-z0-9._- */
     char *name;        /* for people: the program's file name */
     int64_t module_fd; /* -1: the programs are named elsewhere (guest/serve_spec.h) */
-    char *image;       /* NULL: `module_fd` is the program; else it is the folder of an OCI image
-                        * layout, and this the image in it: store/layout.h; or, with
-                        * GUEST_IMAGE_STORED before a name in full, of the image store */
-    char *command;     /* JSON of a guest_command, with which the program came; NULL: what `image`
-                        * says, if anything */
+    /* Machine code of the program, in the form that this worker runs it in: mapped as it is, with
+     * no look at a cache and no compiler. Nobody else may have been able to change the file: the
+     * supervisor vouches for that. What the engine refuses ends the guest with "CodeStale". -1: the
+     * worker finds or makes it. */
+    int64_t code_fd;
+    char *image;   /* NULL: `module_fd` is the program; else it is the folder of an OCI image
+                    * layout, and this the image in it: store/layout.h; or, with
+                    * GUEST_IMAGE_STORED before a name in full, of the image store */
+    char *command; /* JSON of a guest_command, with which the program came; NULL: what `image`
+                    * says, if anything */
     bool has_image_defaults; /* args, env and invoke are completed by that */
     struct strv args;        /* argv; with `invoke` the arguments of the export */
     struct strv env;         /* NAME=VALUE */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/code.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -263,6 +264,19 @@ static int code_keep(const char *key, const struct code_options *o, int handle, 
     return 0;
 }
 
+/* Not of the cache, so that it is not made anew when the engine refuses it. */
+static int given_code(int code_fd, int *ret_fd, bool *ret_was_cached, struct err *e)
+{
+    int fd = fcntl(code_fd, F_DUPFD_CLOEXEC, 3);
+
+    if (fd < 0)
+        return err_errno(e, -errno, "StartFailed", "cannot have the program's machine code");
+    if (ret_was_cached)
+        *ret_was_cached = false;
+    *ret_fd = fd;
+    return 0;
+}
+
 int code_obtain(const struct program *p, const char *name, const struct code_options *o,
                 int *ret_fd, bool *ret_was_cached, struct err *e)
 {
@@ -270,6 +284,8 @@ int code_obtain(const struct program *p, const char *name, const struct code_opt
     autofd fd = -EBADF;
     int handle, r;
 
+    if (o->code_fd >= 0)
+        return given_code(o->code_fd, ret_fd, ret_was_cached, e);
     if (o->cache)
         key_make(p, o, key);
     r = look_up(name, key, o, &fd, &handle, e);

@@ -55,6 +55,8 @@ struct code_options {
     bool is_interruptible; /* engine.h */
     bool has_progress;     /* show what takes long on the terminal at stderr */
     int stop_fd;           /* becoming readable ends the compilation; -1: nothing does */
+    int code_fd;           /* the code, for which a supervisor vouches: nothing else is looked at;
+                            * stays the caller's. -1: it is found or made */
 };
 
 /*
@@ -73,7 +75,8 @@ bool code_is_cached(const struct program *p, const struct code_options *o);
 void code_warn_cache(const struct err *e);
 
 /* As code_obtain(), and lets the engine map it. What the cache has and the engine refuses was
- * damaged; it is thrown away and made anew. *ret_fd, which may be NULL, gets the code's file. */
+ * damaged; it is thrown away and made anew. What was given is not: "CodeStale". *ret_fd, which may
+ * be NULL, gets the code's file. */
 struct engine;
 struct engine_code;
 int code_open(const struct program *p, const char *name, const struct code_options *o,

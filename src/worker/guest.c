@@ -379,7 +379,8 @@ static int run_program(struct guest *g, struct program *program, struct engine_o
     struct code_options o = {.cache = g->host->cache,
                              .is_interruptible = g->host->is_interruptible,
                              .has_progress = g->host->has_progress,
-                             .stop_fd = g->stop_fd};
+                             .stop_fd = g->stop_fd,
+                             .code_fd = (int)g->spec.code_fd};
     struct engine *engine;
     struct engine_code *code = NULL;
     bool is_asked; /* for the function, by who runs it and not by the image */

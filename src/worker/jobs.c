@@ -33,20 +33,45 @@ int job_fail(const struct guest_job *j, const char *name, const struct err *e)
 
 /* ---- run ---- */
 
-static int status_write(const struct guest_job *j, const struct guest_status *s)
+/* In the place of what the file may hold. */
+static int status_fd_write(int fd, const struct buf *text, struct err *e)
+{
+    ssize_t n = pwrite(fd, text->data, text->len, 0);
+
+    if (n == (ssize_t)text->len && ftruncate(fd, n) == 0)
+        return 0;
+    return err_errno(e, n < 0 || n == (ssize_t)text->len ? -errno : -ENOSPC, "StatusFailed",
+                     "cannot write the status to the descriptor %d", fd);
+}
+
+static int status_write(const struct guest_job *j, const char *name, const struct guest_status *s)
 {
     autobuf text = BUF_INIT;
     struct err e = ERR_INIT;
     struct json_writer w;
 
-    if (!j->status_file)
+    if (!j->status_file && j->status_fd < 0)
         return (int)s->exit_code;
     json_writer_init(&w, &text, true);
     guest_status_encode(s, &w);
     if (json_writer_finish(&w, &e) < 0 ||
-        file_write(j->status_file, text.data, text.len, 0644, 0, &e) < 0)
-        return job_fail(j, j->spec.name, &e);
+        (j->status_file && file_write(j->status_file, text.data, text.len, 0644, 0, &e) < 0) ||
+        (j->status_fd >= 0 && status_fd_write((int)j->status_fd, &text, &e) < 0))
+        return job_fail(j, name, &e);
     return (int)s->exit_code;
+}
+
+/* Of a run that has no guest. */
+static int run_fail(const struct guest_job *j, const char *id, const char *name,
+                    const struct err *e)
+{
+    const struct guest_status s = {.id = (char *)id,
+                                   .reason = (char *)e->reason,
+                                   .message = (char *)e->msg,
+                                   .exit_code = guest_exit_for(e)};
+
+    job_fail(j, name, e);
+    return status_write(j, name, &s);
 }
 
 /* Says why a guest ended, unless it ended by itself. A backtrace is one line a frame. */
@@ -102,7 +127,7 @@ static enum guest_stop stop_wait(const struct run *r)
 static _Noreturn void leave(struct run *r, const struct guest_status *s)
 {
     status_tell(r->name, s);
-    _exit(status_write(r->job, s));
+    _exit(status_write(r->job, r->name, s));
 }
 
 static void *watch(void *arg)
@@ -148,7 +173,8 @@ int job_run(struct guest_job *j)
         .has_progress = !j->is_quiet && isatty(STDERR_FILENO),
         .event_fd = j->spec.timeout_ms ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1,
     };
-    autofree char *name = xstrdup(j->spec.name ? j->spec.name : j->spec.id);
+    autofree char *id = xstrdup(j->spec.id);
+    autofree char *name = xstrdup(j->spec.name ? j->spec.name : id);
     struct run r = {.job = j,
                     .name = name,
                     .event_fd = host.event_fd,
@@ -158,7 +184,7 @@ int job_run(struct guest_job *j)
 
     host.cache = job_cache_open(j);
     if (guest_new(&host, &j->spec, &r.guest, &e) < 0 || watch_start(&r, &e) < 0)
-        return job_fail(j, name, &e);
+        return run_fail(j, id, name, &e);
     guest_run(r.guest);
     pthread_mutex_lock(&r.leaving);
     leave(&r, guest_status(r.guest));
@@ -178,7 +204,8 @@ static int program_compile(const struct guest_job *j, const struct guest_file *f
     struct code_options o = {.cache = cache,
                              .is_for_cache = true,
                              .has_progress = !j->is_quiet && isatty(STDERR_FILENO),
-                             .stop_fd = -1};
+                             .stop_fd = -1,
+                             .code_fd = -1};
     struct program program;
     autofd code = -EBADF;
     int r;

@@ -25,7 +25,7 @@ static int job_main(int fd)
 {
     autobuf text = BUF_INIT;
     struct err e = ERR_INIT;
-    struct guest_job j = {0};
+    struct guest_job j = GUEST_JOB_INIT;
 
     if (fd_read_all(fd, GUEST_JOB_LIMIT_BYTES, &text, &e) < 0 ||
         guest_job_decode(buf_str(&text), text.len, &j, &e) < 0) {

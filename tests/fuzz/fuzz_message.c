@@ -35,7 +35,7 @@ static void serve_check(const struct serve_spec *a, const struct serve_spec *b)
 
 static void job(const char *text, size_t len)
 {
-    struct guest_job j = {0}, again = {0};
+    struct guest_job j = GUEST_JOB_INIT, again = GUEST_JOB_INIT;
     autobuf encoded = BUF_INIT;
     struct err e = ERR_INIT;
     struct json_writer w;

@@ -53,6 +53,7 @@ static void test_spec_round_trip(void **state)
 
     (void)state;
     spec_fill(&s);
+    s.code_fd = 4;
     json_writer_init(&w, &text, false);
     guest_spec_encode(&s, &w);
     assert_ok(json_writer_finish(&w, &e));
@@ -78,6 +79,7 @@ static void test_spec_of_other_versions(void **state)
     assert_ok(guest_spec_decode(text, sizeof(text) - 1, &s, &e));
     assert_int_equal(s.memory_bytes, 4LL << 30);
     assert_int_equal(s.stdin_fd, -1);
+    assert_int_equal(s.code_fd, -1);
     assert_int_equal(s.descriptors, 1024);
     guest_spec_done(&s);
 }
@@ -170,8 +172,11 @@ static void test_spec_after_an_error(void **state)
 
 static void test_job_round_trip(void **state)
 {
-    struct guest_job job = {.command = xstrdup("run"), .has_spec = true, .verbosity = 2},
-                     back = {0};
+    struct guest_job job = {.command = xstrdup("run"),
+                            .has_spec = true,
+                            .status_fd = 5,
+                            .verbosity = 2},
+                     back = GUEST_JOB_INIT;
     autobuf text = BUF_INIT;
     struct json_writer w;
     struct err e = ERR_INIT;
@@ -185,11 +190,46 @@ static void test_job_round_trip(void **state)
     assert_ok(guest_job_decode(text.data, text.len, &back, &e));
     assert_string_equal(back.command, "run");
     assert_string_equal(back.status_file, "/tmp/status");
+    assert_int_equal(back.status_fd, 5);
     assert_int_equal(back.verbosity, 2);
     assert_true(back.has_spec);
     assert_same_spec(&job.spec, &back.spec);
     guest_job_done(&job);
     guest_job_done(&back);
+}
+
+static void a_job_is_decoded_only_with_the_programs_that_it_is_about(void **state)
+{
+    static const struct {
+        const char *text;
+        bool is_good;
+    } cases[] = {
+        {"{'command':'run','spec':{'id':'a','module_fd':3}}",                           true },
+        {"{'command':'run','spec':{'id':'a','module_fd':3,'code_fd':4},'status_fd':5}", true },
+        {"{'command':'run','spec':{'id':'a'}}",                                         false},
+        {"{'command':'run','spec':{'id':'a','module_fd':3},'status_fd':-2}",            false},
+        {"{'command':'prepare','files':[{'fd':3,'name':'a'}]}",                         true },
+        {"{'command':'prepare'}",                                                       false},
+        {"{'command':'prepare','files':[{'fd':3,'name':'a'},{'fd':4,'name':'b'}]}",     false},
+        {"{'command':'serve','spec':{'id':'a','code_fd':4},'serve':{}}",                false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        autofree char *text = xstrdup(cases[i].text);
+        struct guest_job j = GUEST_JOB_INIT;
+        struct err e = ERR_INIT;
+        int r;
+
+        for (char *at = text; (at = strchr(at, '\'')); at++)
+            *at = '"';
+        r = guest_job_decode(text, strlen(text), &j, &e);
+        if ((r >= 0) != cases[i].is_good)
+            fail_msg("%s: %s", text, r < 0 ? e.msg : "accepted");
+        if (r >= 0 && !strstr(text, "status_fd"))
+            assert_int_equal(j.status_fd, -1);
+        guest_job_done(&j);
+    }
 }
 
 static void test_status_round_trip(void **state)
@@ -391,6 +431,7 @@ int main(void)
         cmocka_unit_test(test_spec_refused),
         cmocka_unit_test(test_spec_after_an_error),
         cmocka_unit_test(test_job_round_trip),
+        cmocka_unit_test(a_job_is_decoded_only_with_the_programs_that_it_is_about),
         cmocka_unit_test(test_status_round_trip),
         cmocka_unit_test(test_messages_need_their_fields),
         cmocka_unit_test(test_channel),

@@ -208,7 +208,7 @@ static void test_network(void **state)
 
 static void test_compile_limits(void **state)
 {
-    struct guest_job job = {.command = (char *)"compile"};
+    struct guest_job job = {.command = (char *)"compile", .status_fd = -1};
     struct err e = ERR_INIT;
 
     (void)state;
@@ -233,7 +233,7 @@ static void test_compile_limits(void **state)
 
 static void test_worker_is_missing(void **state)
 {
-    struct guest_job job = {.command = (char *)"inspect"};
+    struct guest_job job = {.command = (char *)"inspect", .status_fd = -1};
     struct err e = ERR_INIT;
 
     (void)state;

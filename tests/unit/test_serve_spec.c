@@ -140,8 +140,9 @@ static void job_text(const struct guest_job *job, struct buf *text)
 /* The most programs, with the longest paths: the worker still reads it. */
 static void test_largest_job(void **state)
 {
-    struct guest_job job = {.command = xstrdup("serve"), .has_spec = true, .has_serve = true};
-    struct guest_job back = {0};
+    struct guest_job job = {
+        .command = xstrdup("serve"), .status_fd = -1, .has_spec = true, .has_serve = true};
+    struct guest_job back = GUEST_JOB_INIT;
     char path[PATH_MAX], route[SERVE_ROUTE_LIMIT + 1], image[GUEST_IMAGE_LIMIT + 1];
     autobuf text = BUF_INIT;
     struct err e = ERR_INIT;
@@ -179,7 +180,7 @@ static void test_jobs_need_their_parts(void **state)
     };
     static const char good[] =
         "{\"command\":\"serve\",\"spec\":{\"id\":\"a\"},\"serve\":{" APP "," LISTENER "}}";
-    struct guest_job job = {0};
+    struct guest_job job = GUEST_JOB_INIT;
     struct err e = ERR_INIT;
 
     (void)state;

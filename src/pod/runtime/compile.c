@@ -206,6 +206,7 @@ static int job_write(const struct compiles *s, const struct guest_spec *spec, in
                                   .files = &file,
                                   .n_files = 1,
                                   .cache_dir = s->cache_dir,
+                                  .status_fd = -1,
                                   .is_shared = true,
                                   .is_ahead = true,
                                   .is_quiet = true};

@@ -29,6 +29,7 @@ struct app {
 struct apps {
     const struct guest_job *job;
     struct cache *cache;
+    int code_fd;
     pthread_rwlock_t lock; /* guards the list, but for `used` */
     struct app *list;
     size_t n_loaded;
@@ -242,7 +243,7 @@ static int app_code_open(struct apps *a, const struct program *p, const char *na
 
     TRY(code_obtain(p, name, o, &app->code_fd, NULL, e));
     app->code = code_share(a->engines, app->engine, app->code_fd, e);
-    if (app->code || e->code != -ESTALE)
+    if (app->code || e->code != -ESTALE || o->code_fd >= 0)
         return app->code ? 0 : e->code;
     close(app->code_fd);
     app->code_fd = -EBADF;
@@ -261,7 +262,8 @@ static int app_open(struct apps *a, const struct serve_app *spec, int fd, int st
     struct code_options o = {.cache = a->cache,
                              .is_interruptible = true,
                              .has_progress = !a->job->is_quiet && isatty(STDERR_FILENO),
-                             .stop_fd = stop_fd};
+                             .stop_fd = stop_fd,
+                             .code_fd = a->code_fd};
     struct app made = {.code_fd = -EBADF};
     struct program program;
     int r;
@@ -350,6 +352,7 @@ int apps_new(const struct apps_options *o, struct apps **ret, size_t *ret_failed
 
     a->job = j;
     a->cache = o->cache;
+    a->code_fd = o->code_fd;
     a->engines = o->engines;
     a->list = xcalloc(j->serve.n_apps, sizeof(*a->list));
     for (size_t i = 0; i < j->serve.n_apps; i++)

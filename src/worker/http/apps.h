@@ -25,6 +25,7 @@ struct apps_options {
     /* Readable: compiling ends (code.h), but not a wait for another process that compiles the
      * same. */
     int stop_fd;
+    int code_fd; /* as in code_options: of the only program, which is not reloaded; else -1 */
     /* Where the guests' output goes; both NULL: to the spec's descriptors. */
     const struct engine_stream *output, *errors;
 };

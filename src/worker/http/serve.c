@@ -318,7 +318,8 @@ int job_serve(struct guest_job *j)
     }
     fds_make_room((unsigned)j->serve.limits.connections + 256);
     r = apps_new(
-        &(struct apps_options){.job = j, .cache = cache, .engines = engines, .stop_fd = stop_fd},
+        &(struct apps_options){
+            .job = j, .cache = cache, .engines = engines, .stop_fd = stop_fd, .code_fd = -1},
         &s.apps, &failed, &e);
     if (r == -ECANCELED && read(stop_fd, &info, sizeof(info)) == sizeof(info))
         return info.ssi_signo == SIGINT ? GUEST_EXIT_SIGINT : GUEST_EXIT_SIGTERM;

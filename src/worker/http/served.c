@@ -61,6 +61,7 @@ int served_new(const struct served_options *o, struct served **ret, struct err *
                                         .cache = o->cache,
                                         .engines = o->engines,
                                         .stop_fd = o->stop_fd,
+                                        .code_fd = (int)o->spec->code_fd,
                                         .output = o->output,
                                         .errors = o->errors},
                  &s->apps, &failed, e));
