@@ -9,6 +9,7 @@
 #include "base/json_load.h"
 #include "base/options.h"
 #include "base/secret.h"
+#include "base/text.h"
 
 /*
  * Where the decoder stands: a chain of stack frames, from which the path is only built when there
@@ -95,12 +96,44 @@ static int int_decode(json_t *value, const struct json_field *f, int64_t *field,
     return 0;
 }
 
+static int uint_decode(json_t *value, int flags, uint64_t *field, const struct place *at,
+                       struct err *e)
+{
+    if (!json_is_integer(value))
+        return bad(at, e, -EINVAL, "expected a whole number");
+    if (json_integer_value(value) < 0 && !(flags & JSON_WRAP_UINT64))
+        return bad(at, e, -ERANGE, "%" PRId64 " is negative", (int64_t)json_integer_value(value));
+    *field = (uint64_t)json_integer_value(value);
+    return 0;
+}
+
 static int list_check(json_t *value, const struct json_field *f, const char *what,
                       const struct place *at, struct err *e)
 {
     if (!json_is_array(value))
         return bad(at, e, -EINVAL, "expected a list of %s", what);
     return count_check(json_array_size(value), f, at, e);
+}
+
+static int ints_decode(json_t *value, const struct json_field *f, char *target,
+                       const struct place *at, struct err *e)
+{
+    int64_t **array = (int64_t **)(void *)(target + f->offset);
+    size_t *count = (size_t *)(void *)(target + f->count_offset), i;
+    json_t *item;
+
+    TRY(list_check(value, f, "whole numbers", at, e));
+    if (!json_array_size(value))
+        return 0;
+    *array = xcalloc(json_array_size(value), sizeof(**array));
+    *count = json_array_size(value);
+    json_array_foreach(value, i, item)
+    {
+        struct place here = {at, NULL, i};
+
+        TRY(int_decode(item, f, *array + i, &here, e));
+    }
+    return 0;
 }
 
 static int strings_decode(json_t *value, const struct json_field *f, struct strv *field,
@@ -188,6 +221,10 @@ static int field_decode(json_t *value, const struct json_field *f, int flags, ch
         return 0;
     case FIELD_INT64:
         return int_decode(value, f, field, at, e);
+    case FIELD_UINT64:
+        return uint_decode(value, flags, field, at, e);
+    case FIELD_INT64S:
+        return ints_decode(value, f, target, at, e);
     case FIELD_STRINGS:
         return strings_decode(value, f, field, at, e);
     case FIELD_OBJECT:
@@ -333,12 +370,56 @@ int json_text_load(const char *text, size_t len, struct json_limits limits, bool
                    error.text);
 }
 
+/* Whether this is a whole number that only 64 bits without a sign hold. */
+static bool is_wide(const char *number, size_t len, uint64_t *ret)
+{
+    char text[TEXT_UINT_SIZE + 1] = "";
+
+    if (len > TEXT_UINT_SIZE || strspn(memcpy(text, number, len), "0123456789") != len)
+        return false;
+    errno = 0;
+    *ret = strtoull(text, NULL, 10);
+    return !errno && *ret > INT64_MAX;
+}
+
+/* Copies what may not be JSON at all, but for its wide numbers. */
+static void wide_wrap(const char *text, size_t len, struct buf *out)
+{
+    size_t from = 0, at = 0, end;
+    uint64_t number;
+
+    while (at < len) {
+        if (text[at] == '"') {
+            for (at++; at < len && text[at] != '"'; at++)
+                at += text[at] == '\\';
+            at++;
+            continue;
+        }
+        for (end = at; end < len && text[end] && strchr("0123456789+-.eE", text[end]); end++)
+            ;
+        if (end > at && is_wide(text + at, end - at, &number)) {
+            buf_add(out, text + from, at - from);
+            buf_addf(out, "%" PRId64, (int64_t)number);
+            from = end;
+        }
+        at = end > at ? end : at + 1;
+    }
+    buf_add(out, text + from, len - from);
+}
+
 int json_decode(const char *text, size_t len, struct json_limits limits,
                 const struct json_field *fields, int flags, void *target, struct err *e)
 {
+    autosecretbuf wrapped = BUF_INIT;
     json_t *root = NULL;
     int r;
 
+    if (flags & JSON_WRAP_UINT64 && len <= limits.bytes) {
+        buf_reserve(&wrapped, len);
+        wide_wrap(text, len, &wrapped);
+        text = buf_str(&wrapped);
+        len = wrapped.len;
+    }
     TRY(json_text_load(text, len, limits, true, &root, e));
     r = fields_decode(root, fields, flags, target, NULL, e);
     json_decref(root);
@@ -375,6 +456,21 @@ static int texts_check(const struct strv *texts, const struct json_field *f, con
     return 0;
 }
 
+static int ints_check(const struct json_field *f, const char *target, const struct place *at,
+                      struct err *e)
+{
+    const int64_t *array = *(const int64_t *const *)(const void *)(target + f->offset);
+    size_t n = *(const size_t *)(const void *)(target + f->count_offset);
+
+    TRY(count_check(n, f, at, e));
+    for (size_t i = 0; i < n; i++) {
+        struct place here = {at, NULL, i};
+
+        TRY(range_check(array[i], f, &here, e));
+    }
+    return 0;
+}
+
 static int objects_check(const struct json_field *f, const char *target, const struct place *at,
                          struct err *e)
 {
@@ -404,6 +500,8 @@ static int field_check(const struct json_field *f, const char *target, const str
         return text_check(text, f, at, e);
     case FIELD_INT64:
         return range_check(*(const int64_t *)field, f, at, e);
+    case FIELD_INT64S:
+        return ints_check(f, target, at, e);
     case FIELD_STRINGS:
         return texts_check(field, f, at, e);
     case FIELD_OBJECT:
@@ -411,6 +509,7 @@ static int field_check(const struct json_field *f, const char *target, const str
     case FIELD_OBJECTS:
         return objects_check(f, target, at, e);
     case FIELD_BOOL:
+    case FIELD_UINT64:
     case FIELD_RAW:
         return 0;
     case FIELD_CUSTOM:
@@ -573,10 +672,16 @@ void json_fields_done(const struct json_field *fields, void *target)
         case FIELD_PAIRS:
             pairs_done(field);
             break;
+        case FIELD_INT64S:
+            free(*(int64_t **)field);
+            *(int64_t **)field = NULL;
+            *(size_t *)(void *)((char *)target + f->count_offset) = 0;
+            break;
         case FIELD_IGNORED:
         case FIELD_REFUSED:
         case FIELD_BOOL:
         case FIELD_INT64:
+        case FIELD_UINT64:
         case FIELD_CUSTOM:
             break;
         }

@@ -20,6 +20,9 @@ enum field_type {
     FIELD_STRING,  /* char *, heap; NULL when absent */
     FIELD_BOOL,    /* bool */
     FIELD_INT64,   /* int64_t within min and max; a number with a fraction or exponent is refused */
+    FIELD_UINT64,  /* uint64_t; above INT64_MAX only with JSON_WRAP_UINT64 */
+    FIELD_INT64S,  /* a heap array of whole numbers, each within min and max: int64_t * at `offset`,
+                    * its size_t count at `count_offset` */
     FIELD_STRINGS, /* struct strv */
     FIELD_OBJECT,  /* a struct inside the target, decoded by `fields` */
     FIELD_OBJECTS, /* a heap array of structs: T * at `offset`, its size_t count at `count_offset`
@@ -52,13 +55,13 @@ struct json_field {
     bool has_flag;
     size_t has_offset;
 
-    int64_t min, max;   /* FIELD_INT64; both 0: any */
+    int64_t min, max;   /* FIELD_INT64, FIELD_INT64S; both 0: any */
     size_t limit;       /* bytes of a string, entries of a list or of pairs; 0: any */
     bool takes_numbers; /* FIELD_PAIRS: a number as a value is taken as its text */
     const char *why;    /* FIELD_REFUSED: what to do instead; FIELD_IGNORED: why it is harmless */
     const struct json_field *fields; /* of the object or of each element; ends with a NULL name */
     size_t elem_size;                /* FIELD_OBJECTS */
-    size_t count_offset;             /* FIELD_OBJECTS */
+    size_t count_offset;             /* FIELD_OBJECTS, FIELD_INT64S */
     int (*parse)(const char *text, void *field,
                  struct err *e); /* FIELD_CUSTOM; allocates nothing */
 };
@@ -89,6 +92,10 @@ enum json_decode_flags {
     /* A field that is not in the table is an error, which suggests a name of the table that is
      * spelt nearly the same. */
     JSON_REFUSE_UNKNOWN = 1 << 0,
+    /* Whole numbers from 2^63 to 2^64 - 1, otherwise bad syntax, become the negative number with
+     * the same 64 bits. FIELD_UINT64 gives them back, and takes -1 for 2^64 - 1; an integer that
+     * must not be one of them has a `min` in its row. */
+    JSON_WRAP_UINT64 = 1 << 1,
 };
 
 /*

@@ -16,8 +16,8 @@
 #define OCI_CONFIG_LIMIT_BYTES (4u << 20)
 
 struct oci_rlimit {
-    char *type; /* "RLIMIT_NOFILE" */
-    int64_t soft, hard;
+    char *type;          /* "RLIMIT_NOFILE" */
+    uint64_t soft, hard; /* UINT64_MAX: none */
 };
 
 struct oci_user {
@@ -78,15 +78,12 @@ struct oci_id_mapping {
     int64_t container_id, host_id, size;
 };
 
-struct oci_sysctl {
-    char *name, *value;
-};
-
 /* Of linux.resources. A limit that is not there does not change. */
 struct oci_resources {
-    int64_t memory_limit, memory_reservation, memory_swap; /* bytes; -1: none */
+    /* Bytes; -1, also said as 2^64 - 1: none. */
+    int64_t memory_limit, memory_reservation, memory_swap;
     bool has_memory_limit, has_memory_reservation, has_memory_swap;
-    int64_t cpu_shares, cpu_quota_us, cpu_period_us;
+    int64_t cpu_shares, cpu_quota_us, cpu_period_us; /* a quota of -1: none */
     bool has_cpu_shares, has_cpu_quota_us, has_cpu_period_us;
     char *cpuset_cpus, *cpuset_mems;
     int64_t pids_limit; /* -1 and 0: none */
@@ -97,7 +94,8 @@ struct oci_resources {
 };
 
 struct oci_syscall_arg {
-    int64_t index, value, value_two;
+    int64_t index;
+    uint64_t value, value_two;
     char *op; /* "SCMP_CMP_EQ" */
 };
 
@@ -148,13 +146,15 @@ struct oci_config {
     struct oci_linux linux_;
 };
 
-/* Each decodes into *ret, whatever that was. "BadConfig", with the place in the document; also
- * "TooLarge". */
+/* Each decodes into *ret, whatever that was. "BadConfig", with the place in the document, also for
+ * a version other than 1.x; "TooLarge". A process has args and an absolute cwd, a hook an absolute
+ * path, a mount its destination. */
 int oci_config_decode(const char *json, size_t len, struct oci_config *ret, struct err *e);
 int oci_process_decode(const char *json, size_t len, struct oci_process *ret, struct err *e);
 int oci_resources_decode(const char *json, size_t len, struct oci_resources *ret, struct err *e);
 
-/* Reads config.json of the folder. Also the errno of a file that cannot be read. */
+/* Reads config.json of the folder. Also "NotFound" and "OpenFailed" for a file that cannot be read,
+ * with its errno. */
 int oci_config_read(int bundle_fd, struct oci_config *ret, struct err *e);
 
 void oci_config_done(struct oci_config *c);
@@ -165,7 +165,7 @@ void oci_resources_done(struct oci_resources *r);
 const char *oci_config_annotation(const struct oci_config *c, const char *key);
 const struct oci_namespace *oci_config_namespace(const struct oci_config *c, const char *type);
 
-/* The state of a container for its hooks (runtime.md, State). `status` is "creating", "created",
- * "running" or "stopped"; a pid of 0 is left out. */
+/* The state of a container (runtime.md, State), for its hooks, appended as JSON. `status` is
+ * "creating", "created", "running" or "stopped"; a pid of 0 is left out. */
 void oci_state_encode(const struct oci_config *c, const char *id, const char *status, pid_t pid,
                       const char *bundle, struct buf *ret);

@@ -236,6 +236,91 @@ static void a_refused_field_says_why_and_is_never_suggested(void **state)
     assert_string_equal(e.msg, "$.ltextss: unknown field; did you mean 'texts'?");
 }
 
+struct numbers {
+    uint64_t wide;
+    int64_t narrow;
+    int64_t *list;
+    size_t n_list;
+    char *raw;
+};
+
+static const struct json_field numbers_fields[] = {
+    JSON_FIELD("wide", FIELD_UINT64, struct numbers, wide),
+    {.name = "narrow",
+                                                  .type = FIELD_INT64,
+                                                  .offset = offsetof(struct numbers, narrow),
+                                                  .min = -1,
+                                                  .max = INT64_MAX},
+    {.name = "list",
+                                                  .type = FIELD_INT64S,
+                                                  .offset = offsetof(struct numbers, list),
+                                                  .count_offset = offsetof(struct numbers, n_list),
+                                                  .limit = 3,
+                                                  .min = 0,
+                                                  .max = 9},
+    JSON_FIELD("raw", FIELD_RAW, struct numbers, raw),
+    {0                        },
+};
+
+static int numbers_decode(const char *text, int flags, struct numbers *ret, struct err *e)
+{
+    memset(ret, 0, sizeof(*ret));
+    return json_decode(text, strlen(text), limits, numbers_fields, flags, ret, e);
+}
+
+static void wide_numbers_are_taken_where_they_are_asked_for(void **state)
+{
+    struct err e = ERR_INIT;
+    struct numbers n;
+
+    (void)state;
+    assert_ok(numbers_decode("{\"wide\":18446744073709551615}", JSON_WRAP_UINT64, &n, &e));
+    assert_true(n.wide == UINT64_MAX);
+    assert_ok(numbers_decode("{\"wide\" : 9223372036854775808 }", JSON_WRAP_UINT64, &n, &e));
+    assert_true(n.wide == 1ULL << 63);
+    assert_ok(numbers_decode("{\"wide\":9223372036854775807}", 0, &n, &e));
+    assert_true(n.wide == INT64_MAX);
+    /* Text, fractions and exponents stay what they are. */
+    assert_ok(numbers_decode("{\"raw\":[\"18446744073709551615 \\\" 18446744073709551615\","
+                             "18446744073709551615.5,18446744073709551615e1],\"narrow\":-1}",
+                             JSON_WRAP_UINT64, &n, &e));
+    assert_int_equal(n.narrow, -1);
+    assert_contains(n.raw, "18446744073709551615 \\\" 18446744073709551615");
+    json_fields_done(numbers_fields, &n);
+
+    assert_int_equal(numbers_decode("{\"wide\":18446744073709551615}", 0, &n, &e), -EINVAL);
+    assert_int_equal(numbers_decode("{\"wide\":-1}", 0, &n, &e), -ERANGE);
+    assert_string_equal(e.msg, "$.wide: -1 is negative");
+    assert_int_equal(numbers_decode("{\"wide\":18446744073709551616}", JSON_WRAP_UINT64, &n, &e),
+                     -EINVAL);
+    assert_int_equal(numbers_decode("{\"narrow\":9223372036854775808}", JSON_WRAP_UINT64, &n, &e),
+                     -ERANGE);
+    assert_int_equal(numbers_decode("18446744073709551615", JSON_WRAP_UINT64, &n, &e), -EINVAL);
+    assert_int_equal(numbers_decode("{\"a\\", JSON_WRAP_UINT64, &n, &e), -EINVAL);
+}
+
+static void a_list_of_numbers_has_their_range_and_its_limit(void **state)
+{
+    struct err e = ERR_INIT;
+    struct numbers n;
+
+    (void)state;
+    assert_ok(numbers_decode("{\"list\":[3,0,9]}", 0, &n, &e));
+    assert_int_equal(n.n_list, 3);
+    assert_int_equal(n.list[2], 9);
+    assert_ok(json_fields_check(numbers_fields, &n, &e));
+    n.list[1] = 10;
+    assert_int_equal(json_fields_check(numbers_fields, &n, &e), -ERANGE);
+    json_fields_done(numbers_fields, &n);
+    assert_null(n.list);
+    assert_int_equal(n.n_list, 0);
+    assert_int_equal(numbers_decode("{\"list\":[3,10]}", 0, &n, &e), -ERANGE);
+    assert_string_equal(e.msg, "$.list[1]: 10 is not between 0 and 9");
+    assert_null(n.list);
+    assert_int_equal(numbers_decode("{\"list\":[1,1,1,1]}", 0, &n, &e), -EFBIG);
+    assert_int_equal(numbers_decode("{\"list\":[\"1\"]}", 0, &n, &e), -EINVAL);
+}
+
 static int members(const char *text, struct json_members *m, struct err *e)
 {
     return json_members_decode(text, strlen(text), limits, m, e);
@@ -429,6 +514,8 @@ int main(void)
         cmocka_unit_test(test_members_are_the_bytes_of_the_text),
         cmocka_unit_test(test_members_keep_the_order_of_many),
         cmocka_unit_test(test_members_errors_quote_nothing),
+        cmocka_unit_test(wide_numbers_are_taken_where_they_are_asked_for),
+        cmocka_unit_test(a_list_of_numbers_has_their_range_and_its_limit),
         cmocka_unit_test(test_writer),
         cmocka_unit_test(test_pretty),
         cmocka_unit_test(test_not_utf8),
