@@ -382,10 +382,16 @@ static int layer_add(struct opening *o, struct err *e)
 static int mount_one(const struct opening *o, const struct tree *t, struct err *e)
 {
     autofd at = -EBADF;
+    struct stat st;
     int r = point_open(o->root_fd, t->mount->destination, t->is_file, NULL, &at);
 
     if (r < 0)
         return mount_failed(t->mount, r, "its mount point", e);
+    if (fstat(at, &st) < 0)
+        return mount_failed(t->mount, -errno, "cannot examine its mount point", e);
+    if (S_ISDIR(st.st_mode) == t->is_file)
+        return mount_failed(t->mount, t->is_file ? -EISDIR : -ENOTDIR,
+                            "source and mount point must both be folders, or both files", e);
     if (move_mount(t->fd, "", at, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
         return mount_failed(t->mount, -errno, "at its mount point", e);
     return 0;
