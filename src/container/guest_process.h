@@ -5,6 +5,7 @@
 #include "container/guest_mounts.h"
 #include "guest/contract.h"
 #include "guest/job.h"
+#include "guest/status.h"
 #include "loop/loop.h"
 
 /*
