@@ -23,6 +23,8 @@
  *   "RuntimeMissing"  no runtime is installed, or it has been removed
  *   "RuntimeFailed"   it said no, with its own words, or (-ETIMEDOUT) took too long and was killed
  *   "NotRunning"      of a kill (-ESRCH): there is no such process any more
+ *   "AlreadyExists"   (-EEXIST) the root has a container, or this one a process, of that name
+ *   "BadSignal"       (-EINVAL)
  *   "TooManyCommands" (-EAGAIN) NATIVE_QUEUE_LIMIT wait already
  * and "StartFailed", "CommandFailed" for what this process lacks to run it, such as descriptors.
  *
@@ -37,7 +39,7 @@ struct native_options {
     struct loop *loop;
     const char *runtime; /* its path, or a name that is searched in PATH, then in the folders for
                           * system programs; NULL: runc, without it crun */
-    const char *root;    /* the folder of its states; NULL: its own default */
+    const char *root;    /* the folder of its states; NULL: `runtime` in run_dir */
     const char *run_dir; /* for a folder of each command's files; NULL: paths_run_dir() */
     bool is_systemd_cgroup, no_pivot_root, no_new_keyring;
     uint64_t limit_ms; /* how long a command may take; 0: NATIVE_LIMIT_MS */
@@ -86,7 +88,7 @@ void native_start(struct native *n, native_done *done, void *ctx);
 void native_delete(struct native *n, bool is_forced, native_done *done, void *ctx);
 
 /* Another process, as `process` says (the JSON text of an OCI process, config.md). exec_id is any
- * text that no running one has ("AlreadyExists"). */
+ * text that no running one has. */
 void native_exec(struct native *n, const char *exec_id, const char *process, size_t len,
                  const struct native_stdio *io, native_started *done, void *ctx);
 
