@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/err.h"
+#include "base/util.h"
 
 /*
  * The command line of a shim as containerd writes it (runtime v2, README.md "Commands"; pkg/shim,

@@ -159,6 +159,11 @@ void process_ended(struct process *p, int status)
     p->exit_status =
         WIFSIGNALED(status) ? 128 + (uint32_t)WTERMSIG(status) : (uint32_t)WEXITSTATUS(status);
     p->exited_at_ns = clock_realtime_ns();
+    if (p->is_clean_due) {
+        p->is_clean_due = false;
+        t->ops->clean(p);
+        return;
+    }
     if (t->is_dead)
         return;
     oom_look(t);
@@ -247,7 +252,7 @@ void process_delete(struct process *p, task_done *done, void *ctx)
         return;
     }
     p->is_deleting = true;
-    if (p->state == PROCESS_CREATED)
+    if (p->state == PROCESS_CREATED && !p->is_ended)
         p->task->ops->signal(p, SIGKILL, true, killed, p);
     else
         process_delete_go_on(p);

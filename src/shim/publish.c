@@ -34,9 +34,9 @@ void publish_create(const struct task *t)
         mounts[i].options = t->rootfs[i].options.v;
         list[i] = &mounts[i];
     }
-    io.stdin_ = or_empty(t->init.streams.in);
-    io.stdout_ = or_empty(t->init.streams.out);
-    io.stderr_ = or_empty(t->init.streams.err);
+    io.stdin = or_empty(t->init.streams.in);
+    io.stdout = or_empty(t->init.streams.out);
+    io.stderr = or_empty(t->init.streams.err);
     io.terminal = t->init.streams.has_terminal;
     m.container_id = t->id;
     m.bundle = t->bundle;

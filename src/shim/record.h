@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/err.h"
+#include "base/util.h"
 
 /*
  * What the shim has made for a container, noted in its bundle before it is made: so that `delete`
@@ -20,8 +21,8 @@ struct record {
     char *runtime, *runtime_root; /* of a native container */
 };
 
-/* Where containerd's shim for runc has runc keep its states (pkg/process, RuncRoot), in a folder for
- * each namespace of containerd. */
+/* Where containerd's shim for runc has runc keep its states (pkg/process, RuncRoot), in a folder
+ * for each namespace of containerd. */
 #define RECORD_RUNTIME_ROOT "/run/containerd/runc"
 
 #define RECORD_STATUS_NAME  "wherry-status.json"

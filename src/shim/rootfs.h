@@ -9,7 +9,7 @@
  * makes them on BUNDLE/rootfs and undoes them. All of it may block: for the work pool.
  */
 struct rootfs_mount {
-    const char *type, *source, *target; /* target: below the root file system, or NULL */
+    char *type, *source, *target; /* heap; target: below the root file system, or NULL */
     struct strv options;
 };
 

@@ -162,7 +162,7 @@ HANDLER(create)
     }
     request.id = xstrdup(r->id);
     request.bundle = xstrdup(r->bundle);
-    request.streams = streams_copy(r->stdin_, r->stdout_, r->stderr_, r->terminal);
+    request.streams = streams_copy(r->stdin, r->stdout, r->stderr, r->terminal);
     rootfs_copy(r, &request);
     task_create(s, &request, created, pending_new(s, call, NULL, r->id));
     task_request_done(&request);
@@ -213,8 +213,12 @@ static void deleted(void *ctx, const struct err *e)
 HANDLER(delete)
 {
     struct process *p;
+    struct task *t;
     REQUEST(Task__DeleteRequest, task__delete_request__descriptor);
 
+    t = task_find(s, r->id);
+    if (t)
+        (void)task_create_cancel(t);
     p = process_of(s, call, r->id, r->exec_id);
     if (p)
         process_delete(p, deleted, pending_new(s, call, p, NULL));
@@ -252,9 +256,9 @@ HANDLER(state)
     answer.bundle = p->task->bundle;
     answer.pid = (uint32_t)p->pid;
     answer.status = status_of(p);
-    answer.stdin_ = p->streams.in;
-    answer.stdout_ = p->streams.out;
-    answer.stderr_ = p->streams.err;
+    answer.stdin = p->streams.in;
+    answer.stdout = p->streams.out;
+    answer.stderr = p->streams.err;
     answer.terminal = p->streams.has_terminal;
     answer.exit_status = p->exit_status;
     answer.exited_at = p->state == PROCESS_STOPPED ? &at : NULL;
@@ -339,7 +343,7 @@ HANDLER(exec)
         ttrpc_call_fail(call, TTRPC_INVALID_ARGUMENT, "an exec wants an id and a process");
         return;
     }
-    streams = streams_copy(r->stdin_, r->stdout_, r->stderr_, r->terminal);
+    streams = streams_copy(r->stdin, r->stdout, r->stderr, r->terminal);
     done = task_exec(t, r->exec_id, &streams, r->spec->value.data, r->spec->value.len, &e);
     process_streams_done(&streams);
     service_answer_empty(call, done < 0 ? &e : NULL);
@@ -365,7 +369,7 @@ HANDLER(close_io)
     p = process_of(s, call, r->id, r->exec_id);
     if (!p)
         return;
-    if (r->stdin_)
+    if (r->stdin)
         process_close_stdin(p);
     service_answer_empty(call, NULL);
 }

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/paths.h"
 #include "shim/service.h"
+#include "shim/task_parts.h"
 
 #define TOOLBOX_FILE "toolbox.wasm"
 
@@ -69,12 +70,26 @@ static void flushed(void *ctx)
 
 void shim_shut_down(struct shim *s)
 {
+    struct task *t;
+    bool is_created = false;
+
+    LINK_EACH(t, &s->tasks, struct task, in_shim)
+    {
+        is_created = !task_create_cancel(t) || is_created;
+    }
+    s->is_end_due = !is_created;
     if (s->is_leaving || !link_is_empty(&s->tasks))
         return;
     s->is_leaving = true;
     /* Nobody is to find it from here on. */
     unlink(s->socket);
     events_flush(s->events, flushed, s);
+}
+
+void shim_task_gone(struct shim *s)
+{
+    if (s->is_end_due && link_is_empty(&s->tasks))
+        shim_shut_down(s);
 }
 
 int shim_toolbox_open(const struct shim *s, struct err *e)

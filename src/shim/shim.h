@@ -23,6 +23,7 @@ struct shim {
     char *worker;       /* the path of wherry-worker */
     struct link tasks;  /* struct task */
     bool is_leaving;
+    bool is_end_due; /* it was told to end while its only tasks were being created */
 };
 
 /* Runs the daemon until it is told to end. `listen_fd` is taken. */
@@ -31,6 +32,8 @@ int shim_run(const struct shim_flags *f, const struct bootstrap *b, int listen_f
 
 /* Ends the daemon when what was published has gone out, unless it has tasks. */
 void shim_shut_down(struct shim *s);
+/* After a create has failed. */
+void shim_task_gone(struct shim *s);
 
 /* The tool box's program, open for reading (close-on-exec). "ProgramMissing" */
 int shim_toolbox_open(const struct shim *s, struct err *e);

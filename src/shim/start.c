@@ -118,7 +118,7 @@ static int answer(const struct bootstrap *b, const char *path, struct err *e)
 /* The kernel is to kill a container's process before its shim, and the shim before containerd. */
 static void oom_score_inherit(pid_t parent)
 {
-    char path[48], text[16];
+    char path[48], text[32];
     autobuf score = BUF_INIT;
     struct err e = ERR_INIT;
     autofd fd = -EBADF;

@@ -113,6 +113,7 @@ static void remains_removed(void *ctx)
             log_warn("%s: %s", t->id, t->chore_failed.msg);
         process_finish(&t->init, &t->failed);
         task_free(t);
+        shim_task_gone(s);
         return;
     }
     if (t->chore_failed.code) {
@@ -124,7 +125,6 @@ static void remains_removed(void *ctx)
     link_remove(&t->in_shim);
     process_finish(&t->init, NULL);
     task_free(t);
-    shim_task_gone(s);
 }
 
 static void execs_drop(struct task *t)
@@ -348,6 +348,7 @@ void task_create(struct shim *s, struct task_request *r, task_done *done, void *
         return;
     }
     t = task_new(s, r);
+    s->is_end_due = false;
     link_append(&s->tasks, &t->in_shim);
     process_begin(&t->init, done, ctx);
     if (bundle_read(t, &e) < 0) {
@@ -362,6 +363,14 @@ void task_create(struct shim *s, struct task_request *r, task_done *done, void *
 }
 
 /* ---- What else is done with it ---- */
+
+bool task_create_cancel(struct task *t)
+{
+    if (t->init.state != PROCESS_NEW)
+        return false;
+    task_hooks_cancel(t);
+    return true;
+}
 
 int task_exec(struct task *t, const char *exec_id, struct process_streams *streams,
               const void *spec, size_t len, struct err *e)

@@ -64,6 +64,10 @@ void task_request_done(struct task_request *r);
  * of it is left. */
 void task_create(struct shim *s, struct task_request *r, task_done *done, void *ctx);
 
+/* Ends what a create that is under way waits for, if it is somebody else's program: then it fails.
+ * False: it is created. */
+bool task_create_cancel(struct task *t);
+
 struct task *task_find(const struct shim *s, const char *id);      /* NULL */
 struct process *task_process(struct task *t, const char *exec_id); /* NULL or "": the first */
 

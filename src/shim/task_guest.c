@@ -120,6 +120,32 @@ static void first_noted(struct process *p, pid_t pid)
         log_warn("%s: %s", p->task->id, e.msg);
 }
 
+/* Before it is created: prestart, createRuntime, createContainer, in this order. */
+static void create_hooked(void *ctx, const struct err *e)
+{
+    struct task *t = ctx;
+    const struct oci_hooks *h = &t->config.hooks;
+    const struct task_moment moments[] = {
+        {.list = &h->prestart,     .name = "prestart",   .status = "creating"},
+        {                            .list = &h->create_runtime, .name = "createRuntime", .status = "creating"                    },
+        { .list = &h->create_container,
+         .name = "createContainer",
+         .status = "creating",
+         .is_inside = true},
+    };
+
+    if (e || t->n_hooked == ARRAY_SIZE(moments))
+        process_created(&t->init, e, t->init.pid);
+    else
+        task_hooks_run(t, &moments[t->n_hooked++], create_hooked, t);
+}
+
+static void create_hooks_run(struct task *t)
+{
+    t->n_hooked = 0;
+    create_hooked(t, NULL);
+}
+
 static void exec_forked(struct process *p, const struct err *e);
 
 static void guest_forked(void *ctx, const struct err *e, pid_t pid)
@@ -135,9 +161,12 @@ static void guest_forked(void *ctx, const struct err *e, pid_t pid)
         exec_forked(p, e);
         return;
     }
-    if (!e)
-        first_noted(p, pid);
-    process_created(p, e, pid);
+    if (e) {
+        process_created(p, e, 0);
+        return;
+    }
+    first_noted(p, pid);
+    create_hooks_run(p->task);
 }
 
 static void create(struct task *t)
@@ -145,11 +174,38 @@ static void create(struct task *t)
     prepare(&t->init);
 }
 
-static void started(void *ctx, const struct err *e)
+static void poststarted(void *ctx, const struct err *e)
 {
     struct process *p = ctx;
 
+    /* Since 1.3.0 of the specification this is an error of the start. */
+    if (e)
+        (void)guest_process_kill(p->guest, SIGKILL);
     process_started(p, e, p->pid);
+}
+
+static void started(void *ctx, const struct err *e)
+{
+    struct process *p = ctx;
+    const struct task_moment m = {
+        .list = &p->task->config.hooks.poststart, .name = "poststart", .status = "running"};
+
+    if (e || p->exec_id)
+        process_started(p, e, p->pid);
+    else
+        task_hooks_run(p->task, &m, poststarted, p);
+}
+
+static void start_hooked(void *ctx, const struct err *e)
+{
+    struct process *p = ctx;
+
+    if (e)
+        (void)guest_process_kill(p->guest, SIGKILL);
+    if (e)
+        process_started(p, e, p->pid);
+    else
+        guest_process_start(p->guest, started, p);
 }
 
 /* ---- One that is added ---- */
@@ -185,10 +241,15 @@ static void exec_streams_opened(void *ctx, const struct err *e)
 
 static void start(struct process *p)
 {
+    const struct task_moment m = {.list = &p->task->config.hooks.start_container,
+                                  .name = "startContainer",
+                                  .status = "created",
+                                  .is_inside = true};
+
     if (p->exec_id)
         task_stdio_open(p, exec_streams_opened, p);
     else
-        guest_process_start(p->guest, started, p);
+        task_hooks_run(p->task, &m, start_hooked, p);
 }
 
 /* ---- What else ---- */
@@ -217,19 +278,49 @@ static void signal_send(struct process *p, int number, bool is_all, task_done *d
     done(ctx, r < 0 ? &e : NULL);
 }
 
+static void poststopped(void *ctx, const struct err *e)
+{
+    struct process *p = ctx;
+    struct task *t = p->task;
+
+    if (e)
+        log_warn("%s: %s", t->id, e->msg);
+    process_note_remove(t->bundle_fd, RECORD_PROCESS_NAME);
+    process_cleaned(p, NULL);
+}
+
+static bool guest_is_gone(const struct process *p)
+{
+    return !p->guest || p->is_ended || !guest_process_pid(p->guest);
+}
+
 static void clean(struct process *p)
 {
     struct task *t = p->task;
+    const struct task_moment m = {.list = &t->config.hooks.poststop,
+                                  .name = "poststop",
+                                  .status = "stopped",
+                                  .goes_on = true};
 
     program_cancel(take_ptr(p->preparing));
-    guest_process_free(take_ptr(p->guest));
-    if (!p->exec_id) {
-        guest_mounts_free(take_ptr(t->mounts));
-        seccomp_program_done(&t->seccomp);
-        cgroup_fds_close(&t->cgroup_fds);
-        process_note_remove(t->bundle_fd, RECORD_PROCESS_NAME);
+    if (!guest_is_gone(p)) {
+        p->is_clean_due = true;
+        (void)guest_process_kill(p->guest, SIGKILL);
+        return;
     }
-    process_cleaned(p, NULL);
+    guest_process_free(take_ptr(p->guest));
+    if (p->exec_id) {
+        process_cleaned(p, NULL);
+        return;
+    }
+    guest_mounts_free(take_ptr(t->mounts));
+    seccomp_program_done(&t->seccomp);
+    cgroup_fds_close(&t->cgroup_fds);
+    /* Of a container that was created. */
+    if (t->is_dead && !p->pid)
+        poststopped(p, NULL);
+    else
+        task_hooks_run(t, &m, poststopped, p);
 }
 
 /* Freezing may wait for processes to stop. */

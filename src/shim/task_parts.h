@@ -4,10 +4,11 @@
 #include "container/cgroup.h"
 #include "container/entrypoint.h"
 #include "container/guest_process.h"
+#include "container/hooks.h"
 #include "container/native.h"
-#include "container/seccomp.h"
-#include "shim/stdio.h"
+#include "container/seccomp_filter.h"
 #include "shim/task.h"
+#include "shim/task_stdio.h"
 
 /*
  * What the files that make up tasks know of each other: task.c, process.c, and one for each kind.
@@ -19,6 +20,7 @@ struct process {
     enum process_state state;
     bool is_ended; /* seen; it is PROCESS_STOPPED when that was told */
     bool is_deleting;
+    bool is_clean_due; /* its end is waited for, and then clean() comes again */
     pid_t pid;
     uint32_t exit_status;
     uint64_t exited_at_ns; /* clock_realtime_ns() */
@@ -69,7 +71,8 @@ struct task {
     struct process init;
     struct link execs; /* struct process */
     bool is_paused;
-    unsigned n_chores; /* under way beside the operations of its processes; it is not deleted then */
+    unsigned
+        n_chores; /* under way beside the operations of its processes; it is not deleted then */
 
     /* After a create that failed, while it is taken apart. */
     bool is_dead;
@@ -88,8 +91,11 @@ struct task {
     struct cgroup_fds cgroup_fds;
     struct guest_mounts *mounts;
     struct seccomp_program seccomp;
+    size_t n_hooked; /* moments of its create that have begun */
 
     struct native *native;
+
+    struct task_hooks *hooks; /* that run; NULL: none */
 };
 
 /* ---- process.c ---- */
@@ -113,6 +119,21 @@ void process_cleaned(struct process *p, const struct err *e);
 void process_created(struct process *p, const struct err *e, pid_t pid);
 void task_cleaned(struct task *t, const struct err *e);
 void task_stdio_open(struct process *p, void (*done)(void *ctx, const struct err *e), void *ctx);
+
+/* ---- task_hooks.c ---- */
+
+/* Hooks of a guest: when they run (config.md, POSIX-platform Hooks). */
+struct task_moment {
+    const struct oci_hook_list *list;
+    const char *name;   /* "createRuntime" */
+    const char *status; /* of the container: "creating", ... */
+    bool is_inside;     /* in the namespaces of the guest */
+    bool goes_on;       /* a failure does not keep the others from running */
+};
+
+void task_hooks_run(struct task *t, const struct task_moment *m, task_done *done, void *ctx);
+/* Ends those that run: their operation fails with -ECANCELED ("Cancelled"). */
+void task_hooks_cancel(struct task *t);
 
 /* ---- task_guest.c ---- */
 
