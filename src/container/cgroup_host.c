@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which hierarchies of control groups are mounted, and where (proc_pid_mountinfo(5), cgroups(7)).
- */
+/* Which hierarchies of control groups are mounted, and where (proc(5), cgroups(7)). */
 #include <pthread.h>
 
 #include "base/fds.h"
@@ -100,6 +99,9 @@ static void mount_add(struct cgroup_host *h, struct text line)
     version = text_eq(word, "cgroup") ? 1 : text_eq(word, "cgroup2") ? 2 : 0;
     word_take(&line);
     options = word_take(&line);
+    /* What is below it is found by its length. */
+    if (mount.len < 2 || *mount.data != '/' || mount.data[mount.len - 1] == '/')
+        return;
     if (version == 1)
         has = controllers_parse(options);
     if (!version || (version == 1 && !has) || h->n == CGROUP_FDS_MAX || is_known(h, version, has))

@@ -125,7 +125,8 @@ int cgroup_systemd_open(struct cgroup *c, const char *cgroups_path, const char *
                         char **ret_below, struct err *e);
 int cgroup_systemd_start(struct cgroup *c, const struct oci_resources *r, struct err *e);
 int cgroup_systemd_update(const struct cgroup *c, const struct oci_resources *r, struct err *e);
-void cgroup_systemd_stop(struct cgroup *c); /* what holds the scope, and the scope */
+/* Ends what holds the scope, which ends itself when nobody is in it. */
+void cgroup_systemd_stop(struct cgroup *c);
 /* "MemoryMax=1048576" and so on. */
 void cgroup_systemd_properties(const struct oci_resources *r, int version, struct strv *ret);
 

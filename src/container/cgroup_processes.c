@@ -102,25 +102,20 @@ static int pids_collect(int dir_fd, int depth, struct pid_list *l, struct err *e
     return 0;
 }
 
-/* All of them are in each hierarchy; it is asked where they are killed and limited. */
+/* All of them are in each hierarchy: it is asked where they are stopped, or else anywhere. */
 static const char *main_dir(const struct cgroup *c)
 {
-    static const enum cgroup_controller order[] = {CGROUP_FREEZER, CGROUP_MEMORY, CGROUP_PIDS,
-                                                   CGROUP_CPU, CGROUP_CPUACCT};
+    const char *dir = cgroup_dir(c, CGROUP_FREEZER);
 
-    for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
-        const char *dir = cgroup_dir(c, order[i]);
-
-        if (dir && access(dir, F_OK) == 0)
-            return dir;
-    }
-    return NULL;
+    for (size_t i = 0; i < c->host->n && (!dir || access(dir, F_OK) < 0); i++)
+        dir = c->dirs[i];
+    return dir;
 }
 
 int cgroup_pids(const struct cgroup *c, pid_t **ret, size_t *ret_n, struct err *e)
 {
     const char *dir = main_dir(c);
-    autofd fd = open(dir ? dir : c->dirs[0] ? c->dirs[0] : "", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    autofd fd = open(dir ? dir : "", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     struct pid_list l = {0};
 
     if (fd < 0)
@@ -247,7 +242,7 @@ int cgroup_kill_all(struct cgroup *c, struct err *e)
     if (c->is_borrowed)
         return err_set(e, -EPERM, "CgroupFailed", "the control group '%s' is another runtime's",
                        c->path);
-    if (!dir)
+    if (!dir || access(dir, F_OK) < 0)
         return 0;
     if (c->host->version == 2 && cgroup_file_exists(dir, "cgroup.kill"))
         return cgroup_file_write(dir, "cgroup.kill", "1", e);

@@ -131,8 +131,14 @@ static int quota_set(const struct cgroup *c, const struct oci_resources *r, stru
     if (cgroup_limit_exists(c, CGROUP_CPU, "cpu.max")) {
         autobuf now = BUF_INIT;
 
+        const char *space;
+
         TRY(cgroup_file_read(dir, "cpu.max", &now, e));
-        (void)sscanf(buf_str(&now), "%23s %lld", quota, &period);
+        space = strchr(buf_str(&now), ' '); /* "20000 100000", "max 100000" */
+        if (space && (size_t)(space - now.data) < sizeof(quota)) {
+            snprintf(quota, sizeof(quota), "%.*s", (int)(space - now.data), now.data);
+            period = strtoll(space + 1, NULL, 10);
+        }
     }
     if (has_quota && r->cpu_quota_us > 0)
         snprintf(quota, sizeof(quota), "%lld", (long long)r->cpu_quota_us);
