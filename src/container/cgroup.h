@@ -110,9 +110,9 @@ int cgroup_thaw(struct cgroup *c, struct err *e);
  * that is not there has none. Waits, at most 2 s, but not for them to be gone. */
 int cgroup_kill_all(struct cgroup *c, struct err *e);
 
-/* Removes it with the groups below it; one that is not there is fine. Waits, at most `timeout_ms`,
- * for its processes to be gone, which somebody has to have killed: else "CgroupBusy", and what is
- * left can be deleted later. */
+/* Removes it with the groups below it, not those above; one that is not there is fine. Waits, at
+ * most `timeout_ms`, for its processes to be gone, which somebody has to have killed: else
+ * "CgroupBusy", and what is left can be deleted later. */
 int cgroup_delete(struct cgroup *c, int timeout_ms, struct err *e);
 
 /* ---- Figures ---- */
