@@ -27,6 +27,26 @@ const char *contract_name(enum contract c)
     return "unknown";
 }
 
+static const char *const words[] = {
+    [CONTRACT_UNKNOWN] = "unknown",       [CONTRACT_P1_COMMAND] = "p1-command",
+    [CONTRACT_P1_REACTOR] = "p1-reactor", [CONTRACT_LIBRARY] = "library",
+    [CONTRACT_P2_COMMAND] = "p2-command", [CONTRACT_P3_COMMAND] = "p3-command",
+    [CONTRACT_P2_HTTP] = "p2-http",       [CONTRACT_P3_HTTP] = "p3-http",
+};
+
+const char *contract_word(enum contract c)
+{
+    return words[c];
+}
+
+enum contract contract_parse(const char *word)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+        if (str_eq(words[i], word))
+            return (enum contract)i;
+    return CONTRACT_UNKNOWN;
+}
+
 /* ---- Collecting ---- */
 
 static char *copy(const char *s)

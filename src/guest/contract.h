@@ -26,6 +26,16 @@ enum contract {
 /* "WASI 0.1 command", ... */
 const char *contract_name(enum contract c);
 
+/* "p1-command", ...: what programs tell each other, and never changes. */
+const char *contract_word(enum contract c);
+/* CONTRACT_UNKNOWN for "unknown" and what is none of them. */
+enum contract contract_parse(const char *word);
+
+static inline bool contract_is_http(enum contract c)
+{
+    return c == CONTRACT_P2_HTTP || c == CONTRACT_P3_HTTP;
+}
+
 /* A function, memory, interface or other thing that goes in or out. Heap strings. */
 struct artifact_item {
     char *space; /* import of a module: the module's name; otherwise NULL */

@@ -215,8 +215,8 @@ static int compile(const struct program *p, const char *name, const struct code_
     return 0;
 }
 
-static void key_make(const struct program *p, const struct code_options *o,
-                     char ret[static CACHE_KEY_SIZE])
+void code_key(const struct program *p, const struct code_options *o,
+              char ret[static CACHE_KEY_SIZE])
 {
     char settings[512];
     struct digest digest;
@@ -234,7 +234,7 @@ bool code_is_cached(const struct program *p, const struct code_options *o)
 
     if (!o->cache)
         return false;
-    key_make(p, o, key);
+    code_key(p, o, key);
     return cache_find(o->cache, key, &fd, &e) > 0;
 }
 
@@ -244,7 +244,7 @@ static void code_forget(const struct program *p, const struct code_options *o)
 
     if (!o->cache)
         return;
-    key_make(p, o, key);
+    code_key(p, o, key);
     cache_remove(o->cache, key);
 }
 
@@ -287,7 +287,7 @@ int code_obtain(const struct program *p, const char *name, const struct code_opt
     if (o->code_fd >= 0)
         return given_code(o->code_fd, ret_fd, ret_was_cached, e);
     if (o->cache)
-        key_make(p, o, key);
+        code_key(p, o, key);
     r = look_up(name, key, o, &fd, &handle, e);
     TRY(r);
     if (ret_was_cached)

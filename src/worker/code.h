@@ -68,6 +68,10 @@ struct code_options {
 int code_obtain(const struct program *p, const char *name, const struct code_options *o,
                 int *ret_fd, bool *ret_was_cached, struct err *e);
 
+/* The name of the code's entry in a cache. */
+void code_key(const struct program *p, const struct code_options *o,
+              char ret[static CACHE_KEY_SIZE]);
+
 /* Whether the cache has the code; what it could not be asked counts as no. */
 bool code_is_cached(const struct program *p, const struct code_options *o);
 

@@ -469,8 +469,7 @@ static int open_or_run(struct guest *g, struct engine_outcome *outcome, struct e
     int r;
 
     TRY(program_open(g->spec.module_fd, g->spec.image, g->spec.command, false, &program, e));
-    if (!g->spec.invoke &&
-        (program.contract == CONTRACT_P2_HTTP || program.contract == CONTRACT_P3_HTTP)) {
+    if (!g->spec.invoke && contract_is_http(program.contract)) {
         program_done(&program);
         return served_open(g, e);
     }

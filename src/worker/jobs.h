@@ -11,6 +11,7 @@
 int job_run(struct guest_job *j);
 int job_serve(struct guest_job *j);
 int job_compile(const struct guest_job *j);
+int job_prepare(const struct guest_job *j); /* prints a prepare_answer */
 int job_inspect(const struct guest_job *j);
 
 /* Opens the cache of a job; NULL without one, and (with a warning) when it cannot be used. */

@@ -45,6 +45,8 @@ static int job_main(int fd)
         return job_serve(&j);
     if (str_eq(j.command, "compile"))
         return job_compile(&j);
+    if (str_eq(j.command, "prepare"))
+        return job_prepare(&j);
     if (str_eq(j.command, "inspect"))
         return job_inspect(&j);
     log_error("the worker does not know the command '%s'", j.command);

@@ -1,75 +1,53 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pod/runtime/compile.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <sys/stat.h>
 
-#include "base/clock.h"
-#include "base/fds.h"
 #include "base/name_index.h"
 #include "container/list.h"
-#include "guest/job.h"
+#include "container/worker_jobs.h"
 
-#define JOB_FD     3 /* of the child */
-#define PROGRAM_FD 4
-
-/* One program: waiting for a child, with one, or done. */
+/* A program that was compiled, or could not be. */
 struct code {
-    struct compiles *set;
     struct name_link by_key;
-    struct link in_set; /* in `queue` or `made`; with a child in none */
-    struct link waiting;
-    struct loop_child *child;
-    int job_fd, program_fd;
+    struct link in_set;
     char *key;
 };
 
 struct compile {
-    struct code *code;
-    struct link link;
+    struct compiles *set;
+    struct worker_job *job;
+    char *key;
     void (*done)(void *ctx);
     void *ctx;
 };
 
 struct compiles {
-    struct loop *loop;
-    char *worker, *cache_dir;
-    struct name_index keys;
-    struct link queue, made;
-    size_t n_made, n_children;
-    struct loop_timer *soon; /* due when there may be a child to start */
+    struct worker_jobs *jobs; /* NULL, as the next: nothing is compiled */
+    char *cache_dir;
+    struct name_index keys; /* of those in `made` */
+    struct link made;
+    size_t n_made;
 };
-
-static void children_start(void *ctx);
 
 struct compiles *compiles_new(struct loop *l, const char *worker, const char *cache_dir)
 {
     struct compiles *s = xcalloc(1, sizeof(*s));
 
-    s->loop = l;
-    s->worker = worker ? xstrdup(worker) : NULL;
-    s->cache_dir = worker && cache_dir ? xstrdup(cache_dir) : NULL;
-    link_init(&s->queue);
     link_init(&s->made);
-    s->soon = loop_timer_new(l, children_start, s);
+    if (!worker || !cache_dir)
+        return s;
+    s->jobs = worker_jobs_new(l, worker);
+    s->cache_dir = xstrdup(cache_dir);
     return s;
 }
 
-static void fds_close(struct code *c)
+static void code_free(struct compiles *s, struct code *c)
 {
-    if (c->job_fd >= 0)
-        close(take_fd(&c->job_fd));
-    if (c->program_fd >= 0)
-        close(take_fd(&c->program_fd));
-}
-
-static void code_free(struct code *c)
-{
-    fds_close(c);
-    name_index_remove(&c->set->keys, &c->by_key);
+    name_index_remove(&s->keys, &c->by_key);
     link_remove(&c->in_set);
+    s->n_made--;
     free(c->key);
     free(c);
 }
@@ -80,12 +58,10 @@ void compiles_free(struct compiles *s)
 
     if (!s)
         return;
-    BUG_ON(!link_is_empty(&s->queue) || s->n_children);
+    worker_jobs_free(s->jobs);
     while ((c = LINK_FIRST(&s->made, struct code, in_set)))
-        code_free(c);
+        code_free(s, c);
     name_index_done(&s->keys);
-    loop_timer_free(s->soon);
-    free(s->worker);
     free(s->cache_dir);
     free(s);
 }
@@ -103,184 +79,77 @@ char *compile_key(const struct guest_spec *s, const char *image_id)
                      st.st_mtim.tv_nsec, (long long)st.st_ctim.tv_sec, st.st_ctim.tv_nsec);
 }
 
-/* ---- Children ---- */
-
-static void start_soon(struct compiles *s)
+static void made(struct compiles *s, const char *key)
 {
-    if (!link_is_empty(&s->queue))
-        loop_timer_set(s->soon, clock_monotonic_ns());
-}
-
-static void made(struct code *c)
-{
-    struct compiles *s = c->set;
-    struct code *oldest;
-    struct link waiting;
-    struct compile *w;
-
-    fds_close(c);
-    link_append(&s->made, &c->in_set);
-    s->n_made++;
-    if (s->n_made > COMPILE_REMEMBER_LIMIT &&
-        (oldest = LINK_FIRST(&s->made, struct code, in_set))) {
-        s->n_made--;
-        code_free(oldest);
-    }
-    /* Who is told may start another one, or drop one that waits here. */
-    link_init(&waiting);
-    while ((w = LINK_FIRST(&c->waiting, struct compile, link))) {
-        link_append(&waiting, &w->link);
-        w->code = NULL;
-    }
-    while ((w = LINK_FIRST(&waiting, struct compile, link))) {
-        void (*done)(void *ctx) = w->done;
-        void *ctx = w->ctx;
-
-        compile_free(w);
-        done(ctx);
-    }
-}
-
-static void child_ended(void *ctx, int status)
-{
-    struct code *c = ctx;
-    struct compiles *s = c->set;
-
-    (void)status;
-    loop_child_free(take_ptr(c->child));
-    s->n_children--;
-    start_soon(s);
-    made(c);
-}
-
-static int child_start(struct code *c, struct err *e)
-{
-    const struct compiles *s = c->set;
-    const char *const argv[] = {s->worker, "--spec-fd", "3", NULL}, *const env[] = {NULL};
-    const struct loop_child_fd fds[] = {
-        {c->job_fd,     JOB_FD    },
-        {c->program_fd, PROGRAM_FD}
-    };
-
-    return loop_child_start(s->loop,
-                            &(struct loop_child_options){.argv = argv,
-                                                         .env = env,
-                                                         .fds = fds,
-                                                         .n_fds = ARRAY_SIZE(fds),
-                                                         .ended = child_ended,
-                                                         .ctx = c},
-                            &c->child, e);
-}
-
-static void children_start(void *ctx)
-{
-    struct compiles *s = ctx;
     struct code *c;
 
-    while (s->n_children < COMPILE_LIMIT && (c = LINK_FIRST(&s->queue, struct code, in_set))) {
-        struct err e = ERR_INIT;
-
-        link_remove(&c->in_set);
-        if (child_start(c, &e) >= 0) {
-            s->n_children++;
-            fds_close(c);
-            continue;
-        }
-        /* The worker is the one that has to say why. Whoever is told may end all of this. */
-        start_soon(s);
-        made(c);
+    if (name_index_find(&s->keys, key))
         return;
-    }
+    if (s->n_made == COMPILE_REMEMBER_LIMIT)
+        code_free(s, LINK_FIRST(&s->made, struct code, in_set));
+    c = xcalloc(1, sizeof(*c));
+    c->key = xstrdup(key);
+    link_init(&c->in_set);
+    link_append(&s->made, &c->in_set);
+    name_index_add(&s->keys, &c->by_key, c->key);
+    s->n_made++;
 }
 
-/* ---- Requests ---- */
-
-static int job_write(const struct compiles *s, const struct guest_spec *spec, int *ret_fd,
-                     struct err *e)
+/* What it cannot compile, or why it cannot be started, the worker that runs the program says. */
+static void job_ended(void *ctx, const struct err *e, const struct worker_job_end *end)
 {
-    struct guest_file file = {.fd = PROGRAM_FD,
+    struct compile *w = ctx;
+    void (*done)(void *ctx) = w->done;
+    void *of_done = w->ctx;
+
+    (void)e;
+    (void)end;
+    made(w->set, w->key);
+    w->job = NULL;
+    compile_free(w);
+    done(of_done);
+}
+
+static int job_start(struct compile *w, const struct guest_spec *spec, struct err *e)
+{
+    struct guest_file file = {.fd = WORKER_JOB_PROGRAM_FD,
                               .image = spec->image,
                               .command = spec->command,
                               .name = spec->name ? spec->name : (char *)"program"};
     const struct guest_job job = {.command = (char *)"compile",
                                   .files = &file,
                                   .n_files = 1,
-                                  .cache_dir = s->cache_dir,
+                                  .cache_dir = w->set->cache_dir,
                                   .status_fd = -1,
                                   .is_shared = true,
                                   .is_ahead = true,
                                   .is_quiet = true};
-    autobuf text = BUF_INIT;
-    struct json_writer w;
 
-    json_writer_init(&w, &text, false);
-    guest_job_encode(&job, &w);
-    TRY(json_writer_finish(&w, e));
-    return memfd_from("compile-job", buf_str(&text), text.len, ret_fd, e);
-}
-
-/* NULL when it cannot be tried here. */
-static struct code *code_new(struct compiles *s, const struct guest_spec *spec, const char *key)
-{
-    autofd program = fcntl((int)spec->module_fd, F_DUPFD_CLOEXEC, 3);
-    struct err e = ERR_INIT;
-    struct code *c;
-    int job = -1;
-
-    if (program < 0 || job_write(s, spec, &job, &e) < 0)
-        return NULL;
-    c = xcalloc(1, sizeof(*c));
-    *c = (struct code){
-        .set = s, .key = xstrdup(key), .job_fd = job, .program_fd = take_fd(&program)};
-    link_init(&c->in_set);
-    link_init(&c->waiting);
-    name_index_add(&s->keys, &c->by_key, c->key);
-    link_append(&s->queue, &c->in_set);
-    return c;
-}
-
-static bool is_made(const struct code *c)
-{
-    return !c->child && c->program_fd < 0;
+    return worker_job_start(w->set->jobs, w->key, &job, (int)spec->module_fd, job_ended, w, &w->job,
+                            e);
 }
 
 struct compile *compile_start(struct compiles *s, const struct guest_spec *spec, const char *key,
                               void (*done)(void *ctx), void *ctx)
 {
-    struct name_link *l = s->cache_dir && key ? name_index_find(&s->keys, key) : NULL;
-    struct code *c = l ? LINK_OF(struct code, by_key, l) : NULL;
+    struct err e = ERR_INIT;
     struct compile *w;
 
-    if (!s->cache_dir || !key || (c && is_made(c)))
-        return NULL;
-    if (!c)
-        c = code_new(s, spec, key);
-    if (!c)
+    if (!s->jobs || !key || name_index_find(&s->keys, key))
         return NULL;
     w = xcalloc(1, sizeof(*w));
-    *w = (struct compile){.code = c, .done = done, .ctx = ctx};
-    link_init(&w->link);
-    link_append(&c->waiting, &w->link);
-    start_soon(s); /* not from within this call: a child that cannot be started is told at once */
-    return w;
+    *w = (struct compile){.set = s, .key = xstrdup(key), .done = done, .ctx = ctx};
+    if (job_start(w, spec, &e) >= 0)
+        return w;
+    compile_free(w);
+    return NULL;
 }
 
 void compile_free(struct compile *w)
 {
-    struct code *c = w ? w->code : NULL;
-
     if (!w)
         return;
-    link_remove(&w->link);
+    worker_job_free(w->job);
+    free(w->key);
     free(w);
-    if (!c || !link_is_empty(&c->waiting))
-        return;
-    /* Nobody wants it any more. */
-    if (c->child) {
-        loop_child_kill(c->child, SIGKILL);
-        loop_child_free(take_ptr(c->child));
-        c->set->n_children--;
-        start_soon(c->set);
-    }
-    code_free(c);
 }

@@ -14,7 +14,6 @@
  */
 struct compiles;
 
-#define COMPILE_LIMIT          4    /* children at a time */
 #define COMPILE_REMEMBER_LIMIT 1024 /* programs */
 
 /* Without a `cache_dir` nothing is compiled. */
