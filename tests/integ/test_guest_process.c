@@ -5,9 +5,12 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <pty.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -18,8 +21,14 @@
 #include "container/program.h"
 
 static struct loop *loop;
-static char *place, *module, *worker;
-static int module_fd, code_fd = -1;
+static char *place, *worker;
+
+struct program {
+    const char *name;
+    int fd, code_fd;
+};
+
+static struct program inside = {"inside.wasm", -1, -1}, http = {"http/probe.wasm", -1, -1};
 
 /* ---- One process ---- */
 
@@ -96,9 +105,9 @@ static struct guest_process_options life_options(struct life *l)
         .stdin_fd = -1,
         .stdout_fd = -1,
         .stderr_fd = -1,
-        .program_fd = module_fd,
+        .program_fd = inside.fd,
         .program = "inside",
-        .code_fd = code_fd,
+        .code_fd = inside.code_fd,
         .contract = CONTRACT_P1_COMMAND,
         .ended = life_ended,
         .ctx = l,
@@ -558,6 +567,98 @@ static void a_missing_worker_is_named(void **state)
     life_free(&l);
 }
 
+/* ---- A server ---- */
+
+static void http_get(struct life *l)
+{
+    const struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons(8123), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    static const char request[] = "GET /hello HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    autofree char *name = xasprintf("/proc/%d/ns/net", (int)l->pid);
+    autofd own = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC),
+           theirs = open(name, O_RDONLY | O_CLOEXEC), fd = -EBADF;
+    size_t len = 0;
+    ssize_t n;
+
+    assert_int_equal(setns(theirs, CLONE_NEWNET), 0);
+    fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(setns(own, CLONE_NEWNET), 0);
+    /* The listener was there before the guest, and waits for it. */
+    assert_int_equal(connect(fd, (const struct sockaddr *)&to, sizeof(to)), 0);
+    assert_int_equal(write(fd, request, strlen(request)), strlen(request));
+    while ((n = read(fd, l->text + len, sizeof(l->text) - 1 - len)) > 0)
+        len += (size_t)n;
+    l->text[len] = '\0';
+    guest_process_kill(l->process, SIGTERM);
+}
+
+static void an_http_guest_answers_in_its_network_namespace(void **state)
+{
+    struct guest_process_options o;
+    struct life l;
+
+    (void)state;
+    life_decode(&l, CONFIG("\"user\":{\"uid\":1234,\"gid\":1},\"args\":[\"/probe.wasm\"],"
+                           "\"noNewPrivileges\":true",
+                           ",\"linux\":{\"namespaces\":[{\"type\":\"network\"}]}"));
+    o = life_options(&l);
+    o.contract = CONTRACT_P2_HTTP;
+    o.program_fd = http.fd;
+    o.code_fd = http.code_fd;
+    o.http_port = 8123;
+    l.at_start = http_get;
+    life_run(&l, &o);
+    if (l.failed.code)
+        fail_msg("%s", l.failed.msg);
+    assert_int_equal(exit_of(&l), 0); /* a service that is ended is done */
+    assert_contains(l.text, "HTTP/1.1 200 OK\r\n");
+    life_free(&l);
+}
+
+/* ---- The end of who started it ---- */
+
+/* Started as another process: starts a guest, says its pid, and is gone. */
+static void abandon(struct life *l)
+{
+    printf("%d\n", (int)l->pid);
+    fflush(stdout);
+    _exit(0);
+}
+
+static int abandon_main(void)
+{
+    struct guest_process_options o;
+    struct life l;
+
+    life_decode(&l, CONFIG(ROOT_USER "\"args\":[\"/inside.wasm\",\"sleep\",\"1\",\"make\","
+                                     "\"/data/alive\"]",
+                           ",\"mounts\":[{\"destination\":\"/data\",\"type\":\"bind\","
+                           "\"source\":\"data\",\"options\":[\"bind\"]}]"));
+    o = life_options(&l);
+    l.at_start = abandon;
+    life_run(&l, &o);
+    return 1;
+}
+
+static void a_guest_outlives_who_started_it(void **state)
+{
+    autofree char *made = xasprintf("%s/data/alive", place);
+    autofree char *command = xasprintf("exec '/proc/%d/exe' abandon '%s'", (int)getpid(), place);
+    FILE *other = popen(command, "re"); /* NOLINT(cert-env33-c): a command of our own */
+    struct pollfd p = {.events = POLLIN};
+    int pid = 0;
+
+    (void)state;
+    assert_non_null(other);
+    assert_int_equal(fscanf(other, "%d", &pid), 1);
+    assert_int_equal(pclose(other), 0);
+    p.fd = pidfd_open(pid, 0);
+    assert_true(p.fd >= 0);
+    assert_int_equal(poll(&p, 1, 30000), 1);
+    close(p.fd);
+    assert_int_equal(access(made, F_OK), 0);
+}
+
 /* ---- Set-up ---- */
 
 static void put(const char *path, const char *text, mode_t mode)
@@ -596,58 +697,75 @@ static void place_fill(void)
 
 static void prepared(void *ctx, const struct err *e, struct prepared *p)
 {
-    (void)ctx;
+    struct program *to = ctx;
+
     if (e)
         fprintf(stderr, "# %s\n", e->msg);
     else
-        code_fd = take_fd(&p->code_fd);
+        to->code_fd = take_fd(&p->code_fd);
     loop_stop(loop);
+}
+
+static void program_open(struct programs *programs, const char *root, struct program *p)
+{
+    autofree char *path = xasprintf("%s/build/guests/%s", root, p->name);
+    autofree char *make =
+        xasprintf("make -s -C '%s/tests/guests' OUT='%s/build/guests' '%s' >&2", root, root, path);
+
+    assert_int_equal(system(make), 0); /* NOLINT(cert-env33-c): a command of our own */
+    p->fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(p->fd >= 0);
+    program_prepare(programs, p->fd, NULL, prepared, p);
+    loop_run(loop);
+    assert_true(p->code_fd >= 0);
+}
+
+static void things_open(const char *cache)
+{
+    const char *root = getenv("WHERRY_ROOT");
+    struct programs *programs;
+    struct err e = ERR_INIT;
+
+    assert_non_null(root);
+    worker = xasprintf("%s/build/wherry-worker", root);
+    assert_ok(loop_open(&loop, &e));
+    programs = programs_new(loop, worker, cache);
+    program_open(programs, root, &inside);
+    program_open(programs, root, &http);
+    programs_free(programs);
 }
 
 static int group_setup(void **state)
 {
-    const char *root = getenv("WHERRY_ROOT");
-    autofree char *make = NULL, *cache = NULL;
-    struct programs *programs;
-    struct err e = ERR_INIT;
+    autofree char *cache = NULL;
 
     (void)state;
-    if (geteuid()) {
-        printf("1..0 # SKIP needs root\n");
-        exit(0);
-    }
-    assert_non_null(root);
-    module = xasprintf("%s/build/guests/inside.wasm", root);
-    worker = xasprintf("%s/build/wherry-worker", root);
-    make = xasprintf("make -s -C '%s/tests/guests' OUT='%s/build/guests' '%s' >&2", root, root,
-                     module);
-    assert_int_equal(system(make), 0); /* NOLINT(cert-env33-c): a command of our own */
     place_fill();
-    module_fd = open(module, O_RDONLY | O_CLOEXEC);
-    assert_true(module_fd >= 0);
-    assert_ok(loop_open(&loop, &e));
     cache = path_join(place, "cache");
-    chmod(cache, 0700);
-    programs = programs_new(loop, worker, cache);
-    program_prepare(programs, module_fd, NULL, prepared, NULL);
-    loop_run(loop);
-    programs_free(programs);
-    return code_fd < 0;
+    assert_int_equal(chmod(cache, 0700), 0);
+    things_open(cache);
+    return 0;
+}
+
+static void things_close(void)
+{
+    loop_free(loop);
+    close(inside.fd);
+    close(inside.code_fd);
+    close(http.fd);
+    close(http.code_fd);
+    free(worker);
 }
 
 static int group_teardown(void **state)
 {
     (void)state;
-    loop_free(loop);
-    close(module_fd);
-    close(code_fd);
-    free(module);
-    free(worker);
+    things_close();
     unit_remove(place);
     return 0;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_exit_status_is_the_guests),
@@ -665,7 +783,21 @@ int main(void)
         cmocka_unit_test(an_exec_enters_the_namespaces_that_the_container_made),
         cmocka_unit_test(a_step_that_fails_is_named),
         cmocka_unit_test(a_missing_worker_is_named),
+        cmocka_unit_test(an_http_guest_answers_in_its_network_namespace),
+        cmocka_unit_test(a_guest_outlives_who_started_it),
     };
+
+    if (geteuid()) {
+        printf("1..0 # SKIP needs root\n");
+        return 0;
+    }
+    if (argc == 3 && str_eq(argv[1], "abandon")) {
+        autofree char *cache = path_join(argv[2], "cache");
+
+        place = argv[2];
+        things_open(cache);
+        return abandon_main();
+    }
 
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }
