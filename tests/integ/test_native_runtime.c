@@ -300,13 +300,12 @@ static void terminals_are_sent_and_can_be_resized(void **state)
     world_box(&w, script, true);
     native_create(w.n, &terminal_io, world_started, &w);
     told_ok(&w);
-    autofd init = w.console;
+    const int init = w.console;
     native_start(w.n, world_told, &w);
     told_ok(&w);
     exec(&w, "t", script, &terminal_io);
     told_ok(&w);
-    autofd other = w.console;
-    const int fds[] = {init, other};
+    const int fds[] = {init, w.console};
     for (int i = 0; i < 2; i++) {
         struct winsize size = {.ws_row = (unsigned short)(33 + i), .ws_col = 77};
         assert_true(isatty(fds[i]));
@@ -314,6 +313,11 @@ static void terminals_are_sent_and_can_be_resized(void **state)
         assert_int_equal(write(fds[i], "\n", 1), 1);
         free(read_until(fds[i], i ? "34 77" : "33 77"));
     }
+    native_kill(w.n, SIGKILL, false, world_told, &w);
+    told_ok(&w);
+    until_ended(&w, 2);
+    close(fds[0]);
+    close(fds[1]);
     finish(&w);
 }
 
