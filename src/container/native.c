@@ -230,6 +230,24 @@ int native_exec_kill(struct native *n, const char *exec_id, int signal, struct e
 
 /* ---- The end of a command ---- */
 
+static void state_tell(const struct command *c, const struct err *e, const char *text)
+{
+    struct err bad = ERR_INIT;
+    AUTO(json_value) v = NULL;
+    const char *status = NULL;
+
+    if (!e->code) {
+        (void)json_value_parse(text, strlen(text), (struct json_limits){RUNTIME_OUTPUT_LIMIT, 32},
+                               &v, &bad);
+        status = json_value_str(v, "status");
+        bad = ERR_INIT;
+        if (!status)
+            err_set(&bad, -EPROTO, "RuntimeFailed", "%s has told no state of the container '%s'",
+                    path_base(c->n->runtime), c->n->id);
+    }
+    c->done.told(c->ctx, e->code ? e : &bad, status, (pid_t)json_value_int(v, "pid", 0));
+}
+
 /* `a` is NULL when the runtime was not run for it. */
 static void command_finish(struct command *c, const struct err *e, struct runtime_answer *a)
 {
@@ -251,20 +269,7 @@ static void command_finish(struct command *c, const struct err *e, struct runtim
         c->done.started(c->ctx, e, is_there ? a->pid : 0,
                         is_there ? take_fd(&a->console_fd) : -EBADF);
     } else if (c->verb == STATE) {
-        struct err bad = ERR_INIT;
-        AUTO(json_value) v = NULL;
-        const char *status = NULL;
-
-        if (!e->code) {
-            (void)json_value_parse(a->output, strlen(a->output),
-                                   (struct json_limits){RUNTIME_OUTPUT_LIMIT, 32}, &v, &bad);
-            status = json_value_str(v, "status");
-            bad = ERR_INIT;
-            if (!status)
-                err_set(&bad, -EPROTO, "RuntimeFailed",
-                        "%s has told no state of the container '%s'", path_base(n->runtime), n->id);
-        }
-        c->done.told(c->ctx, e->code ? e : &bad, status, (pid_t)json_value_int(v, "pid", 0));
+        state_tell(c, e, a ? a->output : NULL);
     } else {
         c->done.plain(c->ctx, e);
     }

@@ -26,6 +26,7 @@ struct native_world {
     char ended[256];
     int ends, statuses[256];
     bool stops_at_end;
+    int n_fds; /* open in this process before all */
 };
 
 static void world_ended(void *ctx, const char *exec_id, int status)
@@ -61,10 +62,27 @@ static inline void world_state_told(void *ctx, const struct err *e, const char *
     world_told(w, e);
 }
 
+static inline int world_entries(const char *path)
+{
+    DIR *dir = opendir(path);
+    int n = 0;
+    if (!dir)
+        return 0;
+    while (readdir(dir))
+        n++;
+    closedir(dir);
+    return n - 2;
+}
+
 static void world_open(struct native_world *w)
 {
     struct err e = ERR_INIT;
-    *w = (struct native_world){.dir = unit_temp_dir(), .console = -EBADF};
+    /* The first loop with signals leaves something for all later ones. */
+    assert_ok(loop_open(&w->l, &e));
+    assert_ok(loop_reap_orphans(w->l, &e));
+    loop_free(w->l);
+    *w = (struct native_world){
+        .dir = unit_temp_dir(), .console = -EBADF, .n_fds = world_entries("/proc/self/fd")};
     w->run_dir = path_join(w->dir, "run");
     w->root = path_join(w->dir, "root");
     w->bundle = path_join(w->dir, "bundle");
@@ -84,18 +102,6 @@ static void world_new(struct native_world *w, const char *runtime, uint64_t limi
                                .ended = world_ended,
                                .ctx = w};
     assert_ok(native_new(&o, "box", w->bundle, &w->n, &e));
-}
-
-static inline int world_entries(const char *path)
-{
-    DIR *dir = opendir(path);
-    int n = 0;
-    if (!dir)
-        return 0;
-    while (readdir(dir))
-        n++;
-    closedir(dir);
-    return n - 2;
 }
 
 static bool world_has_children(void)
@@ -131,13 +137,15 @@ static void world_settle(struct native_world *w)
     assert_false(world_has_children());
 }
 
-/* Nothing may be left: of the commands' files, and of children, which are reaped by the loop. */
+/* Nothing may be left: of the commands' files, of descriptors, and of children, which are reaped by
+ * the loop. */
 static void world_close(struct native_world *w)
 {
     native_free(w->n);
     world_settle(w);
     assert_int_equal(world_entries(w->run_dir), 0);
     loop_free(w->l);
+    assert_int_equal(world_entries("/proc/self/fd"), w->n_fds);
     free(w->run_dir);
     free(w->root);
     free(w->bundle);
