@@ -131,7 +131,9 @@ def settings(version, folder, network, runtimes, snapshotter):
     """The text of config.toml. runtimes: {handler: {key: value}}"""
     cni = {"bin_dir": CNI, "conf_dir": network.conf_dir, "max_conf_num": 0}
     streaming = {"stream_server_address": "127.0.0.1", "stream_server_port": "0"}
-    namespaces = {"netns_mounts_under_state_dir": True, "disable_apparmor": True}
+    # Test machines may lack CAP_SYS_RESOURCE, without which a pause container's -998 is refused.
+    namespaces = {"netns_mounts_under_state_dir": True, "disable_apparmor": True,
+                  "restrict_oom_score_adj": True}
     tables = [
         ([], {"version": 2 if version == "1.6" else 3, "root": os.path.join(folder, "root"),
               "state": os.path.join(folder, "state"),
@@ -224,8 +226,7 @@ class Cri:
         argv = [CRI, self.socket_path, command,
                 *[json.dumps(a) if isinstance(a, dict) else str(a) for a in args]]
         if sizes_fd is not None:
-            # Where the client looks for them.
-            argv = ["sh", "-c", f'exec "$@" 3<&{sizes_fd}', "sh", *argv]
+            argv.append(str(sizes_fd))
             options["pass_fds"] = (sizes_fd,)
         return subprocess.Popen(argv, **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE,
                                          "stderr": subprocess.PIPE, **options})

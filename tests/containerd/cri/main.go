@@ -8,10 +8,10 @@
 //	cri SOCKET serve                   calls as lines: {"id", "method", "request"} in,
 //	                                   {"id", "response"} or {"id", "error": {code, message}} out,
 //	                                   all at once and in the order in which they end
-//	cri SOCKET exec REQUEST            an ExecRequest; this process's streams; the exit status is
-//	                                   the command's. Lines "WIDTH HEIGHT" of descriptor 3, if it
-//	                                   is open, are the terminal's sizes
-//	cri SOCKET attach REQUEST          the same for an AttachRequest
+//	cri SOCKET exec REQUEST [FD]       an ExecRequest; this process's streams; the exit status is
+//	                                   the command's. Lines "WIDTH HEIGHT" of the descriptor are
+//	                                   the terminal's sizes
+//	cri SOCKET attach REQUEST [FD]     the same for an AttachRequest
 //	cri SOCKET port-forward POD PORT   prints the local port; until standard input ends
 //
 // JSON has the names of CRI's protocol buffers, as a kubelet's configuration of crictl would; 64-bit
@@ -191,15 +191,15 @@ func command(ctx context.Context, c *client, name string, args []string) (int, e
 		}
 		fmt.Println(string(response))
 		return 0, nil
-	case name == "exec" && len(args) == 1:
-		return c.exec(ctx, []byte(args[0]))
-	case name == "attach" && len(args) == 1:
-		return c.attach(ctx, []byte(args[0]))
+	case name == "exec" && (len(args) == 1 || len(args) == 2):
+		return c.exec(ctx, []byte(args[0]), args[1:])
+	case name == "attach" && (len(args) == 1 || len(args) == 2):
+		return c.attach(ctx, []byte(args[0]), args[1:])
 	case name == "port-forward" && len(args) == 2:
 		return 0, c.forward(ctx, args[0], args[1])
 	}
 	return statusUsage, errors.New("usage: cri SOCKET call METHOD [REQUEST] | serve | " +
-		"exec REQUEST | attach REQUEST | port-forward POD PORT")
+		"exec REQUEST [FD] | attach REQUEST [FD] | port-forward POD PORT")
 }
 
 func main() {

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"k8s.io/client-go/rest"
@@ -20,8 +21,6 @@ import (
 	"k8s.io/client-go/util/exec"
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
-
-const sizesFd = 3
 
 // sizes are the lines "WIDTH HEIGHT" of a file.
 type sizes struct {
@@ -53,7 +52,7 @@ func (c *client) where(ctx context.Context, method string, request []byte) (*url
 	return url.Parse(answer.URL)
 }
 
-func (c *client) exec(ctx context.Context, request []byte) (int, error) {
+func (c *client) exec(ctx context.Context, request []byte, sizesFd []string) (int, error) {
 	var r runtime.ExecRequest
 	if err := protojson.Unmarshal(request, &r); err != nil {
 		return 0, err
@@ -62,10 +61,10 @@ func (c *client) exec(ctx context.Context, request []byte) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return stream(ctx, u, r.GetStdin(), r.GetStdout(), r.GetStderr(), r.GetTty())
+	return stream(ctx, u, &r, sizesFd)
 }
 
-func (c *client) attach(ctx context.Context, request []byte) (int, error) {
+func (c *client) attach(ctx context.Context, request []byte, sizesFd []string) (int, error) {
 	var r runtime.AttachRequest
 	if err := protojson.Unmarshal(request, &r); err != nil {
 		return 0, err
@@ -74,23 +73,35 @@ func (c *client) attach(ctx context.Context, request []byte) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return stream(ctx, u, r.GetStdin(), r.GetStdout(), r.GetStderr(), r.GetTty())
+	return stream(ctx, u, &r, sizesFd)
+}
+
+// wanted is which streams a request asks for.
+type wanted interface {
+	GetStdin() bool
+	GetStdout() bool
+	GetStderr() bool
+	GetTty() bool
 }
 
 // stream connects this process's streams with those at the URL and returns the command's status.
-func stream(ctx context.Context, u *url.URL, stdin, stdout, stderr, tty bool) (int, error) {
-	options := remotecommand.StreamOptions{Tty: tty}
-	if stdin {
+func stream(ctx context.Context, u *url.URL, r wanted, sizesFd []string) (int, error) {
+	options := remotecommand.StreamOptions{Tty: r.GetTty()}
+	if r.GetStdin() {
 		options.Stdin = os.Stdin
 	}
-	if stdout {
+	if r.GetStdout() {
 		options.Stdout = os.Stdout
 	}
-	if stderr {
+	if r.GetStderr() {
 		options.Stderr = os.Stderr
 	}
-	if file := os.NewFile(sizesFd, "sizes"); tty && file != nil {
-		options.TerminalSizeQueue = sizes{bufio.NewScanner(file)}
+	for _, fd := range sizesFd {
+		number, err := strconv.ParseUint(fd, 10, 16)
+		if err != nil {
+			return 0, err
+		}
+		options.TerminalSizeQueue = sizes{bufio.NewScanner(os.NewFile(uintptr(number), "sizes"))}
 	}
 	executor, err := remotecommand.NewSPDYExecutor(&rest.Config{}, http.MethodPost, u)
 	if err != nil {
