@@ -115,7 +115,7 @@ static void filter_release(scmp_filter_ctx *f)
         seccomp_release(*f);
 }
 
-static int architecture_add(scmp_filter_ctx f, const char *name, struct err *e)
+static int architecture_add(scmp_filter_ctx f, const char *name, bool is_native, struct err *e)
 {
     static const char prefix[] = "SCMP_ARCH_";
     autofree char *word = xstrdup(str_starts(name, prefix) ? name + strlen(prefix) : "");
@@ -127,7 +127,7 @@ static int architecture_add(scmp_filter_ctx f, const char *name, struct err *e)
     token = seccomp_arch_resolve_name(word);
     if (!token)
         return err_set(e, -EINVAL, "BadSeccomp", "there is no architecture '%.60s'", name);
-    r = seccomp_arch_add(f, token);
+    r = is_native ? 0 : seccomp_arch_add(f, token);
     if (r < 0 && r != -EEXIST)
         return err_errno(e, r, "BadSeccomp", "calls of %s cannot be filtered on this machine",
                          name);
@@ -191,8 +191,8 @@ static int calls_add(scmp_filter_ctx f, const struct oci_seccomp *s, uint32_t by
     return 0;
 }
 
-static int filter_make(const struct oci_seccomp *s, uint32_t by_default, scmp_filter_ctx f,
-                       struct err *e)
+static int filter_make(const struct oci_seccomp *s, bool is_native, uint32_t by_default,
+                       scmp_filter_ctx f, struct err *e)
 {
     if (!f)
         return err_set(e, -EINVAL, "BadSeccomp",
@@ -201,7 +201,7 @@ static int filter_make(const struct oci_seccomp *s, uint32_t by_default, scmp_fi
     /* A tree instead of a list: far less to compare for each call. */
     seccomp_attr_set(f, SCMP_FLTATR_CTL_OPTIMIZE, 2);
     for (size_t i = 0; i < s->architectures.n; i++)
-        TRY(architecture_add(f, s->architectures.v[i], e));
+        TRY(architecture_add(f, s->architectures.v[i], is_native, e));
     return calls_add(f, s, by_default, e);
 }
 
@@ -261,7 +261,8 @@ static int export(scmp_filter_ctx f, struct buf *out, struct err *e)
     return fd_read_all(fd, PROGRAM_LIMIT_BYTES, out, e);
 }
 
-static int compile(const struct oci_seccomp *s, struct seccomp_program *ret, struct err *e)
+static int compile(const struct oci_seccomp *s, bool is_native, struct seccomp_program *ret,
+                   struct err *e)
 {
     __attribute__((cleanup(filter_release))) scmp_filter_ctx f = NULL;
     autobuf code = BUF_INIT;
@@ -273,7 +274,7 @@ static int compile(const struct oci_seccomp *s, struct seccomp_program *ret, str
                      e));
     TRY(flags_parse(&s->flags, &flags, e));
     f = seccomp_init(by_default);
-    TRY(filter_make(s, by_default, f, e));
+    TRY(filter_make(s, is_native, by_default, f, e));
     newer_refuse(s, by_default, &code);
     TRY(export(f, &code, e));
     n = code.len / sizeof(struct sock_filter);
@@ -283,9 +284,10 @@ static int compile(const struct oci_seccomp *s, struct seccomp_program *ret, str
     return 0;
 }
 
-int seccomp_program_compile(const struct oci_seccomp *s, struct seccomp_program *ret, struct err *e)
+int seccomp_program_compile(const struct oci_seccomp *s, bool is_native,
+                            struct seccomp_program *ret, struct err *e)
 {
-    if (compile(s, ret, e) < 0)
+    if (compile(s, is_native, ret, e) < 0)
         return err_prefix(e, "the seccomp profile of the container");
     return 0;
 }
@@ -349,15 +351,16 @@ static void key_make(const struct oci_seccomp *s, struct buf *key)
     }
 }
 
-int seccomp_cache_compile(struct seccomp_cache *c, const struct oci_seccomp *s,
+int seccomp_cache_compile(struct seccomp_cache *c, const struct oci_seccomp *s, bool is_native,
                           const struct seccomp_program **ret, struct err *e)
 {
     struct seccomp_program program;
     autobuf key = BUF_INIT;
 
+    key_add_number(&key, is_native);
     key_make(s, &key);
     if (!c->program.v || key.len != c->key.len || memcmp(key.data, c->key.data, key.len) != 0) {
-        TRY(seccomp_program_compile(s, &program, e));
+        TRY(seccomp_program_compile(s, is_native, &program, e));
         seccomp_cache_done(c);
         *c = (struct seccomp_cache){key, program};
         key = BUF_INIT;
