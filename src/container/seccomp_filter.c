@@ -12,6 +12,7 @@
 
 #define ARG_COUNT           6 /* of a system call */
 #define PROGRAM_LIMIT_BYTES (1u << 20)
+#define COMPILER_VERSION    1u /* to be raised with what this file makes of a profile */
 /* x32's calls are those of x86_64 with this bit; elsewhere no number is so high. */
 #define X32_BIT 0x40000000u
 
@@ -305,72 +306,9 @@ int seccomp_program_load(const struct seccomp_program *p)
     return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, p->flags, &program) < 0 ? -errno : 0;
 }
 
-/* ---- The cache ---- */
-
-static void key_add(struct buf *key, const char *text)
+uint32_t seccomp_compiler_version(void)
 {
-    buf_add(key, text, strlen(text) + 1);
-}
+    const struct scmp_version *v = seccomp_version();
 
-static void key_add_number(struct buf *key, uint64_t number)
-{
-    buf_add(key, &number, sizeof(number));
-}
-
-static void key_add_errno(struct buf *key, bool has, int64_t code)
-{
-    key_add_number(key, has ? (uint64_t)code : UINT64_MAX);
-}
-
-static void key_add_list(struct buf *key, const struct strv *list)
-{
-    key_add_number(key, list->n);
-    for (size_t i = 0; i < list->n; i++)
-        key_add(key, list->v[i]);
-}
-
-static void key_make(const struct oci_seccomp *s, struct buf *key)
-{
-    key_add(key, s->default_action);
-    key_add_errno(key, s->has_default_errno_ret, s->default_errno_ret);
-    key_add_list(key, &s->architectures);
-    key_add_list(key, &s->flags);
-    for (size_t i = 0; i < s->n_syscalls; i++) {
-        const struct oci_syscall *call = &s->syscalls[i];
-
-        key_add_list(key, &call->names);
-        key_add(key, call->action);
-        key_add_errno(key, call->has_errno_ret, call->errno_ret);
-        key_add_number(key, call->n_args);
-        for (size_t j = 0; j < call->n_args; j++) {
-            key_add_number(key, (uint64_t)call->args[j].index);
-            key_add_number(key, call->args[j].value);
-            key_add_number(key, call->args[j].value_two);
-            key_add(key, call->args[j].op);
-        }
-    }
-}
-
-int seccomp_cache_compile(struct seccomp_cache *c, const struct oci_seccomp *s, bool is_native,
-                          const struct seccomp_program **ret, struct err *e)
-{
-    struct seccomp_program program;
-    autobuf key = BUF_INIT;
-
-    key_add_number(&key, is_native);
-    key_make(s, &key);
-    if (!c->program.v || key.len != c->key.len || memcmp(key.data, c->key.data, key.len) != 0) {
-        TRY(seccomp_program_compile(s, is_native, &program, e));
-        seccomp_cache_done(c);
-        *c = (struct seccomp_cache){key, program};
-        key = BUF_INIT;
-    }
-    *ret = &c->program;
-    return 0;
-}
-
-void seccomp_cache_done(struct seccomp_cache *c)
-{
-    buf_done(&c->key);
-    seccomp_program_done(&c->program);
+    return COMPILER_VERSION << 24 | v->major << 16 | v->minor << 8 | v->micro;
 }

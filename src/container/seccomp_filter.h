@@ -46,14 +46,5 @@ void seccomp_program_done(struct seccomp_program *p);
  * fork() in a process with threads. Returns a negative errno, without a message. */
 int seccomp_program_load(const struct seccomp_program *p);
 
-/* The program of the profile that was asked for last: containers of a machine mostly have the same
- * one, and compiling takes milliseconds. For one thread at a time. */
-struct seccomp_cache {
-    struct buf key;
-    struct seccomp_program program;
-};
-
-/* *ret lives until the next call. Errors as above. */
-int seccomp_cache_compile(struct seccomp_cache *c, const struct oci_seccomp *s, bool is_native,
-                          const struct seccomp_program **ret, struct err *e);
-void seccomp_cache_done(struct seccomp_cache *c);
+/* Who keeps programs for later: another number may make another program of the same profile. */
+uint32_t seccomp_compiler_version(void);

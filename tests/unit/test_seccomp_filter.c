@@ -384,41 +384,6 @@ static void flags_are_passed_to_the_kernel(void **state)
     assert_int_equal(code_of(profile, parent_code), 0);
 }
 
-static void the_last_profile_is_compiled_once(void **state)
-{
-    const struct seccomp_program *first = NULL, *again = NULL;
-    const struct sock_filter *code;
-    struct seccomp_cache cache = {0};
-    struct err e = ERR_INIT;
-    struct oci_config c;
-    size_t n;
-
-    (void)state;
-    profile_decode(usual, &c);
-    assert_ok(seccomp_cache_compile(&cache, &c.linux_.seccomp, false, &first, &e));
-    code = first->v;
-    n = first->n;
-    assert_ok(seccomp_cache_compile(&cache, &c.linux_.seccomp, false, &again, &e));
-    assert_ptr_equal(again->v, code);
-    /* Any difference counts. */
-    assert_ok(seccomp_cache_compile(&cache, &c.linux_.seccomp, true, &again, &e));
-    assert_true(again->n < n);
-    c.linux_.seccomp.syscalls[1].args[0].value++;
-    assert_ok(seccomp_cache_compile(&cache, &c.linux_.seccomp, false, &again, &e));
-    assert_int_equal(again->n, n);
-    c.linux_.seccomp.syscalls[0].names.n--;
-    free(c.linux_.seccomp.syscalls[0].names.v[c.linux_.seccomp.syscalls[0].names.n]);
-    assert_ok(seccomp_cache_compile(&cache, &c.linux_.seccomp, false, &again, &e));
-    /* A bad one leaves it alone. */
-    strcpy(c.linux_.seccomp.default_action, "?");
-    code = cache.program.v;
-    assert_fails(seccomp_cache_compile(&cache, &c.linux_.seccomp, false, &again, &e), -EINVAL,
-                 "BadSeccomp");
-    assert_ptr_equal(cache.program.v, code);
-    seccomp_cache_done(&cache);
-    oci_config_done(&c);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -436,7 +401,6 @@ int main(void)
         cmocka_unit_test(a_call_newer_than_the_profile_does_not_exist),
         cmocka_unit_test(what_cannot_be_compiled_is_named),
         cmocka_unit_test(flags_are_passed_to_the_kernel),
-        cmocka_unit_test(the_last_profile_is_compiled_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
