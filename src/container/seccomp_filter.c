@@ -12,6 +12,7 @@
 
 #define ARG_COUNT           6 /* of a system call */
 #define PROGRAM_LIMIT_BYTES (1u << 20)
+#define COMPILER_VERSION    1u /* to be raised with what this file makes of a profile */
 /* x32's calls are those of x86_64 with this bit; elsewhere no number is so high. */
 #define X32_BIT 0x40000000u
 
@@ -115,7 +116,7 @@ static void filter_release(scmp_filter_ctx *f)
         seccomp_release(*f);
 }
 
-static int architecture_add(scmp_filter_ctx f, const char *name, struct err *e)
+static int architecture_add(scmp_filter_ctx f, const char *name, bool is_native, struct err *e)
 {
     static const char prefix[] = "SCMP_ARCH_";
     autofree char *word = xstrdup(str_starts(name, prefix) ? name + strlen(prefix) : "");
@@ -127,7 +128,7 @@ static int architecture_add(scmp_filter_ctx f, const char *name, struct err *e)
     token = seccomp_arch_resolve_name(word);
     if (!token)
         return err_set(e, -EINVAL, "BadSeccomp", "there is no architecture '%.60s'", name);
-    r = seccomp_arch_add(f, token);
+    r = is_native ? 0 : seccomp_arch_add(f, token);
     if (r < 0 && r != -EEXIST)
         return err_errno(e, r, "BadSeccomp", "calls of %s cannot be filtered on this machine",
                          name);
@@ -191,8 +192,8 @@ static int calls_add(scmp_filter_ctx f, const struct oci_seccomp *s, uint32_t by
     return 0;
 }
 
-static int filter_make(const struct oci_seccomp *s, uint32_t by_default, scmp_filter_ctx f,
-                       struct err *e)
+static int filter_make(const struct oci_seccomp *s, bool is_native, uint32_t by_default,
+                       scmp_filter_ctx f, struct err *e)
 {
     if (!f)
         return err_set(e, -EINVAL, "BadSeccomp",
@@ -201,7 +202,7 @@ static int filter_make(const struct oci_seccomp *s, uint32_t by_default, scmp_fi
     /* A tree instead of a list: far less to compare for each call. */
     seccomp_attr_set(f, SCMP_FLTATR_CTL_OPTIMIZE, 2);
     for (size_t i = 0; i < s->architectures.n; i++)
-        TRY(architecture_add(f, s->architectures.v[i], e));
+        TRY(architecture_add(f, s->architectures.v[i], is_native, e));
     return calls_add(f, s, by_default, e);
 }
 
@@ -261,7 +262,8 @@ static int export(scmp_filter_ctx f, struct buf *out, struct err *e)
     return fd_read_all(fd, PROGRAM_LIMIT_BYTES, out, e);
 }
 
-static int compile(const struct oci_seccomp *s, struct seccomp_program *ret, struct err *e)
+static int compile(const struct oci_seccomp *s, bool is_native, struct seccomp_program *ret,
+                   struct err *e)
 {
     __attribute__((cleanup(filter_release))) scmp_filter_ctx f = NULL;
     autobuf code = BUF_INIT;
@@ -273,7 +275,7 @@ static int compile(const struct oci_seccomp *s, struct seccomp_program *ret, str
                      e));
     TRY(flags_parse(&s->flags, &flags, e));
     f = seccomp_init(by_default);
-    TRY(filter_make(s, by_default, f, e));
+    TRY(filter_make(s, is_native, by_default, f, e));
     newer_refuse(s, by_default, &code);
     TRY(export(f, &code, e));
     n = code.len / sizeof(struct sock_filter);
@@ -283,9 +285,10 @@ static int compile(const struct oci_seccomp *s, struct seccomp_program *ret, str
     return 0;
 }
 
-int seccomp_program_compile(const struct oci_seccomp *s, struct seccomp_program *ret, struct err *e)
+int seccomp_program_compile(const struct oci_seccomp *s, bool is_native,
+                            struct seccomp_program *ret, struct err *e)
 {
-    if (compile(s, ret, e) < 0)
+    if (compile(s, is_native, ret, e) < 0)
         return err_prefix(e, "the seccomp profile of the container");
     return 0;
 }
@@ -303,71 +306,9 @@ int seccomp_program_load(const struct seccomp_program *p)
     return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, p->flags, &program) < 0 ? -errno : 0;
 }
 
-/* ---- The cache ---- */
-
-static void key_add(struct buf *key, const char *text)
+uint32_t seccomp_compiler_version(void)
 {
-    buf_add(key, text, strlen(text) + 1);
-}
+    const struct scmp_version *v = seccomp_version();
 
-static void key_add_number(struct buf *key, uint64_t number)
-{
-    buf_add(key, &number, sizeof(number));
-}
-
-static void key_add_errno(struct buf *key, bool has, int64_t code)
-{
-    key_add_number(key, has ? (uint64_t)code : UINT64_MAX);
-}
-
-static void key_add_list(struct buf *key, const struct strv *list)
-{
-    key_add_number(key, list->n);
-    for (size_t i = 0; i < list->n; i++)
-        key_add(key, list->v[i]);
-}
-
-static void key_make(const struct oci_seccomp *s, struct buf *key)
-{
-    key_add(key, s->default_action);
-    key_add_errno(key, s->has_default_errno_ret, s->default_errno_ret);
-    key_add_list(key, &s->architectures);
-    key_add_list(key, &s->flags);
-    for (size_t i = 0; i < s->n_syscalls; i++) {
-        const struct oci_syscall *call = &s->syscalls[i];
-
-        key_add_list(key, &call->names);
-        key_add(key, call->action);
-        key_add_errno(key, call->has_errno_ret, call->errno_ret);
-        key_add_number(key, call->n_args);
-        for (size_t j = 0; j < call->n_args; j++) {
-            key_add_number(key, (uint64_t)call->args[j].index);
-            key_add_number(key, call->args[j].value);
-            key_add_number(key, call->args[j].value_two);
-            key_add(key, call->args[j].op);
-        }
-    }
-}
-
-int seccomp_cache_compile(struct seccomp_cache *c, const struct oci_seccomp *s,
-                          const struct seccomp_program **ret, struct err *e)
-{
-    struct seccomp_program program;
-    autobuf key = BUF_INIT;
-
-    key_make(s, &key);
-    if (!c->program.v || key.len != c->key.len || memcmp(key.data, c->key.data, key.len) != 0) {
-        TRY(seccomp_program_compile(s, &program, e));
-        seccomp_cache_done(c);
-        *c = (struct seccomp_cache){key, program};
-        key = BUF_INIT;
-    }
-    *ret = &c->program;
-    return 0;
-}
-
-void seccomp_cache_done(struct seccomp_cache *c)
-{
-    buf_done(&c->key);
-    seccomp_program_done(&c->program);
+    return COMPILER_VERSION << 24 | v->major << 16 | v->minor << 8 | v->micro;
 }
