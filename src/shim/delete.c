@@ -91,7 +91,7 @@ static int native_remove(const struct shim_flags *f, const char *bundle, const s
     AUTO(loop) loop = NULL;
     struct native_end end = {0};
     autofree char *root =
-        xasprintf("%s/%s", r->runtime_root ? r->runtime_root : RECORD_RUNTIME_ROOT, f->namespace_);
+        xasprintf("%s/%s", r->runtime_root ? r->runtime_root : RECORD_RUNTIME_ROOT, f->namespace);
     struct native_options o = {.runtime = r->runtime,
                                .root = root,
                                .is_systemd_cgroup = r->has_systemd,

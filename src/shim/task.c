@@ -287,7 +287,7 @@ void task_stdio_open(struct process *p, void (*done)(void *ctx, const struct err
         .width = p->width ? p->width : (uint16_t)spec->console_width,
         .height = p->height ? p->height : (uint16_t)spec->console_height,
         .container_id = t->id,
-        .ns = t->shim->flags->namespace_,
+        .ns = t->shim->flags->namespace,
         .uid = (uid_t)spec->user.uid,
         .gid = (gid_t)spec->user.gid,
     };

@@ -58,7 +58,7 @@ static int native_open(struct task *t, struct err *e)
 {
     autofree char *root =
         xasprintf("%s/%s", t->options.runtime_root ? t->options.runtime_root : RECORD_RUNTIME_ROOT,
-                  t->shim->flags->namespace_);
+                  t->shim->flags->namespace);
     struct native_options o = {.loop = t->shim->loop,
                                .runtime = t->options.runtime,
                                .root = root,

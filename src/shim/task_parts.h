@@ -6,7 +6,7 @@
 #include "container/guest_process.h"
 #include "container/hooks.h"
 #include "container/native.h"
-#include "container/seccomp_filter.h"
+#include "container/seccomp_cache.h"
 #include "shim/task.h"
 #include "shim/task_stdio.h"
 
