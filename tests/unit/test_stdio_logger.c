@@ -160,7 +160,7 @@ static int pid_of(const struct logger_place *g)
     autobuf got = BUF_INIT;
     autofree char *path = path_join(g->p.dir, "pid");
     assert_ok(file_read(path, 100, &got, &e));
-    return atoi(buf_str(&got));
+    return (int)strtol(buf_str(&got), NULL, 10);
 }
 
 /* Readable once it has ended. */
