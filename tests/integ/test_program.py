@@ -304,22 +304,23 @@ def test_supervisor():
     cache = os.path.join(folder, "supervised")
     how = {"worker": worker, "cache": cache}
     one = supervisor(guest("exitcode"), guest("exitcode"), guest("exitcode"), **how)
-    tap.equal("who wants the same program waits for one child",
-              (len({tuple(x) for x in one}), len(one), starts()), (1, 3, 1))
+    tap.equal("who wants the same program gets the same code",
+              (len({tuple(x) for x in one}), len(one)), (1, 3))
     tap.equal("and is told what it is", one[0][1], "p1-command")
+    first = starts()  # most often one, but who is late does not meet the others' child
     again = supervisor(guest("exitcode"), "-", guest("exitcode"), **how)
-    tap.equal("what was prepared needs no process", (again, starts()), (one[:2], 1))
+    tap.equal("what was prepared needs no process", (again, starts()), (one[:2], first))
     shutil.rmtree(os.path.join(cache, "code"))
     tap.equal("without the code it is made again",
-              ([x[:3] for x in supervisor(guest("exitcode"), **how)], starts()), ([one[0][:3]], 2))
+              ([x[:3] for x in supervisor(guest("exitcode"), **how)], starts()), ([one[0][:3]], first + 1))
     for name in os.listdir(os.path.join(cache, "programs")):
         with open(os.path.join(cache, "programs", name), "w") as f:
             f.write('{"contract":"p1-command","code":"../../../etc/passwd","worker":"x"}')
     tap.equal("a record that says nonsense is asked for again",
-              ([x[:3] for x in supervisor(guest("exitcode"), **how)], starts()), ([one[0][:3]], 3))
+              ([x[:3] for x in supervisor(guest("exitcode"), **how)], starts()), ([one[0][:3]], first + 2))
     os.utime(worker)
     tap.equal("and so is one of another worker",
-              ([x[:3] for x in supervisor(guest("exitcode"), **how)], starts()), ([one[0][:3]], 4))
+              ([x[:3] for x in supervisor(guest("exitcode"), **how)], starts()), ([one[0][:3]], first + 3))
     found = supervisor(PROBE, PROBE3, COMPONENT, guest("nop"), guest("trap"), guest("loop"), **how)
     tap.equal("many at once are all prepared",
               sorted(x[1] for x in found),

@@ -14,7 +14,8 @@ struct rig {
     char *dir, *worker;
     struct loop *l;
     struct worker_jobs *set;
-    int told, wanted, most;
+    int told, wanted;
+    long most;
     int status;
     size_t output_len;
     char output[256];
@@ -31,8 +32,8 @@ static void told(void *ctx, const struct err *e, const struct worker_job_end *en
         r->status = end->status;
         r->output_len = end->output_len;
         snprintf(r->output, sizeof(r->output), "%s", end->output);
-        if (atoi(r->output) > r->most)
-            r->most = atoi(r->output);
+        if (strtol(r->output, NULL, 10) > r->most)
+            r->most = strtol(r->output, NULL, 10);
     }
     if (++r->told == r->wanted)
         loop_stop(r->l);
