@@ -337,13 +337,19 @@ static void a_paused_container_does_nothing_and_can_be_killed(void **state)
     native_state(w.n, world_state_told, &w);
     told_ok(&w);
     assert_string_equal(w.status, "running");
-    native_pause(w.n, world_told, &w);
-    told_ok(&w);
-    native_kill(w.n, SIGKILL, false, world_told, &w);
-    told_ok(&w);
-    until_ended(&w, 1);
-    assert_int_equal(w.statuses[0], SIGKILL);
-    finish(&w);
+    for (int is_all = 0; is_all < 2; is_all++) {
+        native_pause(w.n, world_told, &w);
+        told_ok(&w);
+        native_kill(w.n, SIGKILL, is_all, world_told, &w);
+        told_ok(&w);
+        until_ended(&w, 1 + is_all);
+        assert_int_equal(w.statuses[is_all], SIGKILL);
+        native_delete(w.n, false, world_told, &w);
+        told_ok(&w);
+        if (!is_all)
+            begin(&w, &no_io);
+    }
+    world_close(&w);
 }
 
 static void its_limits_can_be_changed(void **state)
