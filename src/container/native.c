@@ -37,6 +37,7 @@ struct command {
     void *ctx;
     struct runtime_run *run; /* while it runs */
     bool is_holding;         /* orphans back */
+    bool is_thawing;         /* a kill: first */
     bool is_cleaning;        /* after the failure, which it tells in the end */
     struct err failure;
 };
@@ -290,6 +291,21 @@ static void command_clean(struct command *c, const struct err *why)
         command_finish(c, &c->failure, NULL);
 }
 
+/* The init has been killed, which in a group of version 1 comes to be only now. That there was
+ * nothing to thaw any more is fine. */
+static void command_thawed(struct command *c, struct err *e)
+{
+    struct native *n = c->n;
+    siginfo_t info = {0};
+    pid_t pid = native_pid(n);
+
+    c->is_thawing = n->is_paused = false;
+    if (!pid || (!waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) && info.si_pid))
+        *e = ERR_INIT;
+    if (e->code || !c->is_all || command_run(c, e) < 0)
+        command_finish(c, e, NULL);
+}
+
 /* The runtimes have no other way to tell it. */
 static bool says_not_running(const char *msg)
 {
@@ -321,7 +337,9 @@ static void run_ended(void *ctx, const struct err *told, struct runtime_answer *
         e.code = -ESRCH;
         e.reason = "NotRunning";
     }
-    if (e.code && !c->is_cleaning && (c->verb == CREATE || c->verb == START))
+    if (c->is_thawing)
+        command_thawed(c, &e);
+    else if (e.code && !c->is_cleaning && (c->verb == CREATE || c->verb == START))
         command_clean(c, &e);
     else
         command_finish(c, &e, a);
@@ -352,6 +370,11 @@ static int command_run(struct command *c, struct err *e)
         o.options = &forced;
         return runtime_run_start(&o, &c->run, e);
     }
+    if (c->is_thawing) {
+        o.verb = verb_names[RESUME];
+        o.options = NULL;
+        return runtime_run_start(&o, &c->run, e);
+    }
     o.input_option = c->input_option;
     o.input = &c->input;
     o.is_terminal = c->is_terminal;
@@ -362,13 +385,16 @@ static int command_run(struct command *c, struct err *e)
     return runtime_run_start(&o, &c->run, e);
 }
 
-/* Whether it can be done without the runtime, which takes its time. A paused process may have to be
- * thawed for it. */
+/* Whether that was all, without the runtime, which takes its time. What is paused has to be thawed
+ * to be killed, which not all runtimes do by themselves. */
 static bool kill_directly(struct command *c, struct err *e)
 {
     struct process *init = process_find(c->n, NULL);
 
-    if (c->is_all || c->n->is_paused || (!init && !c->n->has_ended))
+    c->is_thawing = init && c->n->is_paused && c->signal == SIGKILL;
+    if (c->is_thawing)
+        loop_child_kill(init->child, SIGKILL);
+    if (c->is_all || c->is_thawing || (!init && !c->n->has_ended))
         return false;
     if (init)
         loop_child_kill(init->child, c->signal);
