@@ -201,8 +201,7 @@ bool confinement_apply(const struct confinement *c, int listener_fd,
         return fail(failed, STEP_TERMINAL, 0);
     if (!labels_set(c, failed))
         return false;
-    if (c->has_umask)
-        umask(c->umask);
+    umask(c->umask);
     if (!c->has_no_new_privileges && !filter_load(c, failed))
         return false;
     if (!rights_drop(c, failed))

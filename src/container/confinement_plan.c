@@ -11,6 +11,7 @@
 #define BAD "BadConfig"
 
 #define GROUPS_LIMIT      1024
+#define UMASK_DEFAULT     0022       /* as runc's, whatever the supervisor's is */
 #define STACK_LEAST       (8u << 20) /* of the worker's first thread, on which the guest runs */
 #define DESCRIPTORS_LEAST 64u
 
@@ -178,8 +179,7 @@ static int user_add(struct confinement *c, const struct oci_user *u, struct err 
         return err_set(e, -E2BIG, BAD, "the user has more than %d groups", GROUPS_LIMIT);
     c->uid = (uid_t)u->uid;
     c->gid = (gid_t)u->gid;
-    c->umask = (mode_t)(u->umask & 0777);
-    c->has_umask = u->has_umask;
+    c->umask = u->has_umask ? (mode_t)(u->umask & 0777) : UMASK_DEFAULT;
     c->groups = xcalloc(u->n_additional_gids + 1, sizeof(*c->groups));
     for (; c->n_groups < u->n_additional_gids; c->n_groups++) {
         if (!is_id(u->additional_gids[c->n_groups]))

@@ -61,7 +61,6 @@ struct confinement {
     uid_t uid;
     gid_t gid;
     mode_t umask;
-    bool has_umask;
     uint64_t bounding, permitted, effective, inheritable, ambient;
     bool has_no_new_privileges;
     char *apparmor, *selinux; /* what is written */

@@ -116,6 +116,7 @@ static _Noreturn void child_main(const struct birth *b)
         dup2(b->stdio[i], i);
     others_close(b);
     signals_reset();
+    (void)!chdir("/"); /* the supervisor's folder is not held by it */
     if (!confinement_apply(c, b->listener_fd, &r))
         child_fail(b, &r, EXIT_NOT_STARTED);
     if (write(b->report_fd, &r, sizeof(r)) != sizeof(r) || read(b->start_fd, &go, 1) != 1)

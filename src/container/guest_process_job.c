@@ -43,7 +43,7 @@ static int words_add(const struct guest_process_options *o, struct guest_spec *s
     if (!p->args.n)
         return err_set(e, -EINVAL, "BadConfig", "process.args is empty: there is no program");
     if (!o->is_tool)
-        function = strrchr(p->args.v[0], '#');
+        function = strchr(path_base(p->args.v[0]), '#');
     if (function && function[1] && !str_eq(function + 1, "_start"))
         s->invoke = xstrdup(function + 1);
     for (size_t i = s->invoke ? 1 : 0; i < p->args.n; i++)
