@@ -11,7 +11,7 @@
 
 /* ---- Its name ---- */
 
-/* Without empty parts and "."; "" for the root. Heap. */
+/* Without empty parts and ".". Heap. */
 static int path_clean(const char *path, char **ret, struct err *e)
 {
     autobuf out = BUF_INIT;
@@ -32,6 +32,10 @@ static int path_clean(const char *path, char **ret, struct err *e)
         }
         path += len + (path[len] == '/');
     }
+    if (!out.len)
+        return err_set(e, -EINVAL, "BadCgroupPath",
+                       "linux.cgroupsPath is the root of all control groups; name a group of its "
+                       "own for the container");
     *ret = buf_take(&out);
     return 0;
 }
@@ -81,10 +85,6 @@ int cgroup_open_on(const struct cgroup_host *h, const char *self, const char *in
         TRY(cgroup_systemd_open(c, cgroups_path, id, &below, e));
     else
         TRY(path_clean(cgroups_path && *cgroups_path ? cgroups_path : id, &below, e));
-    if (!*below)
-        return err_set(e, -EINVAL, "BadCgroupPath",
-                       "linux.cgroupsPath is the root of all control groups; name a group of its "
-                       "own for the container");
     for (size_t i = 0; i < h->n; i++) {
         autofree char *base = NULL;
 
@@ -208,6 +208,32 @@ int cgroup_limit_set_int(const struct cgroup *c, enum cgroup_controller k, const
     return cgroup_limit_set(c, k, file, text, e);
 }
 
+/* What the kernel would refuse too, but after a part was changed; and what is calculated with is
+ * small. */
+static int resources_check(const struct oci_resources *r, struct err *e)
+{
+    const struct {
+        const char *name;
+        bool has;
+        int64_t value, min, max;
+    } rows[] = {
+        {"cpu.shares",     r->has_cpu_shares,                           r->cpu_shares,    2,    1 << 20},
+        {"cpu.quota",      r->has_cpu_quota_us && r->cpu_quota_us >= 0, r->cpu_quota_us,  1000,
+         1000000000000                                                                                 },
+        {"cpu.period",     r->has_cpu_period_us,                        r->cpu_period_us, 1000, 1000000},
+        {"blockIO.weight", r->has_blkio_weight,                         r->blkio_weight,  10,   1000   },
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        if (rows[i].has && rows[i].value && /* 0 says nothing */
+            (rows[i].value < rows[i].min || rows[i].value > rows[i].max))
+            return err_set(e, -EINVAL, "BadResources",
+                           "linux.resources.%s is %lld; it may be from %lld to %lld", rows[i].name,
+                           (long long)rows[i].value, (long long)rows[i].min,
+                           (long long)rows[i].max);
+    return 0;
+}
+
 static int limits_set(const struct cgroup *c, const struct oci_resources *r, struct err *e)
 {
     return c->host->version == 1 ? cgroup_v1_limit(c, r, e) : cgroup_v2_limit(c, r, e);
@@ -255,6 +281,7 @@ int cgroup_create(struct cgroup *c, const struct oci_resources *r, struct err *e
     int result;
 
     TRY(borrowed_refuse(c, e));
+    TRY(resources_check(r, e));
     TRY(empty_check(c, e));
     result = make_and_limit(c, r, e);
     if (result < 0)
@@ -271,6 +298,7 @@ void cgroup_settle(struct cgroup *c)
 int cgroup_update(struct cgroup *c, const struct oci_resources *r, struct err *e)
 {
     TRY(borrowed_refuse(c, e));
+    TRY(resources_check(r, e));
     if (c->unit)
         TRY(cgroup_systemd_update(c, r, e));
     return limits_set(c, r, e);

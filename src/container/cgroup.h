@@ -69,8 +69,9 @@ int cgroup_create(struct cgroup *c, const struct oci_resources *r, struct err *e
 /* The container's own process is in: nothing else needs to hold the group. */
 void cgroup_settle(struct cgroup *c);
 
-/* Limits it anew; what the resources do not say stays. On failure a part may have been changed.
- * -EBUSY when more memory is used than the new limit (version 1). Waits with systemd, likewise. */
+/* Limits it anew; what the resources do not say stays. Values out of range ("BadResources") change
+ * nothing; after another failure a part may have changed. -EBUSY when more memory is used than the
+ * new limit (version 1). Waits with systemd, likewise. */
 int cgroup_update(struct cgroup *c, const struct oci_resources *r, struct err *e);
 
 /* ---- Entering ---- */

@@ -187,8 +187,10 @@ static struct text path_below(struct text path, const char *root)
     return path;
 }
 
-char *cgroup_hierarchy_dir(const struct cgroup_hierarchy *h, const char *text)
+char *cgroup_hierarchy_dir(const struct cgroup_hierarchy *h, const char *proc_cgroup)
 {
+    const char *text = proc_cgroup;
+
     while (*text) {
         size_t len = strcspn(text, "\n");
         const char *list = memchr(text, ':', len);

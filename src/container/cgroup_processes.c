@@ -15,6 +15,8 @@
 #define KILL_ROUNDS 16
 /* For how long one process is waited for before the list is made anew. */
 #define WAIT_ONE_MS 100
+/* How often it is tried when no process is listed: one that ends is in no list for a moment. */
+#define EMPTY_ROUNDS 1000
 
 static uint64_t deadline_in(int ms)
 {
@@ -304,21 +306,22 @@ int cgroup_delete(struct cgroup *c, int timeout_ms, struct err *e)
 {
     uint64_t deadline = deadline_in(timeout_ms);
     const char *dir = NULL;
-    int r;
+    int r, empty = 0;
 
     if (c->is_borrowed)
         return err_set(e, -EPERM, "CgroupFailed", "the control group '%s' is another runtime's",
                        c->path);
     if (c->unit)
         cgroup_systemd_stop(c);
-    while ((r = all_remove(c, &dir)) == -EBUSY && !is_over(deadline)) {
+    while ((r = all_remove(c, &dir)) == -EBUSY && !is_over(deadline) && empty < EMPTY_ROUNDS) {
         autofree pid_t *pids = NULL;
         size_t n = 0;
 
         if (cgroup_pids(c, &pids, &n, e) >= 0)
             for (size_t i = 0; i < n; i++)
                 one_wait(pids[i], deadline);
-        if (!n) /* on its way out: no longer listed, and not yet gone */
+        empty = n ? 0 : empty + 1;
+        if (!n)
             sched_yield();
     }
     if (r == -EBUSY)

@@ -109,9 +109,9 @@ void cgroup_systemd_properties(const struct oci_resources *r, int version, struc
         int64_t period = r->has_cpu_period_us && r->cpu_period_us ? r->cpu_period_us : 100000;
 
         /* In hundredths, upwards: the file that is written afterwards has the exact value. */
-        strv_addf(ret, "CPUQuota=%lld%%",
-                  (long long)(r->cpu_quota_us / period * 100 +
-                              (r->cpu_quota_us % period * 100 + period - 1) / period));
+        int64_t percent = (r->cpu_quota_us * 100 + period - 1) / period;
+
+        strv_addf(ret, "CPUQuota=%lld%%", (long long)percent);
         strv_addf(ret, "CPUQuotaPeriodSec=%lldus", (long long)period);
     }
     if (r->has_pids_limit)

@@ -47,7 +47,8 @@ int cgroup_v1_make(const struct cgroup_hierarchy *h, const char *dir, struct err
 
 static int memory_set(const struct cgroup *c, int64_t bytes, struct err *e)
 {
-    return cgroup_limit_set_int(c, CGROUP_MEMORY, "memory.limit_in_bytes", bytes, e);
+    return cgroup_limit_set_int(c, CGROUP_MEMORY, "memory.limit_in_bytes", bytes < 0 ? -1 : bytes,
+                                e);
 }
 
 static int memsw_set(const struct cgroup *c, int64_t bytes, struct err *e)
@@ -55,7 +56,8 @@ static int memsw_set(const struct cgroup *c, int64_t bytes, struct err *e)
     /* A kernel that does not count swap limits none. */
     if (bytes < 0 && !cgroup_limit_exists(c, CGROUP_MEMORY, "memory.memsw.limit_in_bytes"))
         return 0;
-    return cgroup_limit_set_int(c, CGROUP_MEMORY, "memory.memsw.limit_in_bytes", bytes, e);
+    return cgroup_limit_set_int(c, CGROUP_MEMORY, "memory.memsw.limit_in_bytes",
+                                bytes < 0 ? -1 : bytes, e);
 }
 
 /* The limit of memory and swap together is never below that of memory: what is raised is raised in
@@ -90,7 +92,7 @@ static int memory_limit(const struct cgroup *c, const struct oci_resources *r, s
         TRY(memsw_set(c, r->memory_swap, e));
     if (r->has_memory_reservation && r->memory_reservation)
         TRY(cgroup_limit_set_int(c, CGROUP_MEMORY, "memory.soft_limit_in_bytes",
-                                 r->memory_reservation, e));
+                                 r->memory_reservation < 0 ? -1 : r->memory_reservation, e));
     return 0;
 }
 
@@ -100,7 +102,8 @@ static int quota_set(const struct cgroup *c, const struct oci_resources *r, stru
 {
     if (!r->has_cpu_quota_us || !r->cpu_quota_us)
         return 0;
-    return cgroup_limit_set_int(c, CGROUP_CPU, "cpu.cfs_quota_us", r->cpu_quota_us, e);
+    return cgroup_limit_set_int(c, CGROUP_CPU, "cpu.cfs_quota_us",
+                                r->cpu_quota_us < 0 ? -1 : r->cpu_quota_us, e);
 }
 
 static int cpu_limit(const struct cgroup *c, const struct oci_resources *r, struct err *e)

@@ -373,6 +373,30 @@ static void swap_below_memory_is_refused(void **state)
     tree_remove(&t);
 }
 
+static void values_out_of_range_change_nothing(void **state)
+{
+    const struct oci_resources bad[] = {
+        {.cpu_shares = -1,          .has_cpu_shares = true   },
+        {.cpu_period_us = 1,        .has_cpu_period_us = true},
+        {.cpu_quota_us = INT64_MAX, .has_cpu_quota_us = true },
+        {.blkio_weight = 9,         .has_blkio_weight = true },
+    };
+    struct err e = ERR_INIT;
+    struct tree t;
+
+    (void)state;
+    tree_make(2, v2_files, &t);
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        struct oci_resources r = bad[i];
+
+        r.pids_limit = 5;
+        r.has_pids_limit = true;
+        assert_fails(cgroup_update(t.c, &r, &e), -EINVAL, "BadResources");
+        is(&t, "pids.max", "");
+    }
+    tree_remove(&t);
+}
+
 static void unified_is_refused_in_version_1(void **state)
 {
     static const char *const none[] = {NULL};
@@ -671,6 +695,7 @@ int main(void)
         cmocka_unit_test(a_controller_is_missed_only_by_a_limit),
         cmocka_unit_test(unified_names_only_files_of_controllers),
         cmocka_unit_test(swap_below_memory_is_refused),
+        cmocka_unit_test(values_out_of_range_change_nothing),
         cmocka_unit_test(unified_is_refused_in_version_1),
         cmocka_unit_test(weights_follow_the_shares),
         cmocka_unit_test(figures_of_version_2_are_read),
