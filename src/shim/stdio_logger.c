@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/wait.h>
 
 #include "base/clock.h"
@@ -76,27 +77,48 @@ static void failed_by_end(struct logger *g)
         failed(g, "with status", WEXITSTATUS(g->status));
 }
 
-/* A process that ends closes its descriptors before its end can be seen, so the end of the pipe
- * alone does not say which it was. Who reads what is logged does; it may be a child of its. */
+/* Who reads what is logged; it may be a child of the logger. */
 static bool has_reader(const struct logger *g)
 {
     struct pollfd p = {.fd = g->probe_fd};
     return poll(&p, 1, 0) == 0;
 }
 
+/* A process that ends closes its descriptors, in any order, a moment before its end can be seen.
+ * The kernel's flag for it is there before (proc_pid_stat(5), PF_EXITING of linux/sched.h). */
+#define FLAG_EXITING 4u
+
+static bool is_ending(const struct logger *g)
+{
+    struct err ignored = ERR_INIT;
+    autobuf stat = BUF_INIT;
+    char path[32];
+    unsigned flags = 0;
+    (void)snprintf(path, sizeof path, "/proc/%d/stat", loop_child_pid(g->child));
+    if (file_read(path, 4096, &stat, &ignored) < 0)
+        return false;
+    /* Behind the name, which may have anything in it: state, 5 numbers, flags. */
+    const char *at = strrchr(buf_str(&stat), ')');
+    for (int i = 0; at && i < 7; i++)
+        at = strchr(at + 1, ' ');
+    if (at)
+        flags = (unsigned)strtoul(at, NULL, 10);
+    return flags & FLAG_EXITING;
+}
+
 static void on_ready_fd(void *ctx, unsigned events)
 {
     (void)events;
     struct logger *g = ctx;
-    if (has_reader(g)) {
+    if (g->child && (is_ending(g) || !has_reader(g))) {
+        loop_watch_set(g->ready_watch, 0); /* its end, or the timer, comes */
+    } else if (has_reader(g)) {
         ready_unwatch(g);
         g->phase = LOGGER_READY;
         loop_timer_clear(g->timer);
         g->ready(g->ctx, NULL);
-    } else if (!g->child) {
-        failed_by_end(g);
     } else {
-        loop_watch_set(g->ready_watch, 0); /* its end, or the timer, comes */
+        failed_by_end(g);
     }
 }
 
@@ -107,7 +129,9 @@ static void on_child_ended(void *ctx, int status)
     struct logger *g = ctx;
     loop_child_free(take_ptr(g->child));
     g->status = status;
-    if (g->phase == LOGGER_STARTING && !has_reader(g)) {
+    if (g->phase == LOGGER_STARTING && has_reader(g)) {
+        loop_watch_set(g->ready_watch, LOOP_READABLE);
+    } else if (g->phase == LOGGER_STARTING) {
         failed_by_end(g);
     } else if (g->phase == LOGGER_ENDING || g->phase == LOGGER_QUITTING) {
         loop_timer_clear(g->timer);
