@@ -7,7 +7,7 @@ ifeq ($(CI),true)
 MESON_FLAGS += --werror
 endif
 
-.PHONY: all deps demo guests programs test test-all check bench install clean format
+.PHONY: all deps demo guests peers programs test test-all check bench install clean format
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
@@ -32,16 +32,20 @@ demo:
 guests:
 	@$(MAKE) --no-print-directory -s -C tests/guests OUT=$(CURDIR)/build/guests
 
+# What the tests with containerd need; several minutes of compiling the first time.
+peers:
+	@$(MAKE) --no-print-directory -s -C tests/containerd OUT=$(CURDIR)/build/containerd
+
 # Installs what is missing, checks, then runs the tests that take a few minutes.
 test:
 	@tools/deps
-	@$(MAKE) --no-print-directory -j2 check programs
+	@$(MAKE) --no-print-directory -j2 check programs peers
 	@tests/run unit integ e2e
 
 # Also what takes long: real packages, fuzzing, examples of every language.
 test-all:
 	@tools/deps libfaketime nginx-light chromium rustc libstd-rust-dev-wasm32
-	@FULL=1 $(MAKE) --no-print-directory -j2 check programs
+	@FULL=1 $(MAKE) --no-print-directory -j2 check programs peers
 	@LOAD_RUNS=1000 FULL=1 tests/run unit integ e2e slow
 
 # Beside the check: the engine's crate is compiled on one processor.

@@ -415,10 +415,12 @@ int json_decode(const char *text, size_t len, struct json_limits limits,
     int r;
 
     if (flags & JSON_WRAP_UINT64 && len <= limits.bytes) {
-        buf_reserve(&wrapped, len);
+        /* A number of 19 digits gets a sign. */
+        buf_reserve(&wrapped, len + len / 19);
         wide_wrap(text, len, &wrapped);
         text = buf_str(&wrapped);
         len = wrapped.len;
+        limits.bytes = len > limits.bytes ? len : limits.bytes;
     }
     TRY(json_text_load(text, len, limits, true, &root, e));
     r = fields_decode(root, fields, flags, target, NULL, e);

@@ -3,16 +3,15 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <mntent.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
 #include "base/fds.h"
 #include "base/paths.h"
+#include "container/cgroup_parts.h"
 
 #define PARENT         "wherry"
 #define PERIOD_US      100000
-#define TEXT_LIMIT     (1u << 20)
 #define SMALLEST_QUOTA 1000 /* microseconds; the kernel takes no less */
 
 struct cpu_groups {
@@ -32,53 +31,6 @@ static int write_at(int dir_fd, const char *name, const char *text)
 }
 
 /* ---- What this machine has ---- */
-
-/* Where a hierarchy is mounted that has the controller (NULL: version 2). Heap; NULL without. */
-static char *mount_find(const char *controller)
-{
-    FILE *f = setmntent("/proc/self/mounts", "re");
-    char line[4096], *found = NULL;
-    struct mntent m;
-
-    if (!f)
-        return NULL;
-    while (!found && getmntent_r(f, &m, line, sizeof(line)))
-        if (controller ? str_eq(m.mnt_type, "cgroup") && hasmntopt(&m, controller)
-                       : str_eq(m.mnt_type, "cgroup2"))
-            found = xstrdup(m.mnt_dir);
-    endmntent(f);
-    return found;
-}
-
-static bool has_word(const char *list, size_t len, const char *word)
-{
-    size_t n = strlen(word);
-
-    for (const char *end = list + len; list < end; list++) {
-        size_t part = strcspn(list, ",:");
-
-        if (part == n && !memcmp(list, word, n))
-            return true;
-        list += part;
-    }
-    return false;
-}
-
-/* This process's group in the hierarchy, from "9:cpu,cpuacct:/path" or "0::/path". Heap. */
-static char *path_find(const char *text, const char *controller)
-{
-    while (*text) {
-        size_t len = strcspn(text, "\n");
-        const char *list = memchr(text, ':', len);
-        const char *path = list ? memchr(list + 1, ':', len - (size_t)(list + 1 - text)) : NULL;
-
-        if (path && (controller ? has_word(list + 1, (size_t)(path - list - 1), controller)
-                                : path == list + 1))
-            return xstrndup(path + 1, len - (size_t)(path + 1 - text));
-        text += len + (text[len] == '\n');
-    }
-    return NULL;
-}
 
 /* Opens PARENT, made when it is missing. */
 static int parent_open(const char *own, int *ret_fd)
@@ -109,11 +61,12 @@ static int threaded_prepare(const char *own, int dir_fd)
     return r < 0 ? r : write_at(dir_fd, "cgroup.subtree_control", "+cpu");
 }
 
-static int hierarchy_open(int version, const char *text, const char *owner, struct cpu_groups **ret)
+static int hierarchy_open(const struct cgroup_host *host, int version, const char *text,
+                          const char *owner, struct cpu_groups **ret)
 {
-    const char *controller = version == 1 ? "cpu" : NULL;
-    autofree char *mount = mount_find(controller), *path = path_find(text, controller);
-    autofree char *own = mount && path ? path_join(mount, path) : NULL;
+    const struct cgroup_hierarchy *h =
+        cgroup_host_find(host, version, version == 1 ? CGROUP_CPU : CGROUP_N_CONTROLLERS);
+    autofree char *own = h ? cgroup_hierarchy_dir(h, text) : NULL;
     autofd dir_fd = -EBADF;
     struct cpu_groups *g;
     int r = own ? parent_open(own, &dir_fd) : -ENOENT;
@@ -130,14 +83,19 @@ static int hierarchy_open(int version, const char *text, const char *owner, stru
 
 int cpu_groups_open(const char *owner, struct cpu_groups **ret, struct err *e)
 {
+    const struct cgroup_host *host;
     autobuf text = BUF_INIT;
     int first, second;
 
-    TRY(file_read("/proc/self/cgroup", TEXT_LIMIT, &text, e));
-    first = hierarchy_open(1, buf_str(&text), owner, ret);
+    if (cgroup_host_get(&host, e) < 0) {
+        e->reason = "NoCpuGroups";
+        return e->code;
+    }
+    TRY(file_read("/proc/self/cgroup", CGROUP_FILE_LIMIT_BYTES, &text, e));
+    first = hierarchy_open(host, 1, buf_str(&text), owner, ret);
     if (first >= 0)
         return 0;
-    second = hierarchy_open(2, buf_str(&text), owner, ret);
+    second = hierarchy_open(host, 2, buf_str(&text), owner, ret);
     if (second >= 0)
         return 0;
     return err_set(e, first == -ENOENT ? second : first, "NoCpuGroups",

@@ -94,7 +94,7 @@ struct oci_resources {
 };
 
 struct oci_syscall_arg {
-    int64_t index;
+    int64_t index; /* 0 to 5 */
     uint64_t value, value_two;
     char *op; /* "SCMP_CMP_EQ" */
 };

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <sys/pidfd.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include "base/child.h"
@@ -13,11 +14,12 @@
 struct loop_child {
     struct loop *loop;
     pid_t pid;
-    int pidfd;                /* -EBADF and no watch once it has been reaped */
+    int pidfd;                /* -EBADF and no watch once its end is known */
     struct loop_watch *watch; /* of pidfd */
     void (*ended)(void *ctx, int status);
     void *ctx;
-    struct loop_child *next_orphan, **link; /* only when the owner has left it; link points to us */
+    bool is_adopted, is_left;        /* left: by its owner */
+    struct loop_child *next, **link; /* of loop->children until its end; link points to us */
 };
 
 /* ---- Start ---- */
@@ -136,18 +138,41 @@ static int spawn(const struct loop_child_options *o, pid_t *ret_pid, struct err 
 
 /* ---- End ---- */
 
+static void look_for_orphans(struct loop *l)
+{
+    if (l->reaper && !l->n_holds)
+        signal_tell(l->reaper);
+}
+
+/* As of waitpid(2). False when there is no status yet. */
+static bool reap(struct loop_child *c, int *ret_status)
+{
+    siginfo_t info = {0};
+    int r;
+    do
+        r = waitid(P_PIDFD, (id_t)c->pidfd, &info, WEXITED | WNOHANG);
+    while (r < 0 && errno == EINTR);
+    if (r < 0) {
+        /* Only the owner of a child may wait for it; a stranger's status is its parent's. */
+        BUG_ON(!c->is_adopted);
+        *ret_status = LOOP_STATUS_UNKNOWN;
+        return true;
+    }
+    if (!info.si_pid)
+        return false;
+    *ret_status = info.si_code == CLD_EXITED   ? W_EXITCODE(info.si_status & 0xff, 0)
+                  : info.si_code == CLD_DUMPED ? info.si_status | WCOREFLAG
+                                               : info.si_status;
+    return true;
+}
+
 static void watch_end(struct loop_child *c)
 {
     loop_watch_free(take_ptr(c->watch));
     close(take_fd(&c->pidfd));
-}
-
-static void orphan_free(struct loop_child *c)
-{
-    *c->link = c->next_orphan;
-    if (c->next_orphan)
-        c->next_orphan->link = c->link;
-    free(c);
+    *c->link = c->next;
+    if (c->next)
+        c->next->link = c->link;
 }
 
 static void child_ready(void *ctx, unsigned events)
@@ -155,19 +180,26 @@ static void child_ready(void *ctx, unsigned events)
     (void)events;
     struct loop_child *c = ctx;
     int status;
-    pid_t pid;
-    do
-        pid = waitpid(c->pid, &status, WNOHANG);
-    while (pid < 0 && errno == EINTR);
-    if (!pid)
+    if (!reap(c, &status))
         return; /* a debugger has to see its end first; we are called again */
-    /* Only the owner of a child may wait for it. */
-    BUG_ON(pid < 0);
     watch_end(c);
-    if (c->link)
-        orphan_free(c);
+    look_for_orphans(c->loop);
+    if (c->is_left)
+        free(c);
     else
         c->ended(c->ctx, status);
+}
+
+static int watch_begin(struct loop_child *c, struct err *e)
+{
+    TRY(loop_watch_new(c->loop, c->pidfd, child_ready, c, &c->watch, e));
+    loop_watch_set(c->watch, LOOP_READABLE);
+    c->link = &c->loop->children;
+    c->next = *c->link;
+    if (c->next)
+        c->next->link = &c->next;
+    *c->link = c;
+    return 0;
 }
 
 int loop_child_start(struct loop *l, const struct loop_child_options *o, struct loop_child **ret,
@@ -185,7 +217,7 @@ int loop_child_start(struct loop *l, const struct loop_child_options *o, struct 
         r = err_errno(e, -errno, "StartFailed", "cannot watch the new process of '%s'",
                       program_of(o));
     else
-        r = loop_watch_new(l, c->pidfd, child_ready, c, &c->watch, e);
+        r = watch_begin(c, e);
     if (r < 0) {
         /* Nobody would learn of its end, so it must not run. */
         kill(c->pid, SIGKILL);
@@ -194,7 +226,27 @@ int loop_child_start(struct loop *l, const struct loop_child_options *o, struct 
         free(c);
         return r;
     }
-    loop_watch_set(c->watch, LOOP_READABLE);
+    *ret = c;
+    return 0;
+}
+
+int loop_child_adopt(struct loop *l, pid_t pid, void (*ended)(void *ctx, int status), void *ctx,
+                     struct loop_child **ret, struct err *e)
+{
+    autofd pidfd = pidfd_open(pid, 0);
+    if (pidfd < 0 && (errno == ESRCH || errno == EINVAL))
+        return err_set(e, -ESRCH, "NoSuchProcess", "there is no process %d any more", (int)pid);
+    if (pidfd < 0)
+        return err_errno(e, -errno, "LoopFailed", "cannot watch the process %d", (int)pid);
+    struct loop_child *c = xcalloc(1, sizeof *c);
+    *c = (struct loop_child){
+        .loop = l, .pid = pid, .pidfd = pidfd, .is_adopted = true, .ended = ended, .ctx = ctx};
+    int r = watch_begin(c, e);
+    if (r < 0) {
+        free(c);
+        return r;
+    }
+    take_fd(&pidfd);
     *ret = c;
     return 0;
 }
@@ -219,17 +271,65 @@ void loop_child_free(struct loop_child *c)
         return;
     }
     watch_unref(c->watch);
-    c->next_orphan = c->loop->orphans;
-    if (c->next_orphan)
-        c->next_orphan->link = &c->next_orphan;
-    c->link = &c->loop->orphans;
-    c->loop->orphans = c;
+    c->is_left = true;
 }
 
-void orphans_drop(struct loop *l)
+void children_drop(struct loop *l)
 {
-    while (l->orphans) {
-        watch_end(l->orphans);
-        orphan_free(l->orphans);
+    while (l->children) {
+        struct loop_child *c = l->children;
+        BUG_ON(!c->is_left);
+        watch_end(c);
+        free(c);
     }
+}
+
+/* ---- Orphans ---- */
+
+static bool is_known(const struct loop *l, pid_t pid)
+{
+    for (const struct loop_child *c = l->children; c; c = c->next)
+        if (c->pid == pid)
+            return true;
+    return false;
+}
+
+static void reap_orphans(void *ctx)
+{
+    struct loop *l = ctx;
+    while (!l->n_holds) {
+        siginfo_t info = {0};
+        int r = waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT);
+        if (r < 0 && errno == EINTR)
+            continue;
+        /* Nothing can be seen behind one that has ended and is known. Its watch, which has not been
+         * called yet, leads here again. */
+        if (r < 0 || !info.si_pid || is_known(l, info.si_pid))
+            return;
+        waitid(P_PID, (id_t)info.si_pid, &info, WEXITED | WNOHANG);
+    }
+}
+
+int loop_reap_orphans(struct loop *l, struct err *e)
+{
+    if (l->reaper)
+        return 0;
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
+        return err_errno(e, -errno, "LoopFailed", "cannot become the parent of orphaned processes");
+    TRY(loop_signal_new(l, SIGCHLD, reap_orphans, l, &l->reaper, e));
+    signal_unref(l->reaper);
+    look_for_orphans(l);
+    return 0;
+}
+
+void loop_orphans_hold(struct loop *l)
+{
+    l->n_holds++;
+}
+
+void loop_orphans_release(struct loop *l)
+{
+    BUG_ON(!l->n_holds);
+    l->n_holds--;
+    look_for_orphans(l);
 }

@@ -207,3 +207,13 @@ void loop_signal_free(struct loop_signal *s)
     call_unqueue(s->loop, &s->call);
     handle_close(s->loop, (uv_handle_t *)&s->uv);
 }
+
+void signal_unref(struct loop_signal *s)
+{
+    uv_unref((uv_handle_t *)&s->uv);
+}
+
+void signal_tell(struct loop_signal *s)
+{
+    call_queue(s->loop, &s->call);
+}

@@ -37,7 +37,10 @@ struct loop {
     struct call calls; /* the head of a ring */
     size_t n_calls;
     _Atomic(struct post *) posts; /* the youngest first */
-    struct loop_child *orphans;   /* children that were left while they ran */
+    struct loop_child *children;  /* all whose end is not known yet */
+    struct loop_signal *reaper;   /* SIGCHLD, for orphans; does not keep the loop running. NULL:
+                                   * they are not reaped */
+    unsigned n_holds;             /* while there are any, orphans are not reaped */
     size_t n_handles, n_work;
     /* By descriptor: libuv knows only of those that are asked about something now. */
     bool *is_watched;
@@ -64,5 +67,9 @@ void handle_close(struct loop *l, uv_handle_t *h);
 /* The watch does not keep the loop running any more. */
 void watch_unref(struct loop_watch *w);
 
-/* Closes the descriptors of children that were left. */
-void orphans_drop(struct loop *l);
+/* Likewise the signal. */
+void signal_unref(struct loop_signal *s);
+/* As if the signal had come. */
+void signal_tell(struct loop_signal *s);
+/* Closes the descriptors of children that were left; there are no others (BUG). */
+void children_drop(struct loop *l);

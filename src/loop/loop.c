@@ -67,7 +67,8 @@ void loop_free(struct loop *l)
         posts_take(l);
         calls_run(l);
     } while (l->n_calls);
-    orphans_drop(l);
+    loop_signal_free(l->reaper);
+    children_drop(l);
     loop_watch_free(l->wake);
     close(l->wake_fd);
     BUG_ON(l->n_handles || l->n_work);

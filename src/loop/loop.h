@@ -95,8 +95,8 @@ struct loop_child_options {
     void *ctx;
 };
 
-/* With the default action of every signal and none blocked. Needs Linux 5.3 (pidfd_open(2)). Nobody
- * else in the process may wait for it. */
+/* With the default action of every signal and none blocked. Needs Linux 5.4 (P_PIDFD of waitid(2)).
+ * Nobody else in the process may wait for it. */
 struct loop_child;
 /* "StartFailed", with the path. */
 int loop_child_start(struct loop *l, const struct loop_child_options *o, struct loop_child **ret,
@@ -107,6 +107,34 @@ void loop_child_kill(struct loop_child *c, int number); /* nothing when it has e
  * keep running. */
 void loop_child_free(struct loop_child *c);
 DEFINE_AUTO(loop_child);
+
+/*
+ * Watches a process that loop_child_start() has not started and that is not watched yet: a child
+ * that was forked, a descendant that has become a child of this process when its parent ended, or a
+ * stranger, such as what an earlier run of this process has left. One that has ended and that
+ * nobody has reaped is fine: it is told by the loop like any other. `status` is as of waitpid(2),
+ * or LOOP_STATUS_UNKNOWN of what was no child of this process at its end.
+ * "NoSuchProcess" (-ESRCH).
+ */
+int loop_child_adopt(struct loop *l, pid_t pid, void (*ended)(void *ctx, int status), void *ctx,
+                     struct loop_child **ret, struct err *e);
+#define LOOP_STATUS_UNKNOWN (-1) /* no status of waitpid(2) is negative */
+
+/*
+ * From now on this process is the parent of all orphans among its descendants
+ * (PR_SET_CHILD_SUBREAPER), and the loop reaps every child that has ended and that it does not
+ * watch. So nobody in the process may wait for a child any more, but by this loop, or while orphans
+ * are held back. Does not keep the loop running, and ends with it. "LoopFailed"
+ */
+int loop_reap_orphans(struct loop *l, struct err *e);
+
+/*
+ * Who waits for a process whose pid it does not know yet holds the orphans back: those that end are
+ * left unreaped, which keeps both status and number for loop_child_adopt(), until as many releases
+ * have come as holds. A child that is forked and adopted by the same callback needs none of this.
+ */
+void loop_orphans_hold(struct loop *l);
+void loop_orphans_release(struct loop *l);
 
 /* ---- Work and other threads ---- */
 

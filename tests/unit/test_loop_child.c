@@ -4,11 +4,13 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/pidfd.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+#include "base/child.h"
 #include "base/fds.h"
 #include "loop/loop.h"
 
@@ -367,6 +369,200 @@ static void children_have_a_status_where_sigchld_was_inherited_as_ignored(void *
     assert_int_equal(WEXITSTATUS(status), 5);
 }
 
+/* A child that exits with this status when the other end of *ret_fd is closed, or at once. */
+static pid_t fork_waiting(int status, int *ret_fd)
+{
+    int fds[2];
+    if (ret_fd)
+        assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (!pid) {
+        char c;
+        if (ret_fd) {
+            close(fds[1]);
+            (void)!read(fds[0], &c, 1);
+        }
+        _exit(status);
+    }
+    if (ret_fd) {
+        close(fds[0]);
+        *ret_fd = fds[1];
+    }
+    return pid;
+}
+
+static void wait_until_it_has_ended(pid_t pid)
+{
+    siginfo_t info;
+    assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+}
+
+static void a_forked_child_that_is_adopted_tells_its_status(void **state)
+{
+    (void)state;
+    struct err e = ERR_INIT;
+    AUTO(loop) l = open_loop();
+    struct run exits = {.l = l, .frees_itself = true}, dies = exits, over = exits;
+    int exits_fd, dies_fd;
+    assert_ok(loop_child_adopt(l, fork_waiting(7, &exits_fd), ended, &exits, &exits.child, &e));
+    assert_ok(loop_child_adopt(l, fork_waiting(0, &dies_fd), ended, &dies, &dies.child, &e));
+    pid_t over_pid = fork_waiting(9, NULL);
+    wait_until_it_has_ended(over_pid);
+    assert_ok(loop_child_adopt(l, over_pid, ended, &over, &over.child, &e));
+    assert_int_equal(over.ends, 0);
+    close(exits_fd);
+    loop_child_kill(dies.child, SIGKILL);
+    loop_run(l);
+    close(dies_fd);
+    assert_int_equal(exits.ends + dies.ends + over.ends, 3);
+    assert_int_equal(exits.status, W_EXITCODE(7, 0));
+    assert_int_equal(dies.status, SIGKILL);
+    assert_int_equal(over.status, W_EXITCODE(9, 0));
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+}
+
+static void a_process_that_is_gone_cannot_be_adopted(void **state)
+{
+    (void)state;
+    struct err e = ERR_INIT;
+    AUTO(loop) l = open_loop();
+    struct run r = {.l = l};
+    pid_t pid = fork_waiting(0, NULL);
+    assert_int_equal(child_wait(pid, NULL), 0);
+    assert_fails(loop_child_adopt(l, pid, ended, &r, &r.child, &e), -ESRCH, "NoSuchProcess");
+    assert_fails(loop_child_adopt(l, 0, ended, &r, &r.child, &e), -ESRCH, "NoSuchProcess");
+    assert_null(r.child);
+}
+
+/* A child of a child, which waits as in fork_waiting(). Its parent ends at once, or when the other
+ * end of *ret_parent_fd is closed. */
+static pid_t fork_grandchild(int status, int *ret_fd, int *ret_parent_fd)
+{
+    int told[2], held[2];
+    pid_t pid, parent;
+    int fds[2];
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(told, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(held, O_CLOEXEC), 0);
+    parent = fork();
+    assert_true(parent >= 0);
+    if (!parent) {
+        char c;
+        close(fds[1]);
+        close(held[1]);
+        pid = fork();
+        if (!pid) {
+            if (ret_fd)
+                (void)!read(fds[0], &c, 1);
+            _exit(status);
+        }
+        (void)!write(told[1], &pid, sizeof(pid));
+        if (ret_parent_fd)
+            (void)!read(held[0], &c, 1);
+        _exit(0);
+    }
+    assert_int_equal(read(told[0], &pid, sizeof(pid)), sizeof(pid));
+    close(told[0]);
+    close(told[1]);
+    close(fds[0]);
+    close(held[0]);
+    if (ret_fd)
+        *ret_fd = fds[1];
+    else
+        close(fds[1]);
+    if (ret_parent_fd) {
+        *ret_parent_fd = held[1];
+    } else {
+        close(held[1]);
+        assert_int_equal(child_wait(parent, NULL), 0);
+    }
+    return pid;
+}
+
+static void the_end_of_a_stranger_is_told_and_its_status_is_unknown(void **state)
+{
+    (void)state;
+    struct err e = ERR_INIT;
+    AUTO(loop) l = open_loop();
+    struct run r = {.l = l};
+    int fd, parent_fd;
+    pid_t pid = fork_grandchild(3, &fd, &parent_fd);
+    assert_ok(loop_child_adopt(l, pid, ended, &r, &r.child, &e));
+    close(fd);
+    loop_run(l);
+    assert_int_equal(r.ends, 1);
+    assert_int_equal(r.status, LOOP_STATUS_UNKNOWN);
+    loop_child_free(r.child);
+    close(parent_fd);
+    while (wait(NULL) > 0)
+        ;
+}
+
+static void orphans_are_reaped_and_no_status_of_others_is_lost_with_them(void **state)
+{
+    (void)state;
+    struct err e = ERR_INIT;
+    AUTO(loop) l = open_loop();
+    struct run runs[20] = {0};
+    int fds[20], left_fd;
+    assert_ok(loop_reap_orphans(l, &e));
+    assert_ok(loop_reap_orphans(l, &e));
+    /* They end in this order: children, orphans and children that were adopted, mixed. */
+    for (int i = 0; i < 20; i++) {
+        runs[i].l = l;
+        if (i % 2)
+            runs[i].child = start_waiting(&runs[i], false, &fds[i]);
+        else
+            assert_ok(
+                loop_child_adopt(l, fork_waiting(i, &fds[i]), ended, &runs[i], &runs[i].child, &e));
+    }
+    struct run left = {.l = l};
+    loop_child_free(start_waiting(&left, false, &left_fd));
+    close(left_fd);
+    for (int i = 0; i < 20; i++) {
+        close(fds[i]);
+        wait_until_it_has_ended(fork_grandchild(1, NULL, NULL));
+    }
+    loop_run(l);
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(runs[i].ends, 1);
+        assert_int_equal(runs[i].status, W_EXITCODE(i % 2 ? 0 : i, 0));
+        loop_child_free(runs[i].child);
+    }
+    assert_int_equal(left.ends, 0);
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+    assert_int_equal(errno, ECHILD);
+}
+
+static void an_orphan_that_ended_while_they_were_held_back_can_be_adopted(void **state)
+{
+    (void)state;
+    struct err e = ERR_INIT;
+    AUTO(loop) l = open_loop();
+    struct run r = {.l = l}, other = {.l = l};
+    int fd;
+    assert_ok(loop_reap_orphans(l, &e));
+    loop_orphans_hold(l);
+    loop_orphans_hold(l);
+    pid_t pid = fork_grandchild(7, NULL, NULL), unwanted = fork_grandchild(8, NULL, NULL);
+    wait_until_it_has_ended(pid);
+    wait_until_it_has_ended(unwanted);
+    other.child = start_waiting(&other, false, &fd);
+    close(fd);
+    loop_orphans_release(l);
+    loop_run(l); /* SIGCHLD comes, and a child ends */
+    assert_int_equal(other.ends, 1);
+    assert_ok(loop_child_adopt(l, pid, ended, &r, &r.child, &e));
+    loop_orphans_release(l);
+    loop_run(l);
+    assert_int_equal(r.status, W_EXITCODE(7, 0));
+    loop_child_free(r.child);
+    loop_child_free(other.child);
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* the unwanted one is reaped */
+    assert_int_equal(errno, ECHILD);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -383,6 +579,12 @@ int main(void)
         cmocka_unit_test(a_start_without_descriptors_left_fails_and_leaves_no_process),
         cmocka_unit_test(many_children_end_at_once_and_each_is_told),
         cmocka_unit_test(children_have_a_status_where_sigchld_was_inherited_as_ignored),
+        cmocka_unit_test(a_forked_child_that_is_adopted_tells_its_status),
+        cmocka_unit_test(a_process_that_is_gone_cannot_be_adopted),
+        cmocka_unit_test(the_end_of_a_stranger_is_told_and_its_status_is_unknown),
+        /* These make the process a subreaper for good. */
+        cmocka_unit_test(orphans_are_reaped_and_no_status_of_others_is_lost_with_them),
+        cmocka_unit_test(an_orphan_that_ended_while_they_were_held_back_can_be_adopted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

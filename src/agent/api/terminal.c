@@ -2,32 +2,26 @@
 #include "agent/api/terminal.h"
 
 #include <fcntl.h>
-#include <stdlib.h>
-#include <sys/ioctl.h>
 #include <termios.h>
 
-enum { SLAVE_FLAGS = O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK };
+#include "base/pty.h"
 
-static int failed(struct err *e)
+static int failed(int code, struct err *e)
 {
-    return err_errno(e, -errno, "StartFailed", "cannot make a terminal for the command");
+    return err_errno(e, code, "StartFailed", "cannot make a terminal for the command");
 }
 
 int terminal_open(struct channel_size size, int *ret_master, int ret_slaves[3], struct err *e)
 {
-    autofd master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), in = -EBADF, out = -EBADF,
-           err = -EBADF;
+    autofd master = -EBADF, in = -EBADF, out = -EBADF, err = -EBADF;
+    int r = pty_open(O_NONBLOCK, &master, &in);
 
-    if (master < 0 || unlockpt(master) < 0)
-        return failed(e);
-    /* By the master, not by a path: /dev/pts may be another than the one it is of. */
-    in = ioctl(master, TIOCGPTPEER, SLAVE_FLAGS);
-    if (in < 0)
-        return failed(e);
+    if (r < 0)
+        return failed(r, e);
     out = fcntl(in, F_DUPFD_CLOEXEC, 3);
     err = fcntl(in, F_DUPFD_CLOEXEC, 3);
     if (out < 0 || err < 0)
-        return failed(e);
+        return failed(-errno, e);
     if (size.width)
         terminal_resize(master, size);
     *ret_master = take_fd(&master);
@@ -39,10 +33,7 @@ int terminal_open(struct channel_size size, int *ret_master, int ret_slaves[3], 
 
 void terminal_resize(int master, struct channel_size size)
 {
-    struct winsize w = {.ws_col = size.width, .ws_row = size.height};
-
-    /* It has no reason to fail, and a guest with the old size is none to end it. */
-    (void)ioctl(master, TIOCSWINSZ, &w);
+    pty_resize(master, size.width, size.height);
 }
 
 bool terminal_interrupts(int master, struct text data)

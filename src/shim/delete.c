@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shim/delete.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+
+#include "base/clock.h"
+#include "base/fds.h"
+#include "base/paths.h"
+#include "container/cgroup.h"
+#include "container/folder.h"
+#include "container/native.h"
+#include "guest/status.h"
+#include "shim/messages/messages.h"
+#include "shim/record.h"
+#include "shim/rootfs.h"
+
+/* containerd gives five seconds for all of it. */
+#define END_WAIT_MS      2000
+#define CGROUP_WAIT_MS   2000
+#define STATUS_LIMIT     65536u
+#define EXIT_KILLED      137
+#define RUNTIME_LIMIT_MS 4000
+
+struct end {
+    pid_t pid;
+    uint32_t status;
+};
+
+/* A guest that has ended by itself has left word. */
+static void status_read(int bundle_fd, struct end *ret)
+{
+    struct guest_status s = {0};
+    autobuf text = BUF_INIT;
+    struct err e = ERR_INIT;
+
+    if (file_read_at(bundle_fd, RECORD_STATUS_NAME, STATUS_LIMIT, &text, &e) >= 0 && text.len &&
+        guest_status_decode(buf_str(&text), text.len, &s, &e) >= 0)
+        ret->status = (uint32_t)s.exit_code;
+    guest_status_done(&s);
+}
+
+static void guest_kill(int bundle_fd, struct end *ret)
+{
+    autofd fd = process_find(bundle_fd, RECORD_PROCESS_NAME, bundle_fd, &ret->pid);
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+
+    if (fd < 0)
+        return;
+    process_kill(fd);
+    poll(&p, 1, END_WAIT_MS);
+}
+
+static int group_delete(const struct record *r, const char *id, struct err *e)
+{
+    AUTO(cgroup) c = NULL;
+
+    TRY(cgroup_open(r->cgroup, r->has_systemd, id, &c, e));
+    if (!cgroup_exists(c))
+        return 0;
+    TRY(cgroup_kill_all(c, e));
+    return cgroup_delete(c, CGROUP_WAIT_MS, e);
+}
+
+/* ---- Native ---- */
+
+struct native_end {
+    struct loop *loop;
+    struct err failed;
+};
+
+static void native_deleted(void *ctx, const struct err *e)
+{
+    struct native_end *n = ctx;
+
+    n->failed = *e;
+    loop_stop(n->loop);
+}
+
+static void ended_ignore(void *ctx, const char *exec_id, int status)
+{
+    (void)ctx;
+    (void)exec_id;
+    (void)status;
+}
+
+static int native_remove(const struct shim_flags *f, const char *bundle, const struct record *r,
+                         struct err *e)
+{
+    AUTO(loop) loop = NULL;
+    struct native_end end = {0};
+    autofree char *root =
+        xasprintf("%s/%s", r->runtime_root ? r->runtime_root : RECORD_RUNTIME_ROOT, f->namespace);
+    struct native_options o = {.runtime = r->runtime,
+                               .root = root,
+                               .is_systemd_cgroup = r->has_systemd,
+                               .limit_ms = RUNTIME_LIMIT_MS,
+                               .ended = ended_ignore};
+    struct native *n;
+
+    TRY(loop_open(&loop, e));
+    o.loop = end.loop = loop;
+    TRY(native_new(&o, f->id, bundle, &n, e));
+    native_delete(n, true, native_deleted, &end);
+    loop_run(loop);
+    native_free(n);
+    if (end.failed.code)
+        *e = end.failed;
+    return end.failed.code;
+}
+
+/* ---- All ---- */
+
+static int remains_remove(const struct shim_flags *f, const char *bundle, int bundle_fd,
+                          const struct record *r, struct end *ret, struct err *e)
+{
+    if (r->kind == RECORD_GUEST) {
+        guest_kill(bundle_fd, ret);
+        status_read(bundle_fd, ret);
+        TRY(group_delete(r, f->id, e));
+    } else if (r->kind == RECORD_NATIVE) {
+        TRY(native_remove(f, bundle, r, e));
+    }
+    return 0;
+}
+
+static int answer(const struct end *end, struct err *e)
+{
+    Task__DeleteResponse m = TASK__DELETE_RESPONSE__INIT;
+    Types__Timestamp at = message_timestamp(clock_realtime_ns());
+    autobuf packed = BUF_INIT;
+
+    m.pid = (uint32_t)end->pid;
+    m.exit_status = end->status;
+    m.exited_at = &at;
+    protobuf_add(&m.base, &packed);
+    return fd_write_all(STDOUT_FILENO, packed.data, packed.len, e);
+}
+
+int shim_delete(const struct shim_flags *f, struct err *e)
+{
+    autofree char *bundle = NULL, *rootfs = NULL;
+    autofd bundle_fd = -EBADF;
+    struct record record = {0};
+    struct end end = {.status = EXIT_KILLED};
+    int r = 0;
+
+    TRY(path_absolute(f->bundle ? f->bundle : ".", &bundle, e));
+    bundle_fd = open(bundle, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (bundle_fd >= 0)
+        r = record_load(bundle_fd, &record, e);
+    if (r > 0)
+        r = remains_remove(f, bundle, bundle_fd, &record, &end, e);
+    record_done(&record);
+    TRY(r);
+    rootfs = path_join(bundle, "rootfs");
+    TRY(rootfs_unmount(rootfs, e));
+    if (bundle_fd >= 0)
+        record_drop(bundle_fd);
+    return answer(&end, e);
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shim/shim.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
+
+#include "base/log.h"
+#include "base/paths.h"
+#include "shim/service.h"
+#include "shim/task_parts.h"
+
+#define TOOLBOX_FILE   "toolbox.wasm"
+#define EVENTS_WAIT_MS 10000 /* for containerd to take the last events */
+
+static const struct ttrpc_service *services(size_t *ret_n)
+{
+    static struct ttrpc_service v[] = {
+        {.name = "containerd.task.v2.Task", .methods = task_methods},
+        {.name = "containerd.task.v3.Task", .methods = task_methods},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(v); i++)
+        v[i].n_methods = n_task_methods;
+    *ret_n = ARRAY_SIZE(v);
+    return v;
+}
+
+static int server_open(struct shim *s, int listen_fd, struct err *e)
+{
+    struct ttrpc_server_options o = {.listen_fd = listen_fd, .ctx = s};
+
+    o.services = services(&o.n_services);
+    return ttrpc_server_new(s->loop, &o, &s->server, e);
+}
+
+static int events_begin(struct shim *s, struct err *e)
+{
+    struct events_options o = {.namespace = s->flags->namespace,
+                               .ttrpc_address = s->bootstrap->ttrpc_address,
+                               .publish_binary = s->flags->publish_binary,
+                               .address = s->flags->address};
+
+    return events_open(s->loop, &o, &s->events, e);
+}
+
+static int programs_begin(struct shim *s, struct err *e)
+{
+    autofree char *cache = NULL;
+
+    TRY(paths_program_find("wherry-worker", &s->worker, e));
+    TRY(paths_cache_dir(&cache, e));
+    s->programs = programs_new(s->loop, s->worker, cache);
+    return 0;
+}
+
+/* Processes of native containers outlive the runtime that has made them, and become ours. */
+static int children_keep(struct shim *s, struct err *e)
+{
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
+        return err_errno(e, -errno, "StartFailed", "cannot become a subreaper");
+    return loop_reap_orphans(s->loop, e);
+}
+
+static void flushed(void *ctx, const struct err *e)
+{
+    struct shim *s = ctx;
+
+    if (e)
+        log_warn("%s", e->msg);
+    loop_stop(s->loop);
+}
+
+void shim_shut_down(struct shim *s)
+{
+    struct task *t;
+    bool is_created = false;
+
+    LINK_EACH(t, &s->tasks, struct task, in_shim)
+    {
+        is_created = !task_create_cancel(t) || is_created;
+    }
+    s->is_end_due = !is_created;
+    if (s->is_leaving || !link_is_empty(&s->tasks))
+        return;
+    s->is_leaving = true;
+    /* Nobody is to find it from here on. */
+    unlink(s->socket);
+    events_flush(s->events, EVENTS_WAIT_MS, flushed, s);
+}
+
+void shim_task_gone(struct shim *s)
+{
+    if (s->is_end_due && link_is_empty(&s->tasks))
+        shim_shut_down(s);
+}
+
+int shim_toolbox_open(const struct shim *s, struct err *e)
+{
+    autofree char *image = NULL, *dir = NULL, *path = NULL;
+    int fd;
+
+    (void)s;
+    TRY(paths_program_find("wherry-image", &image, e));
+    dir = path_dir(image);
+    path = path_join(dir, TOOLBOX_FILE);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    return fd < 0 ? err_errno(e, -errno, "ProgramMissing", "cannot open the tool box '%s'", path)
+                  : fd;
+}
+
+/* What stops the machine's services must not stop containers; containerd tells when to end. */
+static void signals_ignore(void)
+{
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGINT, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+}
+
+static int begin(struct shim *s, int listen_fd, struct err *e)
+{
+    autofd fd = listen_fd;
+
+    TRY(loop_open(&s->loop, e));
+    TRY(children_keep(s, e));
+    TRY(events_begin(s, e));
+    TRY(programs_begin(s, e));
+    return server_open(s, take_fd(&fd), e);
+}
+
+int shim_run(const struct shim_flags *f, const struct bootstrap *b, int listen_fd,
+             const char *socket, struct err *e)
+{
+    struct shim s = {.flags = f, .bootstrap = b, .socket = socket};
+    int r;
+
+    link_init(&s.tasks);
+    signals_ignore();
+    r = begin(&s, listen_fd, e);
+    if (r >= 0)
+        loop_run(s.loop);
+    else
+        unlink(socket);
+    ttrpc_server_free(s.server);
+    programs_free(s.programs);
+    events_free(s.events);
+    loop_free(s.loop);
+    free(s.worker);
+    return r;
+}
