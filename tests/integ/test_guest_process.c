@@ -799,6 +799,7 @@ static void things_open(const char *cache)
     assert_non_null(root);
     worker = xasprintf("%s/build/wherry-worker", root);
     assert_ok(loop_open(&loop, &e));
+    assert_ok(loop_reap_orphans(loop, &e)); /* as the shim does */
     programs = programs_new(loop, worker, cache);
     program_open(programs, root, &inside);
     program_open(programs, root, &http);
