@@ -102,19 +102,13 @@ static char *text_read(const struct guest_mounts *m, const char *path, size_t li
     return buf_take(&text);
 }
 
-/* The image's own, where the distributions keep them; else the machine's. */
+/* The image's own; else the machine's. */
 static int ca_open(const struct guest_mounts *m)
 {
-    static const char *const paths[] = {
-        "/etc/ssl/certs/ca-certificates.crt",
-        "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-        "/etc/ssl/ca-bundle.pem",
-        "/etc/ssl/cert.pem",
-    };
     const char *host = paths_system_ca();
 
-    for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
-        int fd = guest_mounts_file_open(m, paths[i]);
+    for (size_t i = 0; paths_ca_files[i]; i++) {
+        int fd = guest_mounts_file_open(m, paths_ca_files[i]);
 
         if (fd >= 0)
             return fd;

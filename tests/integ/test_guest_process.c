@@ -619,6 +619,24 @@ static void a_missing_worker_is_named(void **state)
     life_free(&l);
 }
 
+static void a_worker_that_cannot_be_executed_fails_the_start(void **state)
+{
+    autofree char *file = xasprintf("%s/hosts", place);
+    struct guest_process_options o;
+    struct life l;
+
+    (void)state;
+    life_decode(&l, CONFIG(ROOT_USER "\"args\":[\"/inside.wasm\"]", ""));
+    o = life_options(&l);
+    o.worker = file;
+    life_run(&l, &o);
+    assert_string_equal(l.failed.reason, "ExecFailed");
+    assert_int_equal(l.failed.code, -EACCES);
+    assert_true(l.has_ended);
+    assert_int_equal(exit_of(&l), 126);
+    life_free(&l);
+}
+
 /* ---- A server ---- */
 
 static void http_get(struct life *l)
@@ -781,6 +799,7 @@ static void things_open(const char *cache)
     assert_non_null(root);
     worker = xasprintf("%s/build/wherry-worker", root);
     assert_ok(loop_open(&loop, &e));
+    assert_ok(loop_reap_orphans(loop, &e)); /* as the shim does */
     programs = programs_new(loop, worker, cache);
     program_open(programs, root, &inside);
     program_open(programs, root, &http);
@@ -836,6 +855,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(an_exec_enters_the_namespaces_that_the_container_made),
         cmocka_unit_test(a_step_that_fails_is_named),
         cmocka_unit_test(a_missing_worker_is_named),
+        cmocka_unit_test(a_worker_that_cannot_be_executed_fails_the_start),
         cmocka_unit_test(an_http_guest_answers_in_its_network_namespace),
         cmocka_unit_test(a_guest_outlives_who_started_it),
     };
