@@ -52,7 +52,8 @@ struct guest_process {
 
     pid_t pid;
     int pid_fd, start_fd, report_fd;
-    struct loop_watch *pid_watch, *report_watch;
+    struct loop_child *child;
+    struct loop_watch *report_watch;
     void (*started)(void *ctx, const struct err *e);
     void *started_ctx;
 };
@@ -341,18 +342,10 @@ static void report_ready(void *ctx, unsigned events)
     start_tell(ctx);
 }
 
-static void process_ended(void *ctx, unsigned events)
+static void process_ended(void *ctx, int status)
 {
     struct guest_process *p = ctx;
-    siginfo_t info = {0};
-    int status;
 
-    (void)events;
-    if (waitid(P_PIDFD, (id_t)p->pid_fd, &info, WEXITED | WNOHANG) < 0 || !info.si_pid)
-        return;
-    status = info.si_code == CLD_EXITED ? (info.si_status & 0xff) << 8
-                                        : info.si_status | (info.si_code == CLD_DUMPED ? 0x80 : 0);
-    loop_watch_free(take_ptr(p->pid_watch));
     p->pid = 0;
     if (p->started)
         start_tell(p); /* the other end is shut by now */
@@ -365,14 +358,14 @@ static void create_done(void *ctx)
     struct guest_process *p = ctx;
     struct err e = p->failed;
 
-    if (!e.code && loop_watch_new(p->loop, p->pid_fd, process_ended, p, &p->pid_watch, &e) < 0)
+    if (!e.code && loop_child_adopt(p->loop, p->pid, process_ended, p, &p->child, &e) < 0)
         reap(p);
+    loop_orphans_release(p->loop);
     if (e.code) {
         p->state = STATE_ENDED;
         p->created(p->created_ctx, &e, 0);
         return;
     }
-    loop_watch_set(p->pid_watch, LOOP_READABLE);
     p->state = STATE_CREATED;
     p->created(p->created_ctx, NULL, p->pid);
 }
@@ -384,6 +377,8 @@ void guest_process_create(struct guest_process *p,
     p->state = STATE_CREATING;
     p->created = created;
     p->created_ctx = ctx;
+    /* It is forked by another thread, and may have ended before it is adopted. */
+    loop_orphans_hold(p->loop);
     loop_work(p->loop, create_work, create_done, p);
 }
 
@@ -491,7 +486,7 @@ void guest_process_free(struct guest_process *p)
                        p->pid_fd,   p->start_fd, p->report_fd};
 
     BUG_ON(p->started || (p->state != STATE_NEW && p->state != STATE_ENDED));
-    loop_watch_free(p->pid_watch);
+    loop_child_free(p->child);
     loop_watch_free(p->report_watch);
     for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
         close_cleanup_(&fds[i]);
