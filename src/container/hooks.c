@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/pidfd.h>
 #include <sys/wait.h>
 
 #include "base/child.h"
@@ -24,8 +23,9 @@ struct hooks {
     struct loop_timer *timer;
     /* The hook that runs; pid 0: none. */
     pid_t pid;
-    int pidfd, output, report; /* -EBADF without it */
-    struct loop_watch *end_watch, *output_watch;
+    int output, report; /* -EBADF without it */
+    struct loop_child *child;
+    struct loop_watch *output_watch;
     char tail[TAIL_BYTES];
     size_t tail_len;
     bool is_late, is_cancelled, has_failed;
@@ -35,12 +35,11 @@ struct hooks {
 /* Leaves it all to whoever reaps. */
 static void running_drop(struct hooks *h)
 {
-    loop_watch_free(take_ptr(h->end_watch));
+    loop_child_free(take_ptr(h->child));
     loop_watch_free(take_ptr(h->output_watch));
-    close_cleanup_(&h->pidfd);
     close_cleanup_(&h->output);
     close_cleanup_(&h->report);
-    h->pidfd = h->output = h->report = -EBADF;
+    h->output = h->report = -EBADF;
     h->pid = 0;
 }
 
@@ -182,21 +181,11 @@ static int ended(struct hooks *h, int status, struct err *e)
     return 0;
 }
 
-static void end_ready(void *ctx, unsigned events)
+static void end_told(void *ctx, int status)
 {
     struct hooks *h = ctx;
     struct err e = ERR_INIT;
-    int status;
-    pid_t pid;
 
-    (void)events;
-    do
-        pid = waitpid(h->pid, &status, WNOHANG);
-    while (pid < 0 && errno == EINTR);
-    if (!pid)
-        return;
-    /* Only its owner may wait for a child. */
-    BUG_ON(pid < 0);
     if (h->is_cancelled) {
         hooks_free(h);
         return;
@@ -217,12 +206,9 @@ static void running_kill(const struct hooks *h)
 
 static int running_watch(struct hooks *h, struct err *e)
 {
-    h->pidfd = pidfd_open(h->pid, 0);
-    if (h->pidfd < 0)
-        return err_errno(e, -errno, "HookFailed", "cannot watch the process of a hook");
-    TRY(loop_watch_new(h->o.loop, h->pidfd, end_ready, h, &h->end_watch, e));
     TRY(loop_watch_new(h->o.loop, h->output, output_ready, h, &h->output_watch, e));
-    loop_watch_set(h->end_watch, LOOP_READABLE);
+    /* Last: a child that the loop has is nobody else's to wait for. */
+    TRY(loop_child_adopt(h->o.loop, h->pid, end_told, h, &h->child, e));
     loop_watch_set(h->output_watch, LOOP_READABLE);
     return 0;
 }
@@ -321,7 +307,7 @@ struct hooks *hooks_run(const struct hooks_options *o)
 {
     struct hooks *h = xcalloc(1, sizeof(*h));
 
-    *h = (struct hooks){.o = *o, .pidfd = -EBADF, .output = -EBADF, .report = -EBADF};
+    *h = (struct hooks){.o = *o, .output = -EBADF, .report = -EBADF};
     h->timer = loop_timer_new(o->loop, timer_fired, h);
     loop_timer_set(h->timer, 0);
     return h;
