@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "base/paths.h"
 #include "shim/service.h"
-#include "shim/task_parts.h"
+#include "shim/task/task_parts.h"
 
 #define TOOLBOX_FILE   "toolbox.wasm"
 #define EVENTS_WAIT_MS 10000 /* for containerd to take the last events */

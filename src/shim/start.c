@@ -10,7 +10,7 @@
 #include "base/digest.h"
 #include "base/fds.h"
 #include "base/paths.h"
-#include "container/oci_config.h"
+#include "container/oci/oci_config.h"
 
 #define SANDBOX_ANNOTATION "io.kubernetes.cri.sandbox-id"
 #define OOM_SCORE_MAX      1000

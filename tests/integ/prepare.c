@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 
 #include "base/fds.h"
-#include "container/program.h"
+#include "container/guest/program.h"
 
 struct request {
     const char *file;

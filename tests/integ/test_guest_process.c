@@ -17,8 +17,8 @@
 
 #include "base/fds.h"
 #include "base/paths.h"
-#include "container/guest_process.h"
-#include "container/program.h"
+#include "container/guest/guest_process.h"
+#include "container/guest/program.h"
 
 static struct loop *loop;
 static char *place, *worker;

@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 
 #include "base/clock.h"
-#include "container/cgroup_parts.h"
+#include "container/cgroup/cgroup_parts.h"
 
 #define MIB        (1 << 20)
 #define TIMEOUT_MS 20000

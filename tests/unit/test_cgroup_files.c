@@ -9,7 +9,7 @@
 
 #include "base/fds.h"
 #include "base/paths.h"
-#include "container/cgroup_parts.h"
+#include "container/cgroup/cgroup_parts.h"
 
 static const char hybrid[] =
     "25 23 0:22 / /sys rw,nosuid - sysfs sysfs rw\n"

@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 
 #include "base/fds.h"
-#include "container/guest_mounts.h"
+#include "container/guest/guest_mounts.h"
 
 static char *place; /* rootfs/, outside/ */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit.h"
 
-#include "container/guest_process_job.h"
+#include "container/guest/guest_process_job.h"
 
 static struct oci_config config;
 static struct guest_job job;

@@ -9,8 +9,8 @@
 
 #include "base/fds.h"
 #include "base/paths.h"
-#include "container/program.h"
-#include "container/program_record.h"
+#include "container/guest/program.h"
+#include "container/guest/program_record.h"
 #include "store/cache.h"
 
 struct rig {
