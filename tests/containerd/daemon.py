@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 import images
 from worker_client import PATIENCE_S, ROOT, children, has_ended, wait_until
@@ -32,6 +33,7 @@ SHIM_SOCKETS = "/run/containerd/s"
 WHERRY, RUNC = "io.containerd.wherry.v1", "io.containerd.runc.v2"
 KUBERNETES = "k8s.io"  # CRI's namespace
 PR_SET_CHILD_SUBREAPER = 36
+GRACE_S = 5
 
 
 def peers():
@@ -427,7 +429,12 @@ class Containerd:
     def __exit__(self, *exception):
         if exception[0]:
             sys.stderr.write(f"the log of containerd {self.version}:\n" + self.log()[-8000:])
+        end = time.monotonic() + GRACE_S
         self.left = self.leftovers()
+        # A shim that has been told to end may still be at it.
+        while self.left and not self.is_quiet and time.monotonic() < end:
+            time.sleep(0.02)
+            self.left = self.leftovers()
         if self.left and not self.is_quiet:
             sys.stderr.write(f"left: {self.left}\n" + self.log()[-8000:])
         self._stop()
@@ -512,6 +519,11 @@ class Containerd:
         if not self._cri:
             self._cri = Cri(self.socket_path)
         return self._cri
+
+    def shim_pids(self):
+        """Of the shims that run."""
+        return [p for p in self._strays()
+                if os.path.basename(_words(p).split(" ")[0]).startswith("containerd-shim-")]
 
     # -- What is left
 
