@@ -169,7 +169,7 @@ def settings(version, folder, network, runtimes, snapshotter):
                                            "snapshotter": snapshotter})]
     else:
         cri = ["plugins", "io.containerd.cri.v1.runtime"]
-        # Otherwise images for wasi/wasm are pulled, but not unpacked: that is for this machine only.
+        # Otherwise images for wasi/wasm are pulled, but unpacked only those for this machine.
         tables += [(["plugins", "io.containerd.cri.v1.images"],
                     {"snapshotter": snapshotter, "use_local_image_pull": True}),
                    (["plugins", "io.containerd.cri.v1.images", "pinned_images"],
@@ -486,6 +486,8 @@ class Containerd:
             try:
                 process.stdin.write(line)
                 process.stdin.flush()
+                if not select.select([process.stdout], [], [], PATIENCE_S)[0]:
+                    raise TimeoutError(f"ctr {' '.join(argv)} does not give its input back")
                 first = process.stdout.readline()
                 status, rest, _ = finished(process)
             except BaseException:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""containerd-shim-wherry-v1 as `ctr` drives it, under each containerd. With PART=WORD only the parts
-that have it in their names, with VERSION=1.6 only under that one."""
+"""containerd-shim-wherry-v1 as `ctr` drives it, under each containerd. With PART=WORD only the
+parts that have it in their names, with VERSION=1.6 only under that one."""
 import itertools
 import os
 import re
