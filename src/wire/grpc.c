@@ -176,7 +176,8 @@ static void client_lose(struct grpc_client *c, int code, const char *why)
 {
     struct grpc_call *call;
     stream_free(take_ptr(c->stream));
-    err_set(&c->lost, code, "ConnectionLost", "%s", why);
+    if (!c->lost.code)
+        err_set(&c->lost, code, "ConnectionLost", "%s", why);
     TAILQ_FOREACH(call, &c->calls, in_client)
     {
         call->stream_id = 0;
@@ -194,12 +195,18 @@ static void client_flush(struct grpc_client *c)
     while (c->stream && !c->is_blocked) {
         ssize_t n = nghttp2_session_mem_send(c->session, &data);
         if (n <= 0)
-            return;
+            break;
         int r = stream_write(c->stream, data, (size_t)n, &e);
         c->is_blocked = r != 0;
         /* What it had said before it went is still read: the end of the stream ends the calls. */
         if (r < 0)
             c->lost = e;
+    }
+    /* The library has told the other side why, or that has gone away and has answered all. */
+    if (c->stream && !nghttp2_session_want_read(c->session) &&
+        !nghttp2_session_want_write(c->session)) {
+        client_lose(c, -EPROTO, "what the other side sends is no HTTP/2");
+        loop_timer_set(c->kick, 0);
     }
 }
 
