@@ -104,13 +104,14 @@ static void call_finish(struct grpc_call *call, const struct err *e, struct text
     void (*done)(void *, const struct err *, struct text) = call->done;
     void (*stream_done)(void *, const struct err *) = call->handlers.done;
     void *ctx = call->ctx;
-    autobuf in = call->in; /* `answer` points there */
+    struct buf in = call->in; /* `answer` points there */
     call->in = BUF_INIT;
     call_drop(call);
     if (done)
         done(ctx, e, answer);
     else
         stream_done(ctx, e);
+    buf_done(&in);
 }
 
 /* ---- Telling ---- */

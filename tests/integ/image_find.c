@@ -5,10 +5,13 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "shim/image.h"
 
 static struct loop *loop;
+static struct image_request *request;
+static struct loop_timer *patience;
 
 static void found(void *ctx, const struct err *e, struct image_program *p)
 {
@@ -19,6 +22,8 @@ static void found(void *ctx, const struct err *e, struct image_program *p)
     char text[DIGEST_TEXT_SIZE];
     struct stat st;
     (void)ctx;
+    request = NULL;
+    loop_timer_free(take_ptr(patience));
     json_writer_init(&w, &out, false);
     json_begin_object(&w);
     if (e) {
@@ -43,6 +48,13 @@ static void found(void *ctx, const struct err *e, struct image_program *p)
     puts(buf_str(&out));
 }
 
+static void give_up(void *ctx)
+{
+    (void)ctx;
+    image_cancel(take_ptr(request));
+    loop_timer_free(take_ptr(patience));
+}
+
 int main(int argc, char **argv)
 {
     struct err e = ERR_INIT;
@@ -51,8 +63,12 @@ int main(int argc, char **argv)
                               .containerd_ns = argv[2],
                               .container_id = argv[3],
                               .cache_dir = argv[4],
-                              .wants_program = argc == 5};
-    image_find(loop, &o, found, NULL);
+                              .wants_program = argc == 5 || !str_eq(argv[5], "config")};
+    request = image_find(loop, &o, found, NULL);
+    if (argc > 5 && o.wants_program) {
+        patience = loop_timer_new(loop, give_up, NULL);
+        loop_timer_set(patience, clock_monotonic_ns() + strtoull(argv[5], NULL, 10) * 1000000);
+    }
     loop_run(loop);
     loop_free(loop);
     return 0;

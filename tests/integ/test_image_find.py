@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -95,7 +96,7 @@ class Asker:
             [PROGRAM, address or "unix://" + self.daemon.socket_path, self.daemon.namespace,
              container, self.cache, *more],
             stdout=subprocess.PIPE, timeout=PATIENCE_S, check=True)
-        return json.loads(done.stdout)
+        return json.loads(done.stdout or "null")
 
     def find(self, wanted, *more):
         self.daemon.load(wanted)
@@ -224,7 +225,35 @@ def a_cache_that_others_may_write_to_is_not_used(a):
     assert found.get("reason") == "UntrustedFolder", found
 
 
+def who_gives_up_is_told_nothing_and_nothing_half_is_kept(a):
+    wanted = image("given-up", lambda layout: manifest(layout, [(WASM, LARGE + b"2")]))
+    a.daemon.load(wanted)
+    container = a.container(wanted.name)
+    modules = os.path.join(a.cache, "modules")
+    whole = digest(LARGE + b"2").partition(":")[2]
+    for ms in range(12):
+        before = set(os.listdir(modules))
+        found = a.ask(container, str(ms))
+        more = set(os.listdir(modules)) - before
+        assert not found or found.get("digest", "").endswith(whole), found
+        assert more <= {whole}, more
+    assert_program(a.ask(container), LARGE + b"2")
+
+
 # ---- What is wrong ----
+
+
+def a_daemon_that_does_not_answer_is_not_waited_for_long(a):
+    wanted = image("stopped", lambda layout: manifest(layout, [(WASM, small("stopped"))]))
+    a.daemon.load(wanted)
+    container = a.container(wanted.name)
+    a.daemon.process.send_signal(signal.SIGSTOP)
+    try:
+        found = a.ask(container)
+    finally:
+        a.daemon.process.send_signal(signal.SIGCONT)
+    assert found.get("reason") == "TimedOut" and container in found["message"], found
+    assert_program(a.ask(container), small("stopped"))
 
 
 def a_container_without_an_image_has_no_program(a):
@@ -250,7 +279,11 @@ PARTS = (every_form_is_recognised, older_types_of_layers_are_programs,
          what_the_config_says_comes_with_it, a_program_of_many_pieces_comes_whole,
          a_second_container_reads_nothing_of_the_program, a_file_of_another_size_is_read_anew,
          a_cache_that_others_may_write_to_is_not_used,
+         who_gives_up_is_told_nothing_and_nothing_half_is_kept,
          a_container_without_an_image_has_no_program, what_is_not_there_is_named)
+
+if os.environ.get("FULL") == "1":
+    PARTS += (a_daemon_that_does_not_answer_is_not_waited_for_long,)
 
 
 def main():
