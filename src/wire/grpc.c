@@ -179,8 +179,7 @@ static void client_lose(struct grpc_client *c, int code, const char *why)
     stream_free(take_ptr(c->stream));
     if (!c->lost.code)
         err_set(&c->lost, code, "ConnectionLost", "%s", why);
-    TAILQ_FOREACH(call, &c->calls, in_client)
-    {
+    for (call = TAILQ_FIRST(&c->calls); call; call = TAILQ_NEXT(call, in_client)) {
         call->stream_id = 0;
         if (!call->is_closed && !call->failure.code)
             call->failure = c->lost;
