@@ -132,7 +132,9 @@ int module_cache_commit(int dirfd, int fd, const struct digest *d, int64_t size,
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     if (fcntl(fd, F_GET_SEALS) >= 0)
         return memfd_give(fd, ret_fd, e);
-    if (fsync(fd) < 0)
+    /* As the compile cache's: who runs as the user of a container may open it anew, and only he who
+     * was given it gets there. */
+    if (fchmod(fd, 0444) < 0 || fsync(fd) < 0)
         return failed(e, "write");
     /* Another may have been quicker. */
     if (linkat(AT_FDCWD, path, dirfd, name, AT_SYMLINK_FOLLOW) < 0 && errno != EEXIST)

@@ -62,6 +62,7 @@ static void what_was_kept_is_found_and_can_only_be_read(void **state)
 {
     (void)state;
     struct digest d;
+    struct stat st;
     struct err e = ERR_INIT;
     int fd = -1;
     digest_bytes("hello", 5, &d);
@@ -69,6 +70,8 @@ static void what_was_kept_is_found_and_can_only_be_read(void **state)
     assert_content(keep("hello", &d), "hello");
     assert_int_equal(module_cache_find(modules, &d, 5, &fd, &e), 1);
     assert_int_equal(fcntl(fd, F_GETFL) & O_ACCMODE, O_RDONLY);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0444);
     assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
     assert_content(fd, "hello");
 }
