@@ -88,18 +88,19 @@ int paths_images_dir(char **ret, struct err *e)
     return 0;
 }
 
+const char *const paths_ca_files[] = {
+    "/etc/ssl/certs/ca-certificates.crt",                /* Debian, Arch, Gentoo */
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", /* Fedora, RHEL */
+    "/etc/ssl/ca-bundle.pem",                            /* SUSE */
+    "/etc/ssl/cert.pem",                                 /* Alpine */
+    NULL,
+};
+
 const char *paths_system_ca(void)
 {
-    static const char *const paths[] = {
-        "/etc/ssl/certs/ca-certificates.crt",                /* Debian, Arch, Gentoo */
-        "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", /* Fedora, RHEL */
-        "/etc/ssl/ca-bundle.pem",                            /* SUSE */
-        "/etc/ssl/cert.pem",                                 /* Alpine */
-    };
-
-    for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
-        if (access(paths[i], R_OK) == 0)
-            return paths[i];
+    for (size_t i = 0; paths_ca_files[i]; i++)
+        if (access(paths_ca_files[i], R_OK) == 0)
+            return paths_ca_files[i];
     return NULL;
 }
 

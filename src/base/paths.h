@@ -31,6 +31,9 @@ int paths_images_dir(char **ret, struct err *e);
 /* The value of a variable that names a path: NULL for a relative one, and for none. */
 const char *paths_env(const char *name);
 
+/* Where the distributions keep the certificates (PEM) that they trust; ends with NULL. */
+extern const char *const paths_ca_files[];
+
 /* The certificates (PEM) that this machine trusts, where the distributions keep them; NULL without
  * any. Static. */
 const char *paths_system_ca(void);

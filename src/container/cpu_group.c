@@ -8,7 +8,7 @@
 
 #include "base/fds.h"
 #include "base/paths.h"
-#include "container/cgroup_parts.h"
+#include "container/cgroup/cgroup_parts.h"
 
 #define PARENT         "wherry"
 #define PERIOD_US      100000

@@ -7,7 +7,7 @@
 /*
  * What a worker answers to the job "prepare", as one line of JSON on its standard output: what the
  * program is and where in the compile cache its machine code is, or why there is none. Supervisors
- * keep the former (container/program_record.h).
+ * keep the former (container/guest/program_record.h).
  */
 #define PREPARE_ANSWER_LIMIT_BYTES (16u << 10)
 

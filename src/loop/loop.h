@@ -122,9 +122,10 @@ int loop_child_adopt(struct loop *l, pid_t pid, void (*ended)(void *ctx, int sta
 
 /*
  * From now on this process is the parent of all orphans among its descendants
- * (PR_SET_CHILD_SUBREAPER), and the loop reaps every child that has ended and that it does not
- * watch. So nobody in the process may wait for a child any more, but by this loop, or while orphans
- * are held back. Does not keep the loop running, and ends with it. "LoopFailed"
+ * (PR_SET_CHILD_SUBREAPER), and the loop reaps every child that has ended and that it has not as a
+ * loop_child. So nobody in the process may wait for a child any more, also not by a watch of its
+ * pidfd, but by this loop or while orphans are held back. Does not keep the loop running, and ends
+ * with it. "LoopFailed"
  */
 int loop_reap_orphans(struct loop *l, struct err *e);
 

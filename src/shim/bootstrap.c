@@ -30,7 +30,7 @@ static void string_take(const char *text, char **ret)
  * name and not our id. */
 static bool params_are(const Bootstrap__Params *p, const struct shim_flags *f)
 {
-    return str_eq(p->instance_id, f->id) && str_eq(p->namespace_, f->namespace_);
+    return str_eq(p->instance_id, f->id) && str_eq(p->namespace_, f->namespace);
 }
 
 int bootstrap_parse(const struct shim_flags *f, const void *input, size_t len,

@@ -8,9 +8,9 @@
 #include "base/clock.h"
 #include "base/fds.h"
 #include "base/paths.h"
-#include "container/cgroup.h"
+#include "container/cgroup/cgroup.h"
 #include "container/folder.h"
-#include "container/native.h"
+#include "container/native/native.h"
 #include "guest/status.h"
 #include "shim/messages/messages.h"
 #include "shim/record.h"
@@ -91,7 +91,7 @@ static int native_remove(const struct shim_flags *f, const char *bundle, const s
     AUTO(loop) loop = NULL;
     struct native_end end = {0};
     autofree char *root =
-        xasprintf("%s/%s", r->runtime_root ? r->runtime_root : RECORD_RUNTIME_ROOT, f->namespace_);
+        xasprintf("%s/%s", r->runtime_root ? r->runtime_root : RECORD_RUNTIME_ROOT, f->namespace);
     struct native_options o = {.runtime = r->runtime,
                                .root = root,
                                .is_systemd_cgroup = r->has_systemd,

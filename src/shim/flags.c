@@ -29,7 +29,7 @@ struct flag {
 };
 
 static const struct flag flags[] = {
-    {.name = "namespace",                   .has_value = true, .offset = offsetof(struct shim_flags, namespace_)},
+    {.name = "namespace",                   .has_value = true, .offset = offsetof(struct shim_flags, namespace)},
     {.name = "id", .has_value = true, .offset = offsetof(struct shim_flags, id)},
     {.name = "bundle",                                     .has_value = true, .offset = offsetof(struct shim_flags, bundle)},
     {.name = "address",                    .has_value = true, .offset = offsetof(struct shim_flags, address)},
@@ -99,7 +99,7 @@ int shim_flags_parse(int argc, char **argv, struct shim_flags *ret, struct err *
         if (i == argc)
             return err_set(e, -EINVAL, "BadUsage", "no action is given: start or delete");
         TRY(action_parse(argv[i], &f, e));
-        if (!f.id || !*f.id || !f.namespace_ || !*f.namespace_)
+        if (!f.id || !*f.id || !f.namespace || !*f.namespace)
             return err_set(e, -EINVAL, "BadUsage", "%s wants -namespace and -id", argv[i]);
     }
     *ret = f;

@@ -20,7 +20,7 @@ enum shim_action {
 
 struct shim_flags {
     enum shim_action action;
-    const char *namespace_, *id, *bundle, *address, *publish_binary, *socket;
+    const char *namespace, *id, *bundle, *address, *publish_binary, *socket;
     bool is_debug;
 };
 

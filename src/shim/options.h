@@ -2,7 +2,7 @@
 #pragma once
 
 #include "shim/messages/messages.h"
-#include "shim/task.h"
+#include "shim/task/task.h"
 
 /*
  * The runtime's options of Create: containerd.runc.v1.Options, or the TOML table of

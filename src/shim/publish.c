@@ -2,7 +2,7 @@
 #include "shim/publish.h"
 
 #include "shim/messages/messages.h"
-#include "shim/task_parts.h"
+#include "shim/task/task_parts.h"
 
 static void publish(const struct task *t, const char *topic, const char *type,
                     const ProtobufCMessage *m)

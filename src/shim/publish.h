@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include "shim/task.h"
+#include "shim/task/task.h"
 
 /*
  * What containerd is told about tasks, in the order of these calls (containerd,

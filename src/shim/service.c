@@ -4,7 +4,7 @@
 #include "shim/messages/messages.h"
 #include "shim/options.h"
 #include "shim/stats.h"
-#include "shim/task_parts.h"
+#include "shim/task/task_parts.h"
 
 /* An operation that was not possible is no call that does not exist: containerd would ask again
  * for an older version of it. */

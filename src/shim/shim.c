@@ -8,9 +8,10 @@
 #include "base/log.h"
 #include "base/paths.h"
 #include "shim/service.h"
-#include "shim/task_parts.h"
+#include "shim/task/task_parts.h"
 
-#define TOOLBOX_FILE "toolbox.wasm"
+#define TOOLBOX_FILE   "toolbox.wasm"
+#define EVENTS_WAIT_MS 10000 /* for containerd to take the last events */
 
 static const struct ttrpc_service *services(size_t *ret_n)
 {
@@ -35,7 +36,7 @@ static int server_open(struct shim *s, int listen_fd, struct err *e)
 
 static int events_begin(struct shim *s, struct err *e)
 {
-    struct events_options o = {.ns = s->flags->namespace_,
+    struct events_options o = {.namespace = s->flags->namespace,
                                .ttrpc_address = s->bootstrap->ttrpc_address,
                                .publish_binary = s->flags->publish_binary,
                                .address = s->flags->address};
@@ -61,10 +62,12 @@ static int children_keep(struct shim *s, struct err *e)
     return loop_reap_orphans(s->loop, e);
 }
 
-static void flushed(void *ctx)
+static void flushed(void *ctx, const struct err *e)
 {
     struct shim *s = ctx;
 
+    if (e)
+        log_warn("%s", e->msg);
     loop_stop(s->loop);
 }
 
@@ -83,7 +86,7 @@ void shim_shut_down(struct shim *s)
     s->is_leaving = true;
     /* Nobody is to find it from here on. */
     unlink(s->socket);
-    events_flush(s->events, flushed, s);
+    events_flush(s->events, EVENTS_WAIT_MS, flushed, s);
 }
 
 void shim_task_gone(struct shim *s)

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "container/list.h"
-#include "container/program.h"
+#include "container/guest/program.h"
 #include "loop/loop.h"
 #include "shim/bootstrap.h"
 #include "shim/events.h"

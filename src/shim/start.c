@@ -10,7 +10,7 @@
 #include "base/digest.h"
 #include "base/fds.h"
 #include "base/paths.h"
-#include "container/oci_config.h"
+#include "container/oci/oci_config.h"
 
 #define SANDBOX_ANNOTATION "io.kubernetes.cri.sandbox-id"
 #define OOM_SCORE_MAX      1000
@@ -31,7 +31,7 @@ static int group_find(const struct shim_flags *f, int bundle_fd, char **ret, str
 static int socket_name(const struct shim_flags *f, const struct bootstrap *b, const char *group,
                        struct sockaddr_un *ret, struct err *e)
 {
-    autofree char *text = xasprintf("%s/%s/%s", f->address ? f->address : "", f->namespace_, group);
+    autofree char *text = xasprintf("%s/%s/%s", f->address ? f->address : "", f->namespace, group);
     struct digest digest;
     char hex[DIGEST_HEX_SIZE];
     int len;

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "base/buf.h"
-#include "container/cgroup.h"
+#include "container/cgroup/cgroup.h"
 
 /* Packs the figures as io.containerd.cgroups.v2.Metrics (containerd/cgroups, cgroup2/stats). */
 void stats_pack(const struct cgroup_stats *s, struct buf *ret);

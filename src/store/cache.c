@@ -236,8 +236,8 @@ static int entry_write(int handle, const char *key, int code_fd)
     if (r < 0)
         return r;
     changed_at_set(handle, s.changed_at_ns);
-    /* A worker that runs as the user of a container opens the code anew to map it. Others do not get
-     * to it: the folder is private. */
+    /* A worker that runs as the user of a container opens the code anew to map it. Others do not
+     * get to it: the folder is private. */
     return fchmod(handle, 0444) < 0 || fdatasync(handle) < 0 ? -errno : 0;
 }
 

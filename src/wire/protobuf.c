@@ -46,6 +46,7 @@ int protobuf_unpack(const ProtobufCMessageDescriptor *d, struct text bytes, stru
     if (!m)
         return err_set(e, -EBADMSG, "BadMessage", "%zu bytes are no message %s", bytes.len,
                        d->short_name);
-    memcpy(ret, &m, sizeof(m));
+    void *message = m;
+    memcpy(ret, &message, sizeof(message));
     return 0;
 }

@@ -81,14 +81,11 @@ static void response_take(struct client_call *call, const struct ttrpc_frame *f)
 
 static void frame_take(struct ttrpc_client *c, const struct ttrpc_frame *f)
 {
-    struct client_call *call;
     if (f->type != TTRPC_RESPONSE)
         return;
-    TAILQ_FOREACH(call, &c->calls, in_client)
-    {
-        if (call->stream_id == f->stream_id)
-            break;
-    }
+    struct client_call *call = TAILQ_FIRST(&c->calls);
+    while (call && call->stream_id != f->stream_id)
+        call = TAILQ_NEXT(call, in_client);
     /* Without a call: it has timed out. */
     if (call && call->stream_id)
         response_take(call, f);

@@ -188,13 +188,10 @@ static const struct ttrpc_method *method_find(const struct ttrpc_service *servic
 
 static bool is_open(const struct connection *c, uint32_t stream_id)
 {
-    const struct ttrpc_call *call;
-    LIST_FOREACH(call, &c->calls, in_list)
-    {
-        if (call->stream_id == stream_id)
-            return true;
-    }
-    return false;
+    const struct ttrpc_call *call = LIST_FIRST(&c->calls);
+    while (call && call->stream_id != stream_id)
+        call = LIST_NEXT(call, in_list);
+    return call;
 }
 
 /* Whether another call can be taken under this id; it is refused otherwise. */

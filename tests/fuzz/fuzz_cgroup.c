@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Any bytes as a table of mounts, the group of a process and the path of a document: an error, or a
  * group below its mount points. And as each of the files that figures are read from. */
-#include "container/cgroup_parts.h"
+#include "container/cgroup/cgroup_parts.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -2,7 +2,7 @@
 /* Any bytes as what containerd answers about an image, and as the documents that lead to its
  * program, which zero bytes part: the search ends after few of them, and what it names is a blob.
  */
-#include "shim/image_search.h"
+#include "shim/image/image_search.h"
 #include "store/container_config.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

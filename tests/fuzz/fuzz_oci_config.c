@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Any bytes as the documents of a bundle: an error with its words, or a struct within its limits
  * whose state can be told to hooks. */
-#include "container/oci_config.h"
+#include "container/oci/oci_config.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

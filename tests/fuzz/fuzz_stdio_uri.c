@@ -3,7 +3,7 @@
  */
 #include <limits.h>
 
-#include "shim/stdio_uri.h"
+#include "shim/stdio/stdio_uri.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

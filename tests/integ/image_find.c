@@ -7,7 +7,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
-#include "shim/image.h"
+#include "shim/image/image.h"
 
 static struct loop *loop;
 static struct image_request *request;

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Prepares programs as a supervisor does: prepare WORKER CACHE_DIR FILE..., all at once. Says a line
- * for each, in the order in which they are done: FILE CONTRACT DIGEST INODE (of the code's file) or
- * FILE REASON TEXT. With "-" for a FILE the ones before it are awaited first.
+ * Prepares programs as a supervisor does: prepare WORKER CACHE_DIR FILE..., all at once. Says a
+ * line for each, in the order in which they are done: FILE CONTRACT DIGEST INODE (of the code's
+ * file) or FILE REASON TEXT. With "-" for a FILE the ones before it are awaited first.
  */
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
 #include "base/fds.h"
-#include "container/program.h"
+#include "container/guest/program.h"
 
 struct request {
     const char *file;

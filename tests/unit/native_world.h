@@ -10,7 +10,7 @@
 
 #include "base/fds.h"
 #include "base/paths.h"
-#include "container/native.h"
+#include "container/native/native.h"
 
 struct native_world {
     struct loop *l;

@@ -20,7 +20,7 @@
 #include "base/fds.h"
 #include "base/paths.h"
 #include "base/util.h"
-#include "shim/task_stdio.h"
+#include "shim/stdio/task_stdio.h"
 
 struct place {
     struct loop *l;

@@ -2,14 +2,16 @@
 /* With the control groups of this machine, of either version: as root, where they may be made. */
 #include "unit.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "base/clock.h"
-#include "container/cgroup_parts.h"
+#include "container/cgroup/cgroup_parts.h"
 
 #define MIB        (1 << 20)
 #define TIMEOUT_MS 20000
@@ -278,6 +280,39 @@ static void a_limit_that_the_kernel_refuses_leaves_no_group(void **state)
     assert_false(cgroup_exists(c));
 }
 
+/* In a mount namespace of its own; what it exits with is whether the message helps. */
+static void create_read_only(void)
+{
+    const struct cgroup_host *h;
+    AUTO(cgroup) c = NULL;
+    struct err e = ERR_INIT;
+
+    if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        cgroup_host_get(&h, &e) < 0)
+        _exit(1);
+    for (size_t i = 0; i < h->n; i++)
+        if (mount(NULL, h->v[i].mount, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL) < 0)
+            _exit(2);
+    group_of("read-only", &c);
+    if (cgroup_create(c, &limits, &e) != -EROFS)
+        _exit(3);
+    _exit(strstr(e.msg, "read-only") && strstr(e.msg, "remount") ? 0 : 4);
+}
+
+static void a_read_only_mount_is_said_with_what_to_do(void **state)
+{
+    int status;
+    pid_t pid;
+
+    (void)state;
+    needs_groups();
+    pid = fork();
+    if (!pid)
+        create_read_only();
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
 static void a_group_with_processes_is_not_taken(void **state)
 {
     AUTO(cgroup) c = NULL;
@@ -513,6 +548,7 @@ int main(void)
         cmocka_unit_test(update_raises_and_lowers_memory_with_swap),
         cmocka_unit_test(a_smaller_period_is_taken_with_its_quota),
         cmocka_unit_test(a_limit_that_the_kernel_refuses_leaves_no_group),
+        cmocka_unit_test(a_read_only_mount_is_said_with_what_to_do),
         cmocka_unit_test(a_group_with_processes_is_not_taken),
         cmocka_unit_test(a_child_that_enters_is_listed_and_charged),
         cmocka_unit_test(another_process_is_moved_by_its_id),

@@ -3,12 +3,13 @@
  * does not have. */
 #include "unit.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
 #include "base/fds.h"
 #include "base/paths.h"
-#include "container/cgroup_parts.h"
+#include "container/cgroup/cgroup_parts.h"
 
 static const char hybrid[] =
     "25 23 0:22 / /sys rw,nosuid - sysfs sysfs rw\n"
@@ -372,6 +373,30 @@ static void swap_below_memory_is_refused(void **state)
     tree_remove(&t);
 }
 
+static void values_out_of_range_change_nothing(void **state)
+{
+    const struct oci_resources bad[] = {
+        {.cpu_shares = -1,          .has_cpu_shares = true   },
+        {.cpu_period_us = 1,        .has_cpu_period_us = true},
+        {.cpu_quota_us = INT64_MAX, .has_cpu_quota_us = true },
+        {.blkio_weight = 9,         .has_blkio_weight = true },
+    };
+    struct err e = ERR_INIT;
+    struct tree t;
+
+    (void)state;
+    tree_make(2, v2_files, &t);
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        struct oci_resources r = bad[i];
+
+        r.pids_limit = 5;
+        r.has_pids_limit = true;
+        assert_fails(cgroup_update(t.c, &r, &e), -EINVAL, "BadResources");
+        is(&t, "pids.max", "");
+    }
+    tree_remove(&t);
+}
+
 static void unified_is_refused_in_version_1(void **state)
 {
     static const char *const none[] = {NULL};
@@ -577,6 +602,83 @@ static void what_a_process_list_says_is_not_believed(void **state)
     tree_remove(&t);
 }
 
+/* ---- The systemd driver, with a program in the place of systemd-run ---- */
+
+/* Leaves the arguments in a file, and does with the command what --scope does. */
+static const char stand_in[] = "#!/bin/sh\n"
+                               "printf '%s\\n' \"$@\" > \"${0%/*}/args\"\n"
+                               "while [ \"$1\" != -- ]; do shift; done\n"
+                               "shift\n"
+                               "exec \"$@\"\n";
+
+/* A tree with the folders of the scope "system.slice/p-7.scope", and a program of this text as the
+ * only one that is found, but for those of /bin. */
+static void scope_make(const char *program, struct tree *ret)
+{
+    static const char *const none[] = {NULL};
+    autofree char *slice = NULL, *scope = NULL, *path = NULL;
+    struct err e = ERR_INIT;
+
+    tree_make(2, none, ret);
+    slice = path_join(ret->dir, "system.slice");
+    scope = path_join(slice, "p-7.scope");
+    path = path_join(ret->dir, "systemd-run");
+    assert_int_equal(mkdir(slice, 0755) | mkdir(scope, 0755), 0);
+    put(slice, "cgroup.controllers", "");
+    put(slice, "cgroup.subtree_control", "");
+    put(scope, "cgroup.procs", "");
+    put(scope, "pids.max", "");
+    if (program) {
+        put(ret->dir, "systemd-run", program);
+        assert_int_equal(chmod(path, 0755), 0);
+    }
+    setenv("PATH", ret->dir, 1);
+    cgroup_free(ret->c);
+    assert_ok(cgroup_open_on(&ret->h, "", "0::/init.scope\n", ":p:7", true, "id", &ret->c, &e));
+}
+
+static void a_scope_is_held_until_the_container_is_in(void **state)
+{
+    struct oci_resources r = {.pids_limit = 5, .has_pids_limit = true};
+    struct err e = ERR_INIT;
+    autobuf args = BUF_INIT;
+    struct tree t;
+    pid_t keeper;
+
+    (void)state;
+    scope_make(stand_in, &t);
+    assert_ok(cgroup_create(t.c, &r, &e));
+    assert_ok(cgroup_file_read(t.dir, "args", &args, &e));
+    assert_contains(args.data, "--scope\n");
+    assert_contains(args.data, "--unit=p-7.scope\n--slice=system.slice\n");
+    assert_contains(args.data, "--property=Delegate=yes\n--property=TasksMax=5\n--\n");
+    keeper = t.c->keeper_pid;
+    assert_int_equal(kill(keeper, 0), 0);
+    cgroup_settle(t.c);
+    assert_int_equal(kill(keeper, 0), -1);
+    assert_int_equal(errno, ESRCH);
+    tree_remove(&t);
+}
+
+static void a_scope_that_cannot_be_made_is_an_error(void **state)
+{
+    static const char *const programs[] = {"#!/bin/sh\nexit 1\n", NULL};
+    struct oci_resources none = {0};
+    struct err e = ERR_INIT;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
+        struct tree t;
+
+        scope_make(programs[i], &t);
+        assert_true(cgroup_create(t.c, &none, &e) < 0);
+        assert_string_equal(e.reason, "SystemdFailed");
+        assert_contains(e.msg, programs[i] ? "p-7.scope" : "SystemdCgroup = false");
+        assert_int_equal(t.c->keeper_pid, 0);
+        tree_remove(&t);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -593,6 +695,7 @@ int main(void)
         cmocka_unit_test(a_controller_is_missed_only_by_a_limit),
         cmocka_unit_test(unified_names_only_files_of_controllers),
         cmocka_unit_test(swap_below_memory_is_refused),
+        cmocka_unit_test(values_out_of_range_change_nothing),
         cmocka_unit_test(unified_is_refused_in_version_1),
         cmocka_unit_test(weights_follow_the_shares),
         cmocka_unit_test(figures_of_version_2_are_read),
@@ -601,6 +704,8 @@ int main(void)
         cmocka_unit_test(killing_version_2_is_one_write),
         cmocka_unit_test(only_a_kill_of_version_2_is_told),
         cmocka_unit_test(what_a_process_list_says_is_not_believed),
+        cmocka_unit_test(a_scope_is_held_until_the_container_is_in),
+        cmocka_unit_test(a_scope_that_cannot_be_made_is_an_error),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

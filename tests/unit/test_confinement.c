@@ -2,7 +2,7 @@
 /* The plan of a confinement; what a confined process is like: tests/integ/test_guest_process.c */
 #include "unit.h"
 
-#include "container/confinement.h"
+#include "container/guest/confinement.h"
 
 static struct oci_config config;
 

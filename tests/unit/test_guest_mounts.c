@@ -3,11 +3,14 @@
 #include "unit.h"
 
 #include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/wait.h>
 
 #include "base/fds.h"
-#include "container/guest_mounts.h"
+#include "container/guest/guest_mounts.h"
 
 static char *place; /* rootfs/, outside/ */
 
@@ -133,6 +136,35 @@ static void mounts_show_nowhere_on_the_host(void **state)
     assert_ok(open_with(ROOT "[" BIND("/etc/hosts", "outside/hosts", "") "]", &m, &e));
     assert_ok(file_read("/proc/self/mountinfo", 1 << 20, &mounts, &e));
     assert_null(strstr(buf_str(&mounts), place));
+}
+
+static void of_the_hosts_mounts_none_is_kept(void **state)
+{
+    AUTO(guest_mounts) m = NULL;
+    autofree char *path = NULL;
+    autobuf mounts = BUF_INIT;
+    struct err e = ERR_INIT;
+    size_t lines = 0;
+    pid_t child;
+
+    (void)state;
+    needs_root();
+    assert_ok(open_with(ROOT "[" BIND("/etc/hosts", "outside/hosts", "") "]", &m, &e));
+    child = fork();
+    if (!child) {
+        if (setns(guest_mounts_namespace(m), CLONE_NEWNS) < 0)
+            _exit(1);
+        raise(SIGSTOP);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, NULL, WUNTRACED), child);
+    path = xasprintf("/proc/%d/mountinfo", (int)child);
+    assert_ok(file_read(path, 1 << 20, &mounts, &e));
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    for (const char *p = buf_str(&mounts); (p = strchr(p, '\n')); p++)
+        lines++;
+    assert_int_equal(lines, 2);
 }
 
 static void later_mounts_lie_in_earlier_ones(void **state)
@@ -283,6 +315,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_file_is_mounted_beside_what_the_image_has_there),
         TEST(mounts_show_nowhere_on_the_host),
+        TEST(of_the_hosts_mounts_none_is_kept),
         TEST(later_mounts_lie_in_earlier_ones),
         TEST(a_tmpfs_has_its_size_and_mode),
         TEST(a_read_only_root_gets_mount_points_without_being_written),

@@ -11,7 +11,7 @@
 #include "base/child.h"
 #include "base/clock.h"
 #include "base/fds.h"
-#include "container/hooks.h"
+#include "container/oci/hooks.h"
 
 struct run {
     struct hooks *hooks;

@@ -2,7 +2,7 @@
 /* The way from an image's target to its program, and hostile documents on it. */
 #include "unit.h"
 
-#include "shim/image_search.h"
+#include "shim/image/image_search.h"
 #include "shim/messages/messages.h"
 
 #define PROGRAM "application/wasm"

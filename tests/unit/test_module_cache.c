@@ -7,7 +7,7 @@
 
 #include "base/fds.h"
 #include "base/paths.h"
-#include "shim/module_cache.h"
+#include "shim/image/module_cache.h"
 
 static char *folder;
 static int modules;

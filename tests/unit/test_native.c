@@ -128,7 +128,7 @@ static void a_runtime_that_hangs_is_killed_with_all_that_it_has_started(void **s
     autofree char *path = path_join(w.dir, "other");
     assert_ok(file_read(path, 64, &other, &e));
     world_settle(&w);
-    assert_int_equal(kill(atoi(buf_str(&other)), 0), -1);
+    assert_int_equal(kill((pid_t)strtol(buf_str(&other), NULL, 10), 0), -1);
     assert_int_equal(errno, ESRCH);
     world_close(&w);
 }

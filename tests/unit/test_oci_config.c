@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 
 #include "base/fds.h"
-#include "container/oci_config.h"
+#include "container/oci/oci_config.h"
 
 /* As containerd writes it for a pod's container, with what else the specification knows. */
 static const char full[] =

@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 
 #include "base/fds.h"
-#include "container/seccomp_cache.h"
+#include "container/oci/seccomp_cache.h"
 
 static const char document[] =
     "{\"linux\":{\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"architectures\":["

@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 
 #include "base/child.h"
-#include "container/seccomp_filter.h"
+#include "container/oci/seccomp_filter.h"
 
 /* Of containerd's default profile what a small program needs, with its conditions. */
 static const char usual[] =

@@ -160,7 +160,7 @@ static int pid_of(const struct logger_place *g)
     autobuf got = BUF_INIT;
     autofree char *path = path_join(g->p.dir, "pid");
     assert_ok(file_read(path, 100, &got, &e));
-    return atoi(buf_str(&got));
+    return (int)strtol(buf_str(&got), NULL, 10);
 }
 
 /* Readable once it has ended. */
@@ -209,9 +209,9 @@ static void a_logger_that_is_left_sees_the_end_of_its_input(void **state)
     struct process c;
     setup(&g, "echo $$ >pid;" COLLECT);
     place_open(&g.p, &g.o);
+    autofd pidfd = pidfd_open(pid_of(&g), 0);
     process_start(&c, &g.p, run_shell, "echo hello");
     process_wait_ok(&c);
-    autofd pidfd = pidfd_open(pid_of(&g), 0);
     stdio_free(take_ptr(g.p.s));
     assert_ends(pidfd);
     assert_file(&g, "out.log", "hello\n");

@@ -4,7 +4,7 @@
 
 #include <limits.h>
 
-#include "shim/stdio_uri.h"
+#include "shim/stdio/stdio_uri.h"
 
 static struct stdio_uri parsed(const char *text)
 {

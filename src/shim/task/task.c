@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Tasks: made of what Create says, and taken apart. */
+#include <fcntl.h>
+
+#include "base/log.h"
+#include "base/paths.h"
+#include "shim/publish.h"
+#include "shim/task/task_parts.h"
+
+#define CGROUP_WAIT_MS 10000 /* for killed processes to be gone */
+
+#define SANDBOX_TYPE_ANNOTATION "io.kubernetes.cri.container-type"
+
+void process_streams_done(struct process_streams *s)
+{
+    free(s->in);
+    free(s->out);
+    free(s->err);
+    *s = (struct process_streams){0};
+}
+
+static void rootfs_done(struct rootfs_mount *v, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        free(v[i].type);
+        free(v[i].source);
+        free(v[i].target);
+        strv_done(&v[i].options);
+    }
+    free(v);
+}
+
+void task_request_done(struct task_request *r)
+{
+    free(r->id);
+    free(r->bundle);
+    process_streams_done(&r->streams);
+    rootfs_done(r->rootfs, r->n_rootfs);
+    free(r->options.runtime);
+    free(r->options.runtime_root);
+    *r = (struct task_request){0};
+}
+
+/* ---- Finding ---- */
+
+struct task *task_find(const struct shim *s, const char *id)
+{
+    struct task *t;
+
+    LINK_EACH(t, &s->tasks, struct task, in_shim)
+    {
+        if (str_eq(t->id, id))
+            return t;
+    }
+    return NULL;
+}
+
+struct process *task_process(struct task *t, const char *exec_id)
+{
+    struct process *p;
+
+    if (!exec_id || !*exec_id)
+        return &t->init;
+    LINK_EACH(p, &t->execs, struct process, in_task)
+    {
+        if (str_eq(p->exec_id, exec_id))
+            return p;
+    }
+    return NULL;
+}
+
+/* ---- Taking apart ---- */
+
+static void task_free(struct task *t)
+{
+    process_done(&t->init);
+    link_remove(&t->in_shim);
+    rootfs_done(t->rootfs, t->n_rootfs);
+    cgroup_free(t->cgroup);
+    oci_config_done(&t->config);
+    free(t->options.runtime);
+    free(t->options.runtime_root);
+    close_cleanup_(&t->bundle_fd);
+    free(t->bundle);
+    free(t->id);
+    free(t);
+}
+
+static void remains_remove(void *ctx)
+{
+    struct task *t = ctx;
+    autofree char *rootfs = path_join(t->bundle, "rootfs");
+    struct err *e = &t->chore_failed;
+
+    *e = ERR_INIT;
+    if (t->cgroup && t->kind != RECORD_NATIVE) {
+        cgroup_kill_all(t->cgroup, e);
+        *e = ERR_INIT;
+        if (cgroup_delete(t->cgroup, CGROUP_WAIT_MS, e) < 0)
+            return;
+    }
+    if (rootfs_unmount(rootfs, e) >= 0 && t->bundle_fd >= 0)
+        record_drop(t->bundle_fd);
+}
+
+static void remains_removed(void *ctx)
+{
+    struct task *t = ctx;
+    struct shim *s = t->shim;
+
+    if (t->is_dead) {
+        if (t->chore_failed.code)
+            log_warn("%s: %s", t->id, t->chore_failed.msg);
+        process_finish(&t->init, &t->failed);
+        task_free(t);
+        shim_task_gone(s);
+        return;
+    }
+    if (t->chore_failed.code) {
+        t->init.is_deleting = false;
+        process_finish(&t->init, &t->chore_failed);
+        return;
+    }
+    publish_delete(&t->init);
+    link_remove(&t->in_shim);
+    process_finish(&t->init, NULL);
+    task_free(t);
+}
+
+static void execs_drop(struct task *t)
+{
+    struct process *p;
+
+    LINK_EACH(p, &t->execs, struct process, in_task)
+    {
+        if (!p->done && p->state != PROCESS_RUNNING) {
+            guest_process_free(take_ptr(p->guest));
+            process_done(p);
+            free(p);
+        }
+    }
+}
+
+void task_cleaned(struct task *t, const struct err *e)
+{
+    if (e && !t->is_dead) {
+        t->init.is_deleting = false;
+        process_finish(&t->init, e);
+        return;
+    }
+    if (e)
+        log_warn("%s: %s", t->id, e->msg);
+    execs_drop(t);
+    if (!link_is_empty(&t->execs)) {
+        struct err busy = ERR_INIT;
+
+        err_set(&busy, -EBUSY, "Busy", "processes that were added to '%s' are still there", t->id);
+        t->init.is_deleting = false;
+        process_finish(&t->init, &busy);
+        return;
+    }
+    cgroup_oom_free(take_ptr(t->oom));
+    loop_work(t->shim->loop, remains_remove, remains_removed, t);
+}
+
+static void create_fail(struct task *t, const struct err *e)
+{
+    t->failed = *e;
+    t->is_dead = true;
+    stdio_free(take_ptr(t->init.stdio));
+    if (t->ops)
+        t->ops->clean(&t->init);
+    else
+        task_cleaned(t, NULL);
+}
+
+/* ---- Create ---- */
+
+static void oom_happened(void *ctx)
+{
+    struct task *t = ctx;
+    uint64_t n = cgroup_oom_kills(t->cgroup);
+
+    /* Where nobody counts, each time is one. */
+    if (n && n <= t->n_oom)
+        return;
+    t->n_oom = n;
+    publish_oom(t);
+}
+
+static void oom_watch(struct task *t)
+{
+    struct err e = ERR_INIT;
+
+    if (t->cgroup && cgroup_oom_watch(t->cgroup, t->shim->loop, oom_happened, t, &t->oom, &e) < 0)
+        log_warn("%s: %s", t->id, e.msg);
+}
+
+void process_created(struct process *p, const struct err *e, pid_t pid)
+{
+    struct task *t = p->task;
+
+    if (e) {
+        create_fail(t, e);
+        return;
+    }
+    p->pid = pid;
+    p->state = PROCESS_CREATED;
+    oom_watch(t);
+    publish_create(t);
+    rootfs_done(t->rootfs, t->n_rootfs);
+    t->rootfs = NULL;
+    t->n_rootfs = 0;
+    process_finish(p, NULL);
+    if (p->is_ended && p->state == PROCESS_CREATED && !p->done)
+        process_end_tell(p);
+}
+
+static int kind_find(struct task *t, struct err *e)
+{
+    struct record r = {.cgroup = t->config.linux_.cgroups_path,
+                       .has_systemd = t->options.has_systemd_cgroup,
+                       .runtime = t->options.runtime,
+                       .runtime_root = t->options.runtime_root};
+
+    entrypoint_find(t->root_fd, &t->config.process, &t->init.entry);
+    t->kind = t->init.entry.kind == ENTRYPOINT_WASM ? RECORD_GUEST : RECORD_NATIVE;
+    r.kind = t->kind;
+    return record_save(t->bundle_fd, &r, e);
+}
+
+/* In the work pool. */
+static int files_prepare(struct task *t, struct err *e)
+{
+    autofree char *rootfs = path_join(t->bundle, "rootfs");
+    autofree char *root = *t->config.root_path == '/' ? xstrdup(t->config.root_path)
+                                                      : path_join(t->bundle, t->config.root_path);
+
+    TRY(rootfs_mount_all(rootfs, t->rootfs, t->n_rootfs, e));
+    t->root_fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (t->root_fd < 0)
+        return err_errno(e, -errno, "BadBundle", "cannot open the root file system '%s'", root);
+    TRY(kind_find(t, e));
+    return t->kind == RECORD_GUEST ? task_guest_prepare(t, e) : 0;
+}
+
+static void create_work(void *ctx)
+{
+    struct task *t = ctx;
+
+    t->chore_failed = ERR_INIT;
+    files_prepare(t, &t->chore_failed);
+}
+
+static void streams_opened(void *ctx, const struct err *e)
+{
+    struct task *t = ctx;
+
+    if (e)
+        create_fail(t, e);
+    else
+        t->ops->create(t);
+}
+
+static void create_worked(void *ctx)
+{
+    struct task *t = ctx;
+
+    t->ops = t->kind == RECORD_GUEST ? &task_guest_ops : &task_native_ops;
+    if (t->chore_failed.code)
+        create_fail(t, &t->chore_failed);
+    else
+        task_stdio_open(&t->init, streams_opened, t);
+}
+
+void task_stdio_open(struct process *p, void (*done)(void *ctx, const struct err *e), void *ctx)
+{
+    const struct task *t = p->task;
+    const struct oci_process *spec = p->exec_id ? &p->spec : &t->config.process;
+    enum stdio_terminal terminal =
+        t->kind == RECORD_GUEST ? STDIO_OWN_TERMINAL : STDIO_GIVEN_TERMINAL;
+    struct stdio_options o = {
+        .stdin_uri = p->streams.in,
+        .stdout_uri = p->streams.out,
+        .stderr_uri = p->streams.err,
+        .terminal = p->streams.has_terminal ? terminal : STDIO_NO_TERMINAL,
+        .width = p->width ? p->width : (uint16_t)spec->console_width,
+        .height = p->height ? p->height : (uint16_t)spec->console_height,
+        .container_id = t->id,
+        .ns = t->shim->flags->namespace,
+        .uid = (uid_t)spec->user.uid,
+        .gid = (gid_t)spec->user.gid,
+    };
+
+    p->stdio = stdio_open(t->shim->loop, &o, done, ctx);
+}
+
+static int bundle_read(struct task *t, struct err *e)
+{
+    t->bundle_fd = open(t->bundle, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (t->bundle_fd < 0)
+        return err_errno(e, -errno, "NoBundle", "cannot open the bundle '%s'", t->bundle);
+    TRY(oci_config_read(t->bundle_fd, &t->config, e));
+    if (!t->config.has_process || !t->config.root_path)
+        return err_set(e, -EINVAL, "BadConfig", "config.json of '%s' has no process or no root",
+                       t->id);
+    return 0;
+}
+
+static struct task *task_new(struct shim *s, struct task_request *r)
+{
+    struct task *t = xcalloc(1, sizeof(*t));
+
+    *t = (struct task){.shim = s,
+                       .id = take_ptr(r->id),
+                       .bundle = take_ptr(r->bundle),
+                       .bundle_fd = -EBADF,
+                       .root_fd = -EBADF,
+                       .kind = RECORD_NATIVE,
+                       .options = r->options,
+                       .rootfs = r->rootfs,
+                       .n_rootfs = r->n_rootfs};
+    process_init(&t->init, t, &r->streams);
+    link_init(&t->in_shim);
+    link_init(&t->execs);
+    *r = (struct task_request){0};
+    return t;
+}
+
+static bool is_sandbox(const struct oci_config *c)
+{
+    const char *type = oci_config_annotation(c, SANDBOX_TYPE_ANNOTATION);
+
+    return type && str_eq(type, "sandbox");
+}
+
+void task_create(struct shim *s, struct task_request *r, task_done *done, void *ctx)
+{
+    struct err e = ERR_INIT;
+    struct task *t;
+
+    if (s->is_leaving || task_find(s, r->id)) {
+        if (s->is_leaving)
+            err_set(&e, -ESHUTDOWN, "ShuttingDown", "the shim is ending");
+        else
+            err_set(&e, -EEXIST, "AlreadyExists", "there is a container '%s' already", r->id);
+        done(ctx, &e);
+        return;
+    }
+    t = task_new(s, r);
+    s->is_end_due = false;
+    link_append(&s->tasks, &t->in_shim);
+    process_begin(&t->init, done, ctx);
+    if (bundle_read(t, &e) < 0) {
+        create_fail(t, &e);
+    } else if (is_sandbox(&t->config)) {
+        t->kind = RECORD_SANDBOX;
+        t->ops = &task_sandbox_ops;
+        t->ops->create(t);
+    } else {
+        loop_work(s->loop, create_work, create_worked, t);
+    }
+}
+
+/* ---- What else is done with it ---- */
+
+bool task_create_cancel(struct task *t)
+{
+    if (t->init.state != PROCESS_NEW)
+        return false;
+    task_hooks_cancel(t);
+    return true;
+}
+
+int task_exec(struct task *t, const char *exec_id, struct process_streams *streams,
+              const void *spec, size_t len, struct err *e)
+{
+    struct process *p;
+
+    if (task_process(t, exec_id))
+        return err_set(e, -EEXIST, "AlreadyExists", "'%s' has a process '%s' already", t->id,
+                       exec_id);
+    if (t->init.state != PROCESS_RUNNING || t->kind == RECORD_SANDBOX)
+        return err_set(e, -EPERM, "WrongState", "the container '%s' does not run", t->id);
+    p = xcalloc(1, sizeof(*p));
+    process_init(p, t, streams);
+    p->exec_id = xstrdup(exec_id);
+    if (oci_process_decode(spec, len, &p->spec, e) < 0) {
+        process_done(p);
+        free(p);
+        return e->code;
+    }
+    buf_add(&p->spec_json, spec, len);
+    link_append(&t->execs, &p->in_task);
+    publish_exec_added(p);
+    return 0;
+}
+
+struct pausing {
+    struct task *task;
+    bool is_paused;
+    task_done *done;
+    void *ctx;
+};
+
+static void pause_done(void *ctx, const struct err *e)
+{
+    struct pausing p = *(struct pausing *)ctx;
+
+    free(ctx);
+    if (!e) {
+        p.task->is_paused = p.is_paused;
+        publish_paused(p.task, p.is_paused);
+    }
+    p.done(p.ctx, e);
+}
+
+void task_pause(struct task *t, bool is_paused, task_done *done, void *ctx)
+{
+    struct err e = ERR_INIT;
+    struct pausing *p;
+
+    if (t->init.state != PROCESS_RUNNING || t->is_paused == is_paused) {
+        err_set(&e, -EPERM, "WrongState", "'%s' %s", t->id,
+                t->init.state != PROCESS_RUNNING ? "does not run"
+                : is_paused                      ? "is paused already"
+                                                 : "is not paused");
+        done(ctx, &e);
+        return;
+    }
+    p = xcalloc(1, sizeof(*p));
+    *p = (struct pausing){.task = t, .is_paused = is_paused, .done = done, .ctx = ctx};
+    t->ops->pause(t, is_paused, pause_done, p);
+}
+
+void task_update(struct task *t, const char *json, size_t len, task_done *done, void *ctx)
+{
+    t->ops->update(t, json, len, done, ctx);
+}

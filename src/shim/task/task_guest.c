@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Containers of WebAssembly: each process is a confined one of its own. */
+#include <signal.h>
+
+#include "base/fds.h"
+#include "base/log.h"
+#include "base/paths.h"
+#include "container/folder.h"
+#include "shim/publish.h"
+#include "shim/task/task_parts.h"
+
+#define TOOLBOX_NAME "toolbox"
+#define SECCOMP_DIR  "/run/wherry/seccomp"
+
+/* ---- Before ---- */
+
+static int group_make(struct task *t, struct err *e)
+{
+    const struct oci_linux *l = &t->config.linux_;
+
+    TRY(cgroup_open(l->cgroups_path, t->options.has_systemd_cgroup, t->id, &t->cgroup, e));
+    TRY(cgroup_create(t->cgroup, &l->resources, e));
+    return cgroup_fds_open(t->cgroup, &t->cgroup_fds, e);
+}
+
+/* Only for calls of this machine's own kind: the worker makes no others, and they take ten times as
+ * long to compile. Shared by all shims of the machine. */
+static int filter_make(struct task *t, struct err *e)
+{
+    struct seccomp_cache cache = SECCOMP_CACHE_INIT;
+    const struct seccomp_program *found;
+    struct err ignored = ERR_INIT;
+    autofd dir_fd = -EBADF;
+    int r;
+
+    if (path_open_private(SECCOMP_DIR, &dir_fd, &ignored) >= 0)
+        cache.dir_fd = dir_fd;
+    r = seccomp_cache_compile(&cache, &t->config.linux_.seccomp, true, &found, e);
+    if (r >= 0) {
+        t->seccomp = cache.program;
+        cache.program = (struct seccomp_program){0};
+    }
+    seccomp_cache_done(&cache);
+    return r;
+}
+
+int task_guest_prepare(struct task *t, struct err *e)
+{
+    TRY(group_make(t, e));
+    TRY(guest_mounts_open(&t->config, t->root_fd, t->bundle_fd, &t->mounts, e));
+    return t->config.linux_.has_seccomp ? filter_make(t, e) : 0;
+}
+
+/* ---- A process ---- */
+
+static void oom_tell(const struct process *p)
+{
+    struct guest_status s = {0};
+    struct err e = ERR_INIT;
+
+    if (guest_process_status(p->guest, &s, &e) >= 0 && str_eq(s.reason, "OOMKilled"))
+        publish_oom(p->task);
+    guest_status_done(&s);
+}
+
+static void guest_ended(void *ctx, int status)
+{
+    struct process *p = ctx;
+
+    oom_tell(p);
+    process_ended(p, status);
+}
+
+static int guest_new(struct process *p, enum contract contract, struct err *e)
+{
+    struct task *t = p->task;
+    struct sock_fprog filter = {.len = (unsigned short)t->seccomp.n, .filter = t->seccomp.v};
+    const struct oci_process *spec = p->exec_id ? &p->spec : &t->config.process;
+    bool is_tool = p->exec_id && p->entry.kind != ENTRYPOINT_WASM;
+    int fds[3];
+    struct guest_process_options o = {
+        .loop = t->shim->loop,
+        .worker = t->shim->worker,
+        .id = "run",
+        .config = &t->config,
+        .process = spec,
+        .mounts = t->mounts,
+        .program_fd = p->entry.fd,
+        .program = is_tool ? TOOLBOX_NAME : path_base(spec->args.v[0]),
+        .code_fd = p->code_fd,
+        .contract = contract,
+        .is_tool = is_tool,
+        .cgroup_fds = t->cgroup_fds.v,
+        .n_cgroup_fds = t->cgroup_fds.n,
+        .seccomp = t->seccomp.n ? &filter : NULL,
+        .seccomp_flags = t->seccomp.flags,
+        .of = p->exec_id ? t->init.guest : NULL,
+        .ended = guest_ended,
+        .ctx = p,
+    };
+
+    stdio_fds(p->stdio, fds);
+    o.stdin_fd = fds[0];
+    o.stdout_fd = fds[1];
+    o.stderr_fd = fds[2];
+    return guest_process_new(&o, &p->guest, e);
+}
+
+static void guest_forked(void *ctx, const struct err *e, pid_t pid);
+
+static void prepared(void *ctx, const struct err *e, struct prepared *prepared)
+{
+    struct process *p = ctx;
+    struct err failed = ERR_INIT;
+
+    p->preparing = NULL;
+    if (e) {
+        guest_forked(p, e, 0);
+        return;
+    }
+    p->code_fd = take_fd(&prepared->code_fd);
+    if (guest_new(p, prepared->contract, &failed) < 0)
+        guest_forked(p, &failed, 0);
+    else
+        guest_process_create(p->guest, guest_forked, p);
+}
+
+static void prepare(struct process *p)
+{
+    p->preparing = program_prepare(p->task->shim->programs, p->entry.fd, NULL, prepared, p);
+}
+
+/* ---- The first one ---- */
+
+static void first_noted(struct process *p, pid_t pid)
+{
+    struct err e = ERR_INIT;
+
+    if (process_note(p->task->bundle_fd, RECORD_PROCESS_NAME, pid, &e) < 0)
+        log_warn("%s: %s", p->task->id, e.msg);
+}
+
+/* Before it is created: prestart, createRuntime, createContainer, in this order. */
+static void create_hooked(void *ctx, const struct err *e)
+{
+    struct task *t = ctx;
+    const struct oci_hooks *h = &t->config.hooks;
+    const struct task_moment moments[] = {
+        {.list = &h->prestart,     .name = "prestart",   .status = "creating"},
+        {                            .list = &h->create_runtime, .name = "createRuntime", .status = "creating"                    },
+        { .list = &h->create_container,
+         .name = "createContainer",
+         .status = "creating",
+         .is_inside = true},
+    };
+
+    if (e || t->n_hooked == ARRAY_SIZE(moments))
+        process_created(&t->init, e, t->init.pid);
+    else
+        task_hooks_run(t, &moments[t->n_hooked++], create_hooked, t);
+}
+
+static void create_hooks_run(struct task *t)
+{
+    t->n_hooked = 0;
+    create_hooked(t, NULL);
+}
+
+static void exec_forked(struct process *p, const struct err *e);
+
+static void guest_forked(void *ctx, const struct err *e, pid_t pid)
+{
+    struct process *p = ctx;
+
+    p->pid = pid;
+    if (p->stdio)
+        stdio_started(p->stdio);
+    close_cleanup_(&p->code_fd);
+    p->code_fd = -EBADF;
+    if (p->exec_id) {
+        exec_forked(p, e);
+        return;
+    }
+    if (e) {
+        process_created(p, e, 0);
+        return;
+    }
+    first_noted(p, pid);
+    create_hooks_run(p->task);
+}
+
+static void create(struct task *t)
+{
+    prepare(&t->init);
+}
+
+static void poststarted(void *ctx, const struct err *e)
+{
+    struct process *p = ctx;
+
+    /* Since 1.3.0 of the specification this is an error of the start. */
+    if (e)
+        (void)guest_process_kill(p->guest, SIGKILL);
+    process_started(p, e, p->pid);
+}
+
+static void started(void *ctx, const struct err *e)
+{
+    struct process *p = ctx;
+    const struct task_moment m = {
+        .list = &p->task->config.hooks.poststart, .name = "poststart", .status = "running"};
+
+    if (e || p->exec_id)
+        process_started(p, e, p->pid);
+    else
+        task_hooks_run(p->task, &m, poststarted, p);
+}
+
+static void start_hooked(void *ctx, const struct err *e)
+{
+    struct process *p = ctx;
+
+    if (e)
+        (void)guest_process_kill(p->guest, SIGKILL);
+    if (e)
+        process_started(p, e, p->pid);
+    else
+        guest_process_start(p->guest, started, p);
+}
+
+/* ---- One that is added ---- */
+
+static void exec_forked(struct process *p, const struct err *e)
+{
+    if (e)
+        process_started(p, e, 0);
+    else
+        guest_process_start(p->guest, started, p);
+}
+
+static int exec_program_find(struct process *p, struct err *e)
+{
+    entrypoint_find(guest_mounts_root(p->task->mounts), &p->spec, &p->entry);
+    if (p->entry.kind == ENTRYPOINT_WASM)
+        return 0;
+    /* Any other word is for the tool box, which says if it has none of that name. */
+    p->entry.fd = shim_toolbox_open(p->task->shim, e);
+    return p->entry.fd < 0 ? e->code : 0;
+}
+
+static void exec_streams_opened(void *ctx, const struct err *e)
+{
+    struct process *p = ctx;
+    struct err failed = ERR_INIT;
+
+    if (e || exec_program_find(p, &failed) < 0)
+        process_started(p, e ? e : &failed, 0);
+    else
+        prepare(p);
+}
+
+static void start(struct process *p)
+{
+    const struct task_moment m = {.list = &p->task->config.hooks.start_container,
+                                  .name = "startContainer",
+                                  .status = "created",
+                                  .is_inside = true};
+
+    if (p->exec_id)
+        task_stdio_open(p, exec_streams_opened, p);
+    else
+        task_hooks_run(p->task, &m, start_hooked, p);
+}
+
+/* ---- What else ---- */
+
+/* The group has the execs as well. */
+static void signal_send(struct process *p, int number, bool is_all, task_done *done, void *ctx)
+{
+    struct err e = ERR_INIT;
+    struct process *other;
+    int r;
+
+    if (is_all && !p->exec_id) {
+        LINK_EACH(other, &p->task->execs, struct process, in_task)
+        {
+            if (other->guest && !other->is_ended)
+                (void)guest_process_kill(other->guest, number);
+        }
+    }
+    r = p->guest ? guest_process_kill(p->guest, number) : -ESRCH;
+    /* A frozen process does not even die. */
+    if (number == SIGKILL && p->task->is_paused)
+        (void)cgroup_thaw(p->task->cgroup, &e);
+    if (r < 0)
+        err_errno(&e, r, r == -ESRCH ? "NotRunning" : "SignalFailed",
+                  "cannot send the signal %d to '%s'", number, process_name(p));
+    done(ctx, r < 0 ? &e : NULL);
+}
+
+static void poststopped(void *ctx, const struct err *e)
+{
+    struct process *p = ctx;
+    struct task *t = p->task;
+
+    if (e)
+        log_warn("%s: %s", t->id, e->msg);
+    process_note_remove(t->bundle_fd, RECORD_PROCESS_NAME);
+    process_cleaned(p, NULL);
+}
+
+static bool guest_is_gone(const struct process *p)
+{
+    return !p->guest || p->is_ended || !guest_process_pid(p->guest);
+}
+
+static void clean(struct process *p)
+{
+    struct task *t = p->task;
+    const struct task_moment m = {.list = &t->config.hooks.poststop,
+                                  .name = "poststop",
+                                  .status = "stopped",
+                                  .goes_on = true};
+
+    program_cancel(take_ptr(p->preparing));
+    if (!guest_is_gone(p)) {
+        p->is_clean_due = true;
+        (void)guest_process_kill(p->guest, SIGKILL);
+        return;
+    }
+    guest_process_free(take_ptr(p->guest));
+    if (p->exec_id) {
+        process_cleaned(p, NULL);
+        return;
+    }
+    guest_mounts_free(take_ptr(t->mounts));
+    seccomp_program_done(&t->seccomp);
+    cgroup_fds_close(&t->cgroup_fds);
+    /* Of a container that was created. */
+    if (t->is_dead && !p->pid)
+        poststopped(p, NULL);
+    else
+        task_hooks_run(t, &m, poststopped, p);
+}
+
+/* Freezing may wait for processes to stop. */
+struct group_chore {
+    struct task *task;
+    bool is_paused;
+    struct oci_resources resources;
+    struct err failed;
+    task_done *done;
+    void *ctx;
+};
+
+static struct group_chore *chore_new(struct task *t, task_done *done, void *ctx)
+{
+    struct group_chore *c = xcalloc(1, sizeof(*c));
+
+    *c = (struct group_chore){.task = t, .done = done, .ctx = ctx};
+    t->n_chores++;
+    return c;
+}
+
+static void chore_done(void *ctx)
+{
+    struct group_chore *c = ctx;
+
+    c->task->n_chores--;
+    c->done(c->ctx, c->failed.code ? &c->failed : NULL);
+    oci_resources_done(&c->resources);
+    free(c);
+}
+
+static void pause_work(void *ctx)
+{
+    struct group_chore *c = ctx;
+
+    if (c->is_paused)
+        cgroup_freeze(c->task->cgroup, &c->failed);
+    else
+        cgroup_thaw(c->task->cgroup, &c->failed);
+}
+
+static void pause_set(struct task *t, bool is_paused, task_done *done, void *ctx)
+{
+    struct group_chore *c = chore_new(t, done, ctx);
+
+    c->is_paused = is_paused;
+    loop_work(t->shim->loop, pause_work, chore_done, c);
+}
+
+static void update_work(void *ctx)
+{
+    struct group_chore *c = ctx;
+
+    cgroup_update(c->task->cgroup, &c->resources, &c->failed);
+}
+
+static void update(struct task *t, const char *json, size_t len, task_done *done, void *ctx)
+{
+    struct group_chore *c = chore_new(t, done, ctx);
+
+    if (oci_resources_decode(json, len, &c->resources, &c->failed) < 0)
+        chore_done(c);
+    else
+        loop_work(t->shim->loop, update_work, chore_done, c);
+}
+
+const struct task_ops task_guest_ops = {.create = create,
+                                        .start = start,
+                                        .signal = signal_send,
+                                        .clean = clean,
+                                        .pause = pause_set,
+                                        .update = update};

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Native containers: an installed OCI runtime does the work. */
+#include "base/log.h"
+#include "shim/publish.h"
+#include "shim/task/task_parts.h"
+
+static struct process *process_of(struct task *t, const char *exec_id)
+{
+    return exec_id ? task_process(t, exec_id) : &t->init;
+}
+
+static void native_ended(void *ctx, const char *exec_id, int status)
+{
+    struct process *p = process_of(ctx, exec_id);
+
+    if (p && !p->is_ended)
+        process_ended(p, status);
+}
+
+static const struct err *failure(const struct err *e)
+{
+    return e->code ? e : NULL;
+}
+
+static struct native_stdio streams_of(const struct process *p)
+{
+    struct native_stdio io = {.is_terminal = p->streams.has_terminal};
+
+    stdio_fds(p->stdio, io.fds);
+    return io;
+}
+
+/* The terminal's other side, once the runtime has made it. */
+static int console_take(struct process *p, int console_fd, struct err *e)
+{
+    stdio_started(p->stdio);
+    if (console_fd < 0)
+        return 0;
+    return stdio_console_set(p->stdio, console_fd, e);
+}
+
+static void created(void *ctx, const struct err *e, pid_t pid, int console_fd)
+{
+    struct task *t = ctx;
+    struct err failed = ERR_INIT;
+
+    if (!failure(e))
+        console_take(&t->init, console_fd, &failed);
+    /* What it made, to be measured. */
+    if (!failure(e) && !failed.code && cgroup_open_pid(pid, &t->cgroup, &failed) < 0) {
+        log_warn("%s: %s", t->id, failed.msg);
+        failed = ERR_INIT;
+    }
+    process_created(&t->init, failure(e) ? e : failure(&failed), pid);
+}
+
+static int native_open(struct task *t, struct err *e)
+{
+    autofree char *root =
+        xasprintf("%s/%s", t->options.runtime_root ? t->options.runtime_root : RECORD_RUNTIME_ROOT,
+                  t->shim->flags->namespace);
+    struct native_options o = {.loop = t->shim->loop,
+                               .runtime = t->options.runtime,
+                               .root = root,
+                               .is_systemd_cgroup = t->options.has_systemd_cgroup,
+                               .no_pivot_root = t->options.no_pivot_root,
+                               .no_new_keyring = t->options.no_new_keyring,
+                               .ended = native_ended,
+                               .ctx = t};
+
+    return native_new(&o, t->id, t->bundle, &t->native, e);
+}
+
+static void create(struct task *t)
+{
+    struct native_stdio io = streams_of(&t->init);
+    struct err e = ERR_INIT;
+
+    if (native_open(t, &e) < 0)
+        process_created(&t->init, &e, 0);
+    else
+        native_create(t->native, &io, created, t);
+}
+
+/* ---- Start ---- */
+
+static void started(void *ctx, const struct err *e)
+{
+    struct process *p = ctx;
+
+    process_started(p, failure(e), p->pid);
+}
+
+static void exec_started(void *ctx, const struct err *e, pid_t pid, int console_fd)
+{
+    struct process *p = ctx;
+    struct err failed = ERR_INIT;
+
+    if (!failure(e) && console_take(p, console_fd, &failed) < 0)
+        native_exec_kill(p->task->native, p->exec_id, 9, &(struct err){0});
+    process_started(p, failure(e) ? e : failure(&failed), pid);
+}
+
+static void exec_streams_opened(void *ctx, const struct err *e)
+{
+    struct process *p = ctx;
+    struct native_stdio io;
+
+    if (e) {
+        process_started(p, e, 0);
+        return;
+    }
+    io = streams_of(p);
+    native_exec(p->task->native, p->exec_id, p->spec_json.data, p->spec_json.len, &io, exec_started,
+                p);
+}
+
+static void start(struct process *p)
+{
+    if (p->exec_id)
+        task_stdio_open(p, exec_streams_opened, p);
+    else
+        native_start(p->task->native, started, p);
+}
+
+/* ---- What else ---- */
+
+/* An answer that goes on to somebody with the convention of tasks. */
+struct relay {
+    struct task *task;
+    task_done *done;
+    void *ctx;
+};
+
+static struct relay *relay_new(struct task *t, task_done *done, void *ctx)
+{
+    struct relay *r = xcalloc(1, sizeof(*r));
+
+    *r = (struct relay){.task = t, .done = done, .ctx = ctx};
+    t->n_chores++;
+    return r;
+}
+
+static void relayed(void *ctx, const struct err *e)
+{
+    struct relay r = *(struct relay *)ctx;
+
+    free(ctx);
+    r.task->n_chores--;
+    r.done(r.ctx, failure(e));
+}
+
+static void signal_send(struct process *p, int number, bool is_all, task_done *done, void *ctx)
+{
+    struct err e = ERR_INIT;
+
+    if (!p->exec_id) {
+        native_kill(p->task->native, number, is_all, relayed, relay_new(p->task, done, ctx));
+        return;
+    }
+    native_exec_kill(p->task->native, p->exec_id, number, &e);
+    done(ctx, failure(&e));
+}
+
+static void deleted(void *ctx, const struct err *e)
+{
+    struct task *t = ctx;
+    struct err failed = *e;
+
+    if (!failed.code)
+        native_free(take_ptr(t->native));
+    process_cleaned(&t->init, failure(&failed));
+}
+
+static void clean(struct process *p)
+{
+    if (p->exec_id || !p->task->native)
+        process_cleaned(p, NULL);
+    else
+        native_delete(p->task->native, true, deleted, p->task);
+}
+
+static void pause_set(struct task *t, bool is_paused, task_done *done, void *ctx)
+{
+    if (is_paused)
+        native_pause(t->native, relayed, relay_new(t, done, ctx));
+    else
+        native_resume(t->native, relayed, relay_new(t, done, ctx));
+}
+
+static void update(struct task *t, const char *json, size_t len, task_done *done, void *ctx)
+{
+    native_update(t->native, json, len, relayed, relay_new(t, done, ctx));
+}
+
+const struct task_ops task_native_ops = {.create = create,
+                                         .start = start,
+                                         .signal = signal_send,
+                                         .clean = clean,
+                                         .pause = pause_set,
+                                         .update = update};

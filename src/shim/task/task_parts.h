@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "container/cgroup/cgroup.h"
+#include "container/guest/guest_process.h"
+#include "container/native/native.h"
+#include "container/oci/entrypoint.h"
+#include "container/oci/hooks.h"
+#include "container/oci/seccomp_cache.h"
+#include "shim/stdio/task_stdio.h"
+#include "shim/task/task.h"
+
+/*
+ * What the files that make up tasks know of each other: task.c, process.c, and one for each kind.
+ */
+struct process {
+    struct task *task;
+    struct link in_task;
+    char *exec_id; /* NULL: the task's first */
+    enum process_state state;
+    bool is_ended; /* seen; it is PROCESS_STOPPED when that was told */
+    bool is_deleting;
+    bool is_clean_due; /* its end is waited for, and then clean() comes again */
+    pid_t pid;
+    uint32_t exit_status;
+    uint64_t exited_at_ns; /* clock_realtime_ns() */
+    struct process_streams streams;
+    uint16_t width, height; /* of its terminal, when they were said; else 0 */
+    struct stdio *stdio;    /* NULL before, and when its streams have ended */
+    bool is_streams_ending;
+    struct link waits; /* struct process_wait */
+
+    /* The operation that is under way; NULL: none. */
+    task_done *done;
+    void *done_ctx;
+
+    /* Of a guest. */
+    struct guest_process *guest;
+    struct entrypoint entry;
+    struct program_request *preparing;
+    int code_fd;
+
+    /* Of an exec. */
+    struct oci_process spec;
+    struct buf spec_json;
+};
+
+struct task_ops {
+    /* From PROCESS_NEW, with streams: then process_created(). */
+    void (*create)(struct task *t);
+    /* The first process, or an exec, which has no streams yet: process_started(). */
+    void (*start)(struct process *p);
+    void (*signal)(struct process *p, int number, bool is_all, task_done *done, void *ctx);
+    /* The process has ended, or was never there: what is held for it goes; process_cleaned(). May
+     * come again after that has failed. */
+    void (*clean)(struct process *p);
+    void (*pause)(struct task *t, bool is_paused, task_done *done, void *ctx);
+    void (*update)(struct task *t, const char *json, size_t len, task_done *done, void *ctx);
+};
+
+extern const struct task_ops task_guest_ops, task_native_ops, task_sandbox_ops;
+
+struct task {
+    struct shim *shim;
+    struct link in_shim;
+    char *id, *bundle;
+    int bundle_fd;
+    struct oci_config config;
+    struct task_options options;
+    enum record_kind kind;
+    const struct task_ops *ops; /* NULL until its kind is known */
+    struct process init;
+    struct link execs; /* struct process */
+    bool is_paused;
+    unsigned
+        n_chores; /* under way beside the operations of its processes; it is not deleted then */
+
+    /* After a create that failed, while it is taken apart. */
+    bool is_dead;
+    struct err failed;
+
+    struct err chore_failed;     /* of the work pool */
+    struct rootfs_mount *rootfs; /* until it is created */
+    size_t n_rootfs;
+    int root_fd; /* the root file system; until it is created */
+
+    struct cgroup *cgroup;
+    struct cgroup_oom *oom;
+    uint64_t n_oom; /* told */
+
+    /* Of a guest. */
+    struct cgroup_fds cgroup_fds;
+    struct guest_mounts *mounts;
+    struct seccomp_program seccomp;
+    size_t n_hooked; /* moments of its create that have begun */
+
+    struct native *native;
+
+    struct task_hooks *hooks; /* that run; NULL: none */
+};
+
+/* ---- process.c ---- */
+
+const char *process_name(const struct process *p);
+void process_init(struct process *p, struct task *t, struct process_streams *streams);
+void process_done(struct process *p);
+/* False when another operation is under way, which `done` was told. */
+bool process_begin(struct process *p, task_done *done, void *ctx);
+void process_finish(struct process *p, const struct err *e);
+
+void process_started(struct process *p, const struct err *e, pid_t pid);
+/* `status` is as of waitpid(2). */
+void process_ended(struct process *p, int status);
+void process_end_tell(struct process *p);
+void process_delete_go_on(struct process *p);
+void process_cleaned(struct process *p, const struct err *e);
+
+/* ---- task.c ---- */
+
+void process_created(struct process *p, const struct err *e, pid_t pid);
+void task_cleaned(struct task *t, const struct err *e);
+void task_stdio_open(struct process *p, void (*done)(void *ctx, const struct err *e), void *ctx);
+
+/* ---- task_hooks.c ---- */
+
+/* Hooks of a guest: when they run (config.md, POSIX-platform Hooks). */
+struct task_moment {
+    const struct oci_hook_list *list;
+    const char *name;   /* "createRuntime" */
+    const char *status; /* of the container: "creating", ... */
+    bool is_inside;     /* in the namespaces of the guest */
+    bool goes_on;       /* a failure does not keep the others from running */
+};
+
+void task_hooks_run(struct task *t, const struct task_moment *m, task_done *done, void *ctx);
+/* Ends those that run: their operation fails with -ECANCELED ("Cancelled"). */
+void task_hooks_cancel(struct task *t);
+
+/* ---- task_guest.c ---- */
+
+/* In the work pool: what a guest needs besides its code. */
+int task_guest_prepare(struct task *t, struct err *e);
