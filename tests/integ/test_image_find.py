@@ -48,7 +48,8 @@ def manifest(layout, layers, config=None, config_type=OCI_CONFIG, **more):
 
 
 def image(name, write):
-    return images.Image(f"localhost/find-{name}:1", [__file__], write)
+    """Nothing of it is unpacked here."""
+    return images.Image(f"localhost/find-{name}:1", None, [__file__], write)
 
 
 def index(layout, *manifests):
