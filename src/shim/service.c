@@ -16,6 +16,8 @@ void service_fail(struct ttrpc_call *call, const struct err *e)
         code = TTRPC_FAILED_PRECONDITION;
     else if (str_eq(e->reason, "NotRunning"))
         code = TTRPC_NOT_FOUND;
+    else if (str_eq(e->reason, "ShuttingDown"))
+        code = TTRPC_UNAVAILABLE;
     else if (code == TTRPC_UNIMPLEMENTED || code == TTRPC_NOT_FOUND)
         code = TTRPC_UNKNOWN;
     else if (code == TTRPC_ALREADY_EXISTS && !str_eq(e->reason, "AlreadyExists"))
