@@ -46,6 +46,10 @@ struct ttrpc_server_options {
     size_t call_limit;       /* 1024 open on one connection; the next are refused */
     size_t lost_limit;       /* 4096 open whose connection has gone; then no call is taken at all */
     size_t queue_limit;      /* 8 MiB of answers that wait on a connection, else it is ended */
+    /* Called each time that there was no connection for so long; NULL: never. May free the server.
+     */
+    void (*idle)(void *ctx);
+    uint64_t idle_ms;
 };
 
 /* "LoopFailed" */
@@ -54,6 +58,9 @@ int ttrpc_server_new(struct loop *l, const struct ttrpc_server_options *o,
 /* Ends all connections. Calls that are open still have to be answered, if only to free them. */
 void ttrpc_server_free(struct ttrpc_server *s);
 DEFINE_AUTO(ttrpc_server);
+
+/* Whether `idle` was called and nobody has come since. */
+bool ttrpc_server_is_idle(const struct ttrpc_server *s);
 
 /* Each of these ends the call. What the connection cannot take any more is dropped; nothing is
  * called from here. */
