@@ -2,13 +2,13 @@
 #pragma once
 
 #include "container/cgroup/cgroup.h"
-#include "container/oci/entrypoint.h"
 #include "container/guest/guest_process.h"
-#include "container/oci/hooks.h"
 #include "container/native/native.h"
+#include "container/oci/entrypoint.h"
+#include "container/oci/hooks.h"
 #include "container/oci/seccomp_cache.h"
-#include "shim/task/task.h"
 #include "shim/stdio/task_stdio.h"
+#include "shim/task/task.h"
 
 /*
  * What the files that make up tasks know of each other: task.c, process.c, and one for each kind.
@@ -26,7 +26,8 @@ struct process {
     uint64_t exited_at_ns; /* clock_realtime_ns() */
     struct process_streams streams;
     uint16_t width, height; /* of its terminal, when they were said; else 0 */
-    struct stdio *stdio;
+    struct stdio *stdio;    /* NULL before, and when its streams have ended */
+    bool is_streams_ending;
     struct link waits; /* struct process_wait */
 
     /* The operation that is under way; NULL: none. */
