@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The shim as a kubelet sees it: pods by CRI, under a containerd of each version. With FULL=1 also
 what takes long."""
+import base64
 import json
 import os
 import re
@@ -36,11 +37,10 @@ class Case:
     def __init__(self, d):
         self.d, self.cri, self.pods = d, d.cri, []
         self.folder = tempfile.mkdtemp(prefix="wherry-cri-")
-        wanted = {"probe": images.wasm("http/probe"), "toolbox": images.wasm("toolbox"),
-                  "busybox": images.busybox(), "exitcode": images.wasm("exitcode"),
-                  "trap": images.wasm("trap"), "grow": images.wasm("grow"),
-                  "sleep": images.wasm("sleep"), "loop": images.wasm("loop"),
-                  "cat": images.wasm("cat"), "redis": images.redis(), "nginx": images.nginx()}
+        # In the form that both versions unpack for a pod.
+        wanted = {n.rsplit("/", 1)[-1]: images.wasm(n, "compat") for n in (
+            "http/probe", "toolbox", "exitcode", "trap", "grow", "loop")}
+        wanted.update(busybox=images.busybox(), redis=images.redis(), nginx=images.nginx())
         wanted = {k: v for k, v in wanted.items() if v}
         self.images = dict(zip(wanted, d.load_cri(*wanted.values())))
 
@@ -70,7 +70,6 @@ class Case:
 
     def sync(self, container, *cmd, timeout=0):
         """(status, stdout, stderr) by ExecSync, as a kubelet's probes have it."""
-        import base64
         answer = self.cri("ExecSync", container_id=container, cmd=list(cmd), timeout=timeout)
         return (answer["exit_code"], *(base64.b64decode(answer[k]).decode()
                                        for k in ("stdout", "stderr")))
@@ -92,6 +91,11 @@ def get(pod, port, path, is_awaited=True):
             if not is_awaited or time.monotonic() > end:
                 raise
             time.sleep(0.01)
+
+
+def b64(text):
+    """As JSON has bytes."""
+    return base64.b64encode(text.encode()).decode()
 
 
 def ports(*numbers):
@@ -149,7 +153,7 @@ def logs_are_those_of_a_kubelet(case):
 
 def commands_are_executed_in_wasm_and_native(case):
     pod = case.pod("exec")
-    web = case.wasm(pod, "web", "probe", envs=[{"key": "WORD", "value": "x y"}])
+    web = case.wasm(pod, "web", "probe", envs=[{"key": "WORD", "value": b64("x y")}])
     native = case.native(pod, "native", "sleep 1000")
     for c in (web, native):
         assert case.sync(c, "sh", "-c", "echo out; echo err >&2; exit 7") == (7, "out\n", "err\n")

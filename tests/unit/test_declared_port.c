@@ -2,6 +2,7 @@
 /* Where a service listens, by what its pod declares. */
 #include "unit.h"
 
+#include "base/util.h"
 #include "shim/task/declared_port.h"
 
 static unsigned port_of(const char *json)

@@ -56,7 +56,8 @@ struct guest_process_options {
  * "NamespaceFailed", "Unsupported", "BadSpec", "TooLarge". */
 int guest_process_new(const struct guest_process_options *o, struct guest_process **ret,
                       struct err *e);
-/* A process that was created must have `ended` (BUG), and no callback be awaited (BUG). */
+/* A process that was created must have `ended` (BUG), and no callback be awaited (BUG). NULL is
+ * fine. */
 void guest_process_free(struct guest_process *p);
 DEFINE_AUTO(guest_process);
 
