@@ -59,6 +59,27 @@ void process_finish(struct process *p, const struct err *e)
     done(p->done_ctx, e);
 }
 
+/* ---- Streams ---- */
+
+static void streams_over(void *ctx)
+{
+    struct process *p = ctx;
+
+    stdio_free(take_ptr(p->stdio));
+    if (p->is_deleting)
+        p->task->ops->clean(p);
+}
+
+/* Whoever reads its output sees the end of that only then, and may wait for it before the Delete.
+ */
+static void streams_end(struct process *p)
+{
+    if (!p->stdio || p->is_streams_ending)
+        return;
+    p->is_streams_ending = true;
+    stdio_end(p->stdio, streams_over, p);
+}
+
 /* ---- Start ---- */
 
 static int startable_check(const struct process *p, struct err *e)
@@ -117,8 +138,6 @@ void process_started(struct process *p, const struct err *e, pid_t pid)
 }
 
 /* ---- End ---- */
-
-static void streams_end(struct process *p);
 
 static void execs_kill(struct task *t)
 {
@@ -190,25 +209,6 @@ void process_wait(struct process *p, struct process_wait *w)
 }
 
 /* ---- Delete ---- */
-
-static void streams_over(void *ctx)
-{
-    struct process *p = ctx;
-
-    stdio_free(take_ptr(p->stdio));
-    if (p->is_deleting)
-        p->task->ops->clean(p);
-}
-
-/* Whoever reads its output sees the end of that only then, and may wait for it before the Delete.
- */
-static void streams_end(struct process *p)
-{
-    if (!p->stdio || p->is_streams_ending)
-        return;
-    p->is_streams_ending = true;
-    stdio_end(p->stdio, streams_over, p);
-}
 
 void process_delete_go_on(struct process *p)
 {
