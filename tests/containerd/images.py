@@ -179,7 +179,7 @@ def _artifact(layout, path, config):
 
 @functools.cache
 def wasm(name, form="files"):
-    """A guest of tests/guests, or "example/NAME", as /app.wasm in an image of a form:
+    """A guest of tests/guests, "example/NAME" or "toolbox", as /app.wasm in an image of a form:
 
     files      FROM scratch and a file, for the platform wasi/wasm
     compat     the same for this machine's platform, with the annotation that crun looks for
@@ -189,6 +189,8 @@ def wasm(name, form="files"):
     assert form in FORMS, form
     if name.startswith("example/"):
         path = example(name.removeprefix("example/"))
+    elif name == "toolbox":
+        path = os.path.join(ROOT, "build/libexec/wherry/toolbox.wasm")
     else:
         build_guests(name)
         path = guest(name)
