@@ -19,8 +19,8 @@
 
 static const char *const sandboxer_words[] = {"podsandbox", "shim", NULL};
 
-static const char *const install_see_also[] = {
-    "wherry-install-containerd", "wherry-uninstall-containerd", "wherry-doctor", NULL};
+static const char *const install_see_also[] = {"wherry-install-containerd",
+                                               "wherry-uninstall-containerd", NULL};
 
 /* --- install containerd --- */
 

@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <fnmatch.h>
 #include <glob.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/fds.h"
@@ -13,14 +14,13 @@
 int containerd_version_parse(const char *text, struct containerd_version *ret, struct err *e)
 {
     const char *at = text;
-    int n = 0;
 
     /* "containerd github.com/containerd/containerd/v2 2.4.2 REVISION", of k3s "v2.4.2-k3s1". */
     while (*at) {
         struct containerd_version v;
 
-        if (sscanf(*at == 'v' ? at + 1 : at, "%d.%d%n", &v.major, &v.minor, &n) == 2 &&
-            v.major > 0 && v.minor >= 0) {
+        if (sscanf(*at == 'v' ? at + 1 : at, "%d.%d", &v.major, &v.minor) == 2 && v.major > 0 &&
+            v.minor >= 0) {
             *ret = v;
             return 0;
         }

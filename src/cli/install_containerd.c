@@ -307,6 +307,24 @@ static const char *later_file(const struct plan *p)
     return NULL;
 }
 
+/* It is imported, and has no effect all the same. */
+static void unread_say(const struct plan *p, struct buf *out)
+{
+    const char *later = later_file(p);
+
+    if (later)
+        buf_addf(
+            out,
+            "containerd 1.x takes the settings of CRI from %s alone, which is read after ours: "
+            "rename that file so that it comes before %s, and install again.\n",
+            later, path_base(p->path));
+    else
+        buf_addf(out,
+                 "'%s --config %s config dump' does not have it. containerd 1.6 reads imports from "
+                 "its working folder: begin them with a slash.\n",
+                 p->program, p->config_path);
+}
+
 /* --- Applying --- */
 
 /* The last line of what was said. */
@@ -371,6 +389,7 @@ static void old_restore(const struct plan *p)
 static int apply(const struct install_options *o, const struct plan *p, struct buf *out,
                  int *ret_status, struct err *e)
 {
+    bool is_done;
     int r;
 
     if (path_mkdir_p(p->dir, 0755, e) < 0 ||
@@ -383,15 +402,13 @@ static int apply(const struct install_options *o, const struct plan *p, struct b
     }
     buf_addf(out, "Wrote %s.\n", p->path);
     import_say(o, p, out);
-    if (later_file(p))
-        buf_addf(out,
-                 "containerd 1.x uses the settings of CRI in %s alone, which is read after ours: "
-                 "rename that file so that it comes before %s, and install again.\n",
-                 later_file(p), path_base(p->path));
+    is_done = is_read(p) && (r || !p->program);
+    if (is_read(p) && !is_done)
+        unread_say(p, out);
     else
         buf_addf(out, "Then let containerd read it; containers go on meanwhile:\n  %s\n",
                  p->place->restart);
-    *ret_status = is_read(p) && !later_file(p) && (r || !p->program) ? 0 : NOT_IN_FORCE;
+    *ret_status = is_done ? 0 : NOT_IN_FORCE;
     return 0;
 }
 
@@ -425,9 +442,7 @@ static int check(const struct install_options *o, const struct plan *p, struct b
     else if (!is_read(p))
         import_say(o, p, out);
     else if (p->program && !r)
-        buf_addf(out, "containerd's configuration has no handler '%s'%s%s\n", o->runtime,
-                 later_file(p) ? ": 1.x takes the settings of CRI from " : "",
-                 later_file(p) ? later_file(p) : "");
+        unread_say(p, out);
     else if (!pid)
         buf_addf(out, "the handler '%s' is configured, but no containerd that uses %s runs: %s\n",
                  o->runtime, p->config_path, p->place->restart);

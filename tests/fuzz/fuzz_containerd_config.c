@@ -2,6 +2,8 @@
 /* A configuration file of containerd, and the file that repeats its settings of CRI. */
 #include "cli/containerd_drop_in.h"
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     autocontainerd_file f = {0};
