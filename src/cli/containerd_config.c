@@ -422,7 +422,8 @@ char *containerd_drop_in_dir(const struct containerd_config *c, const char *path
     return path_join(beside, "conf.d");
 }
 
-bool containerd_dump_has(const char *dump, size_t len, const char *runtime, const char *type)
+bool containerd_dump_has(const char *dump, size_t len, const char *runtime, const char *type,
+                         const char *shim)
 {
     struct containerd_file f = {0};
     struct containerd_config c = {.files = &f, .n = 1};
@@ -439,5 +440,6 @@ bool containerd_dump_has(const char *dump, size_t len, const char *runtime, cons
         value = toml_find(&table, "runtime_type");
     }
     containerd_file_done(&f);
-    return value && value->type == TOML_STRING && str_eq(value->string, type);
+    return value && value->type == TOML_STRING &&
+           (str_eq(value->string, type) || str_eq(path_base(value->string), shim));
 }

@@ -97,5 +97,7 @@ bool containerd_has_systemd_cgroup(const struct containerd_config *c);
  * configuration `path`. Heap. */
 char *containerd_drop_in_dir(const struct containerd_config *c, const char *path);
 
-/* Whether the output of `containerd config dump` has the runtime with this runtime_type. */
-bool containerd_dump_has(const char *dump, size_t len, const char *runtime, const char *type);
+/* Whether the output of `containerd config dump` has the runtime with this runtime_type, or a path
+ * of the program `shim` as that. */
+bool containerd_dump_has(const char *dump, size_t len, const char *runtime, const char *type,
+                         const char *shim);

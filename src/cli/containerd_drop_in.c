@@ -63,6 +63,8 @@ void containerd_drop_in_add(const struct containerd_drop_in *d, const struct con
                             struct buf *out)
 {
     bool has_merge = containerd_has_merge(d->version);
+    /* 1.6 takes runtime_path and ignores it; there the type may be a path. */
+    bool has_path = has_merge || d->version.minor >= 7;
     const char *plugin = has_merge ? CRI_PLUGIN_2 : CRI_PLUGIN_1;
 
     buf_addstr(out, OURS);
@@ -73,13 +75,14 @@ void containerd_drop_in_add(const struct containerd_drop_in *d, const struct con
         buf_addstr(out, "version = 3\n");
     else
         cri_copy(c, out);
-    buf_addf(out, "\n[plugins.\"%s\".containerd.runtimes.%s]\n  runtime_type = \"%s\"\n", plugin,
-             d->runtime, WHERRY_RUNTIME_TYPE);
-    if (d->shim_path) {
-        buf_addstr(out, "  runtime_path = ");
+    buf_addf(out, "\n[plugins.\"%s\".containerd.runtimes.%s]\n  runtime_type = ", plugin,
+             d->runtime);
+    string_add(has_path || !d->shim_path ? WHERRY_RUNTIME_TYPE : d->shim_path, out);
+    if (has_path && d->shim_path) {
+        buf_addstr(out, "\n  runtime_path = ");
         string_add(d->shim_path, out);
-        buf_addc(out, '\n');
     }
+    buf_addc(out, '\n');
     if (d->sandboxer)
         buf_addf(out, "  %s = \"%s\"\n", has_merge ? "sandboxer" : "sandbox_mode", d->sandboxer);
     /* The ports that a pod declares are where an HTTP component is served. */

@@ -363,7 +363,8 @@ static int dump_ask(const struct install_options *o, const struct plan *p, struc
         return err_set(e, -EINVAL, "ContainerdRefuses",
                        "'%s --config %s config dump' ends with status %d: %s", p->program,
                        p->config_path, status, buf_str(&line));
-    return containerd_dump_has(buf_str(&out), out.len, o->runtime, WHERRY_RUNTIME_TYPE);
+    return containerd_dump_has(buf_str(&out), out.len, o->runtime, WHERRY_RUNTIME_TYPE,
+                               WHERRY_SHIM);
 }
 
 static int root_say(const char *what, struct err *e)

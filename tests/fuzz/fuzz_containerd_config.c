@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     autobuf out = BUF_INIT;
     struct err e = ERR_INIT;
 
-    containerd_dump_has((const char *)data, size, "wherry", WHERRY_RUNTIME_TYPE);
+    containerd_dump_has((const char *)data, size, "wherry", WHERRY_RUNTIME_TYPE, WHERRY_SHIM);
     if (containerd_file_parse("config.toml", (const char *)data, size, &f, &e) < 0)
         return 0;
     struct containerd_config c = {.files = &f, .n = 1};

@@ -57,12 +57,13 @@ static void refused(const char *text, const char *reason)
     assert_null(f.path);
 }
 
-static void write_for(int major, const char *config, struct containerd_drop_in d, struct buf *out)
+static void write_for(int major, int minor, const char *config, struct containerd_drop_in d,
+                      struct buf *out)
 {
     autocontainerd_config c = {0};
 
     load(config, &c);
-    d.version = (struct containerd_version){major, 6};
+    d.version = (struct containerd_version){major, minor};
     d.runtime = "wherry";
     d.has_systemd_cgroup = containerd_has_systemd_cgroup(&c);
     containerd_drop_in_add(&d, &c, out);
@@ -109,10 +110,10 @@ static void test_1_repeats_the_users_settings(void **state)
     autobuf out = BUF_INIT;
 
     (void)state;
-    write_for(1, USERS, (struct containerd_drop_in){.shim_path = "/opt/a\"b"}, &out);
-    assert_non_null(strstr(buf_str(&out), "sandbox_image = \"my/pause:1\" # ours\n"));
-    assert_non_null(strstr(buf_str(&out), "default_runtime_name = \"crun\"\n"));
-    assert_non_null(strstr(buf_str(&out), "    \"a\", # [\n  ]\n"));
+    write_for(1, 7, USERS, (struct containerd_drop_in){.shim_path = "/opt/a\"b"}, &out);
+    assert_contains(buf_str(&out), "sandbox_image = \"my/pause:1\" # ours\n");
+    assert_contains(buf_str(&out), "default_runtime_name = \"crun\"\n");
+    assert_contains(buf_str(&out), "    \"a\", # [\n  ]\n");
     assert_null(strstr(buf_str(&out), "pause_threshold")); /* nothing of others */
     assert_null(strstr(buf_str(&out), "[debug]"));
     assert_null(strstr(buf_str(&out), "/data"));
@@ -121,8 +122,8 @@ static void test_1_repeats_the_users_settings(void **state)
                            "\n[plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.wherry]\n"
                            "  runtime_type = \"io.containerd.wherry.v1\"\n"
                            "  runtime_path = \"/opt/a\\\"b\"\n"));
-    assert_non_null(strstr(buf_str(&out), "runtimes.wherry.options]\n  SystemdCgroup = true\n"));
-    assert_non_null(strstr(buf_str(&out), "\nversion = 2\n"));
+    assert_contains(buf_str(&out), "runtimes.wherry.options]\n  SystemdCgroup = true\n");
+    assert_contains(buf_str(&out), "\nversion = 2\n");
 }
 
 static void test_1_keeps_runc_where_nobody_named_a_runtime(void **state)
@@ -130,10 +131,23 @@ static void test_1_keeps_runc_where_nobody_named_a_runtime(void **state)
     autobuf out = BUF_INIT;
 
     (void)state;
-    write_for(1, "version = 2\n", (struct containerd_drop_in){0}, &out);
-    assert_non_null(strstr(buf_str(&out), "containerd.runtimes.runc]\n"));
-    assert_non_null(strstr(buf_str(&out), "SystemdCgroup = false\n"));
+    write_for(1, 7, "version = 2\n", (struct containerd_drop_in){0}, &out);
+    assert_contains(buf_str(&out), "containerd.runtimes.runc]\n");
+    assert_contains(buf_str(&out), "SystemdCgroup = false\n");
     assert_null(strstr(buf_str(&out), "runtime_path"));
+}
+
+static void test_1_6_is_told_the_shim_as_a_type(void **state)
+{
+    autobuf out = BUF_INIT;
+
+    (void)state;
+    write_for(1, 6, "version = 2\n",
+              (struct containerd_drop_in){.shim_path = "/opt/containerd-shim-wherry-v1"}, &out);
+    assert_contains(buf_str(&out), "  runtime_type = \"/opt/containerd-shim-wherry-v1\"\n");
+    assert_null(strstr(buf_str(&out), "runtime_path"));
+    assert_true(
+        containerd_dump_has(buf_str(&out), out.len, "wherry", WHERRY_RUNTIME_TYPE, WHERRY_SHIM));
 }
 
 static void test_2_has_our_tables_only(void **state)
@@ -143,16 +157,16 @@ static void test_2_has_our_tables_only(void **state)
     struct err e = ERR_INIT;
 
     (void)state;
-    write_for(2, USERS, (struct containerd_drop_in){.sandboxer = "shim", .has_made_dir = true},
+    write_for(2, 4, USERS, (struct containerd_drop_in){.sandboxer = "shim", .has_made_dir = true},
               &out);
     assert_ok(containerd_file_parse("ours", buf_str(&out), out.len, &f, &e));
     assert_int_equal(f.version, 3);
     assert_int_equal(f.n, 2);
     assert_true(containerd_is_cri(&f.tables[0], "io.containerd.cri.v1.runtime"));
-    assert_non_null(strstr(buf_str(&out), "  sandboxer = \"shim\"\n"));
-    assert_non_null(strstr(buf_str(&out), "\"io.kubernetes.container.ports\""));
+    assert_contains(buf_str(&out), "  sandboxer = \"shim\"\n");
+    assert_contains(buf_str(&out), "\"io.kubernetes.container.ports\"");
     /* The driver of control groups is found in a configuration of version 2, too. */
-    assert_non_null(strstr(buf_str(&out), "SystemdCgroup = true\n"));
+    assert_contains(buf_str(&out), "SystemdCgroup = true\n");
     assert_true(containerd_drop_in_is_ours(buf_str(&out)));
     assert_true(containerd_drop_in_has_made_dir(buf_str(&out)));
     assert_false(containerd_drop_in_is_ours("# Written by somebody\n"));
@@ -240,10 +254,10 @@ static void test_the_dump_tells_whether_the_handler_is_there(void **state)
         "runtime_type = 'io.containerd.runc.v2'\n";
 
     (void)state;
-    assert_true(containerd_dump_has(v1, strlen(v1), "w", WHERRY_RUNTIME_TYPE));
-    assert_false(containerd_dump_has(v1, strlen(v1), "v", WHERRY_RUNTIME_TYPE));
-    assert_false(containerd_dump_has(v2, strlen(v2), "w", WHERRY_RUNTIME_TYPE));
-    assert_true(containerd_dump_has(v2, strlen(v2), "w", "io.containerd.runc.v2"));
+    assert_true(containerd_dump_has(v1, strlen(v1), "w", WHERRY_RUNTIME_TYPE, WHERRY_SHIM));
+    assert_false(containerd_dump_has(v1, strlen(v1), "v", WHERRY_RUNTIME_TYPE, WHERRY_SHIM));
+    assert_false(containerd_dump_has(v2, strlen(v2), "w", WHERRY_RUNTIME_TYPE, WHERRY_SHIM));
+    assert_true(containerd_dump_has(v2, strlen(v2), "w", "io.containerd.runc.v2", ""));
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, set_up, tear_down)
@@ -254,6 +268,7 @@ int main(void)
         TEST(version),
         TEST(1_repeats_the_users_settings),
         TEST(1_keeps_runc_where_nobody_named_a_runtime),
+        TEST(1_6_is_told_the_shim_as_a_type),
         TEST(2_has_our_tables_only),
         TEST(a_file_is_imported_by_its_pattern_before_it_is_there),
         TEST(files_are_read_in_containerds_order),
