@@ -131,7 +131,7 @@ static int begin(struct shim *s, int listen_fd, struct err *e)
 int shim_run(const struct shim_flags *f, const struct bootstrap *b, int listen_fd,
              const char *socket, struct err *e)
 {
-    struct shim s = {.flags = f, .bootstrap = b, .socket = socket};
+    struct shim s = {.flags = f, .bootstrap = b, .socket = socket, .pod = {.bundle_fd = -EBADF}};
     int r;
 
     link_init(&s.tasks);
@@ -141,6 +141,7 @@ int shim_run(const struct shim_flags *f, const struct bootstrap *b, int listen_f
         loop_run(s.loop);
     else
         unlink(socket);
+    task_pod_end(&s);
     ttrpc_server_free(s.server);
     programs_free(s.programs);
     events_free(s.events);
