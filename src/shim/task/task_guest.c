@@ -7,6 +7,7 @@
 #include "base/paths.h"
 #include "container/folder.h"
 #include "shim/publish.h"
+#include "shim/task/declared_port.h"
 #include "shim/task/task_parts.h"
 
 #define TOOLBOX_NAME "toolbox"
@@ -71,6 +72,18 @@ static void guest_ended(void *ctx, int status)
     process_ended(p, status);
 }
 
+/* Where it listens if it is an HTTP service; 0: as it is usual. */
+static unsigned task_port(const struct task *t)
+{
+    const char *declared = oci_config_annotation(&t->config, DECLARED_PORTS_ANNOTATION);
+    struct err e = ERR_INIT;
+    unsigned port = 0;
+
+    if (declared && declared_port(declared, &port, &e) < 0)
+        log_warn("%s: %s", t->id, e.msg);
+    return port;
+}
+
 static int guest_new(struct process *p, enum contract contract, struct err *e)
 {
     struct task *t = p->task;
@@ -90,6 +103,7 @@ static int guest_new(struct process *p, enum contract contract, struct err *e)
         .code_fd = p->code_fd,
         .contract = contract,
         .is_tool = is_tool,
+        .http_port = task_port(t),
         .cgroup_fds = t->cgroup_fds.v,
         .n_cgroup_fds = t->cgroup_fds.n,
         .seccomp = t->seccomp.n ? &filter : NULL,
