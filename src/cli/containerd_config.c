@@ -114,10 +114,11 @@ static int tables_find(const char *path, struct containerd_file *f, struct err *
         const char *newline = memchr(s + at, '\n', f->text.len - at);
         size_t end = newline ? (size_t)(newline - s) : f->text.len;
         size_t first = skip_blanks(s, at, end);
-        struct containerd_table t = {.start = at, .line = ++line};
+        struct containerd_table t = {.start = at};
 
         next = end + (newline ? 1 : 0);
         t.body = next;
+        t.line = ++line;
         if (depth > 0 || first >= end || s[first] != '[') {
             if (!depth_add(s, at, end, &depth))
                 return err_set(e, -EINVAL, "BadContainerdConfig",
