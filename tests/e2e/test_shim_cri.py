@@ -558,8 +558,13 @@ LONG = (an_exec_that_takes_too_long_is_ended, a_kill_ends_what_does_not_heed,
 
 def run(part, version, case):
     begun = time.monotonic()
+    def late(*_):
+        raise TimeoutError(part.__name__)
+    signal.signal(signal.SIGALRM, late)
+    signal.alarm(60)
     try:
         tap.promise(part, case)
+        signal.alarm(30)
     finally:
         print(f"# {version} {part.__name__}: {time.monotonic() - begun:.2f} s", flush=True)
         try:

@@ -69,6 +69,9 @@ void guest_process_start(struct guest_process *p, void (*started)(void *ctx, con
                          void *ctx);
 
 pid_t guest_process_pid(const struct guest_process *p); /* 0: there is none, or no more */
+/* It was created with a higher score for the out-of-memory killer than was asked for, as this
+ * process has no right to lower it (CAP_SYS_RESOURCE). */
+bool guest_process_is_score_kept(const struct guest_process *p);
 /* -ESRCH (without a message) when it has ended or was not created. */
 int guest_process_kill(struct guest_process *p, int number);
 

@@ -200,6 +200,10 @@ static void guest_forked(void *ctx, const struct err *e, pid_t pid)
         return;
     }
     first_noted(p, pid);
+    if (guest_process_is_score_kept(p->guest))
+        log_warn("%s: its score for the out-of-memory killer cannot be lowered to %lld without "
+                 "CAP_SYS_RESOURCE, and stays",
+                 p->task->id, (long long)p->task->config.process.oom_score_adj);
     create_hooks_run(p->task);
 }
 
