@@ -367,6 +367,10 @@ static void create_done(void *ctx)
     if (!e.code && loop_child_adopt(p->loop, p->pid, process_ended, p, &p->child, &e) < 0)
         reap(p);
     loop_orphans_release(p->loop);
+    /* Who reads the streams sees their end only when nobody else has them. */
+    for (size_t i = 0; i < ARRAY_SIZE(p->stdio); i++)
+        if (p->stdio[i] >= 0)
+            close(take_fd(&p->stdio[i]));
     p->state = e.code ? STATE_ENDED : STATE_CREATED;
     p->created(p->created_ctx, e.code ? &e : NULL, p->pid);
 }

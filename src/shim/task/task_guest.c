@@ -308,8 +308,11 @@ static void signal_send(struct process *p, int number, bool is_all, task_done *d
     }
     r = p->guest ? guest_process_kill(p->guest, number) : -ESRCH;
     /* A frozen process does not even die. */
-    if (number == SIGKILL && p->task->is_paused)
+    if (number == SIGKILL && p->task->is_paused && !p->exec_id)
         (void)cgroup_thaw(p->task->cgroup, &e);
+    /* Nor does a start whose hooks hang. */
+    if (number == SIGKILL && p->state == PROCESS_STARTING && !p->exec_id)
+        task_hooks_cancel(p->task);
     if (r < 0)
         err_errno(&e, r, r == -ESRCH ? "NotRunning" : "SignalFailed",
                   "cannot send the signal %d to '%s'", number, process_name(p));
@@ -323,11 +326,12 @@ static void poststopped(void *ctx, const struct err *e)
 
     if (e)
         log_warn("%s: %s", t->id, e->msg);
+    t->is_poststopped = true;
     process_note_remove(t->bundle_fd, RECORD_PROCESS_NAME);
     process_cleaned(p, NULL);
 }
 
-static bool guest_is_gone(const struct process *p)
+bool task_guest_is_gone(const struct process *p)
 {
     return !p->guest || p->is_ended || !guest_process_pid(p->guest);
 }
@@ -341,7 +345,7 @@ static void clean(struct process *p)
                                   .goes_on = true};
 
     program_cancel(take_ptr(p->preparing));
-    if (!guest_is_gone(p)) {
+    if (!task_guest_is_gone(p)) {
         p->is_clean_due = true;
         (void)guest_process_kill(p->guest, SIGKILL);
         return;
@@ -354,8 +358,8 @@ static void clean(struct process *p)
     guest_mounts_free(take_ptr(t->mounts));
     seccomp_program_done(&t->seccomp);
     cgroup_fds_close(&t->cgroup_fds);
-    /* Of a container that was created. */
-    if (t->is_dead && !p->pid)
+    /* Of a container that was created, and once. */
+    if ((t->is_dead && !p->pid) || t->is_poststopped)
         poststopped(p, NULL);
     else
         task_hooks_run(t, &m, poststopped, p);
@@ -376,7 +380,7 @@ static struct group_chore *chore_new(struct task *t, task_done *done, void *ctx)
     struct group_chore *c = xcalloc(1, sizeof(*c));
 
     *c = (struct group_chore){.task = t, .done = done, .ctx = ctx};
-    t->n_chores++;
+    task_chore_begin(t);
     return c;
 }
 
@@ -384,8 +388,8 @@ static void chore_done(void *ctx)
 {
     struct group_chore *c = ctx;
 
-    c->task->n_chores--;
     c->done(c->ctx, c->failed.code ? &c->failed : NULL);
+    task_chore_end(c->task);
     oci_resources_done(&c->resources);
     free(c);
 }

@@ -137,7 +137,7 @@ static struct relay *relay_new(struct task *t, task_done *done, void *ctx)
     struct relay *r = xcalloc(1, sizeof(*r));
 
     *r = (struct relay){.task = t, .done = done, .ctx = ctx};
-    t->n_chores++;
+    task_chore_begin(t);
     return r;
 }
 
@@ -146,8 +146,8 @@ static void relayed(void *ctx, const struct err *e)
     struct relay r = *(struct relay *)ctx;
 
     free(ctx);
-    r.task->n_chores--;
     r.done(r.ctx, failure(e));
+    task_chore_end(r.task);
 }
 
 static void signal_send(struct process *p, int number, bool is_all, task_done *done, void *ctx)

@@ -72,8 +72,9 @@ struct task {
     struct process init;
     struct link execs; /* struct process */
     bool is_paused;
-    unsigned
-        n_chores; /* under way beside the operations of its processes; it is not deleted then */
+    bool is_pausing;        /* or resuming: under way */
+    unsigned n_chores;      /* under way beside the operations of its processes */
+    bool is_delete_waiting; /* for chores and for what is done with execs */
 
     /* After a create that failed, while it is taken apart. */
     bool is_dead;
@@ -82,7 +83,7 @@ struct task {
     struct err chore_failed;     /* of the work pool */
     struct rootfs_mount *rootfs; /* until it is created */
     size_t n_rootfs;
-    int root_fd; /* the root file system; until it is created */
+    int root_fd; /* the root file system; while it is prepared */
 
     struct cgroup *cgroup;
     struct cgroup_oom *oom;
@@ -93,6 +94,7 @@ struct task {
     struct guest_mounts *mounts;
     struct seccomp_program seccomp;
     size_t n_hooked; /* moments of its create that have begun */
+    bool is_poststopped;
 
     struct native *native;
 
@@ -112,6 +114,7 @@ void process_started(struct process *p, const struct err *e, pid_t pid);
 /* `status` is as of waitpid(2). */
 void process_ended(struct process *p, int status);
 void process_end_tell(struct process *p);
+void process_waits_tell(struct process *p);
 void process_delete_go_on(struct process *p);
 void process_cleaned(struct process *p, const struct err *e);
 
@@ -119,6 +122,13 @@ void process_cleaned(struct process *p, const struct err *e);
 
 void process_created(struct process *p, const struct err *e, pid_t pid);
 void task_cleaned(struct task *t, const struct err *e);
+/* Around what uses the task beside the operations of its processes: it is deleted after that. */
+void task_chore_begin(struct task *t);
+void task_chore_end(struct task *t);
+/* Whether nothing is under way that a deletion has to wait for, and what to call when that may have
+ * become so. */
+bool task_is_quiet(struct task *t);
+void task_settle(struct task *t);
 void task_stdio_open(struct process *p, void (*done)(void *ctx, const struct err *e), void *ctx);
 
 /* ---- task_hooks.c ---- */
@@ -137,6 +147,9 @@ void task_hooks_run(struct task *t, const struct task_moment *m, task_done *done
 void task_hooks_cancel(struct task *t);
 
 /* ---- task_guest.c ---- */
+
+/* Whether it has no process, or no more. */
+bool task_guest_is_gone(const struct process *p);
 
 /* In the work pool: what a guest needs besides its code. */
 int task_guest_prepare(struct task *t, struct err *e);

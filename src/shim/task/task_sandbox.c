@@ -6,6 +6,7 @@
  */
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
 
@@ -99,8 +100,8 @@ static void start(struct process *p)
 static void signal_send(struct process *p, int number, bool is_all, task_done *done, void *ctx)
 {
     (void)is_all;
-    /* As the program that sleeps ends by it; others it does not heed. */
-    if (number)
+    /* What ends the program that sleeps elsewhere; others it does not heed. */
+    if (number == SIGKILL || number == SIGTERM || number == SIGINT)
         process_ended(p, W_EXITCODE(0, number));
     done(ctx, NULL);
 }
