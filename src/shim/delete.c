@@ -104,6 +104,10 @@ static int remains_remove(const struct shim_flags *f, const char *bundle, int bu
     if (r->kind == RECORD_GUEST) {
         guest_kill(bundle_fd, ret);
         TRY(group_delete(r, f->id, e));
+    } else if (r->kind == RECORD_SANDBOX) {
+        /* What holds the pod's PID namespace has ended with the shim, unless that has just begun.
+         */
+        guest_kill(bundle_fd, &(struct end){0});
     } else if (r->kind == RECORD_NATIVE) {
         TRY(native_remove(f, bundle, r, e));
     }

@@ -143,7 +143,7 @@ static int begin(struct shim *s, int listen_fd, struct err *e)
 int shim_run(const struct shim_flags *f, const struct bootstrap *b, struct shim_daemon *d,
              struct err *e)
 {
-    struct shim s = {.flags = f, .bootstrap = b, .socket = d->socket};
+    struct shim s = {.flags = f, .bootstrap = b, .socket = d->socket, .pod = {.bundle_fd = -EBADF}};
     int r;
 
     link_init(&s.tasks);
@@ -152,6 +152,7 @@ int shim_run(const struct shim_flags *f, const struct bootstrap *b, struct shim_
     shim_daemon_report(d, r < 0 ? e : NULL);
     if (r >= 0)
         loop_run(s.loop);
+    task_pod_end(&s);
     ttrpc_server_free(s.server);
     programs_free(s.programs);
     events_free(s.events);

@@ -9,6 +9,14 @@
 #include "shim/flags.h"
 #include "shim/start.h"
 
+/* The pod whose containers the daemon has; it is not there for one container by itself. */
+struct shim_pod {
+    bool is_there;
+    bool has_host_pid;         /* its containers are to be in the machine's PID namespace */
+    int bundle_fd;             /* of its sandbox */
+    struct pid_holder *holder; /* of the PID namespace that they share; NULL: none needed it yet */
+};
+
 /*
  * The daemon: one for the containers of a pod, or for one container. It answers containerd's calls
  * (docs/internals/shim.md), and ends when it is told to shut down and has no task.
@@ -23,6 +31,7 @@ struct shim {
     const char *socket; /* its path */
     char *worker;       /* the path of wherry-worker */
     struct link tasks;  /* struct task */
+    struct shim_pod pod;
     bool is_leaving;
     bool is_end_due; /* it was told to end while its only tasks were being created */
 };

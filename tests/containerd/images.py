@@ -88,6 +88,13 @@ def _native(name, tar, config, sources):
         architecture=PLATFORM[1]))
 
 
+def native(program):
+    """A static program alone, as /NAME."""
+    name = os.path.basename(program)
+    return _native(f"localhost/native-{name}:1", lambda: layer({"/" + name: read(program)}),
+                   {"Entrypoint": ["/" + name]}, [program])
+
+
 @functools.cache
 def pause():
     path = os.path.join(OUT, "pause")

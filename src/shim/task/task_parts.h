@@ -8,6 +8,7 @@
 #include "container/oci/hooks.h"
 #include "container/oci/seccomp_cache.h"
 #include "shim/stdio/task_stdio.h"
+#include "shim/task/pid_holder.h"
 #include "shim/task/task.h"
 
 /*
@@ -97,6 +98,7 @@ struct task {
     bool is_poststopped;
 
     struct native *native;
+    int native_status; /* of its first process, while what is left of it is killed */
 
     struct task_hooks *hooks; /* that run; NULL: none */
 };
@@ -145,6 +147,18 @@ struct task_moment {
 void task_hooks_run(struct task *t, const struct task_moment *m, task_done *done, void *ctx);
 /* Ends those that run: their operation fails with -ECANCELED ("Cancelled"). */
 void task_hooks_cancel(struct task *t);
+
+/* ---- task_pid.c ---- */
+
+/* Of a native container, before the runtime reads its bundle: where the document names the shim's
+ * own PID namespace it is made to name the pod's. "Unsupported", "NamespaceFailed", "BadConfig" */
+int task_pid_prepare(struct task *t, struct err *e);
+/* Whether all processes of the container end with its first one. */
+bool task_pid_is_private(const struct task *t);
+
+int task_pod_begin(struct shim *s, bool has_host_pid, int bundle_fd, struct err *e);
+/* Ends the processes that share a PID namespace. */
+void task_pod_end(struct shim *s);
 
 /* ---- task_guest.c ---- */
 
