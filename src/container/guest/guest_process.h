@@ -36,7 +36,8 @@ struct guest_process_options {
     const char *program;    /* its name for people */
     int code_fd;            /* its machine code: guest/spec.h; -1: none */
     enum contract contract; /* what the program is */
-    bool is_tool;           /* args[0] is a name and no FILE#FUNCTION */
+    bool is_tool;           /* args[0] names a tool of the program, which finds it behind
+                             * its own name; it is no FILE#FUNCTION */
     unsigned http_port;     /* where an HTTP program listens; 0: GUEST_PROCESS_HTTP_PORT */
     const int *cgroup_fds;
     size_t n_cgroup_fds;
