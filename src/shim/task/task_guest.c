@@ -228,6 +228,10 @@ static void guest_forked(void *ctx, const struct err *e, pid_t pid)
         return;
     }
     first_noted(p, pid);
+    if (guest_process_is_score_kept(p->guest))
+        log_warn("%s: its score for the out-of-memory killer cannot be lowered to %lld without "
+                 "CAP_SYS_RESOURCE, and stays",
+                 p->task->id, (long long)p->task->config.process.oom_score_adj);
     create_hooks_run(p->task);
 }
 
@@ -280,12 +284,25 @@ static void exec_forked(struct process *p, const struct err *e)
         guest_process_start(p->guest, started, p);
 }
 
+/* What ps of the tool box shows as the process that it was put beside. */
+static void container_tell(struct process *p)
+{
+    const struct strv *args = &p->task->config.process.args;
+    autobuf words = BUF_INIT;
+
+    buf_addstr(&words, "WHERRY_CONTAINER=");
+    for (size_t i = 0; i < args->n; i++)
+        buf_addf(&words, "%s%s", i ? " " : "", args->v[i]);
+    strv_add_owned(&p->spec.env, buf_take(&words));
+}
+
 static int exec_program_find(struct process *p, struct err *e)
 {
     entrypoint_find(guest_mounts_root(p->task->mounts), &p->spec, &p->entry);
     if (p->entry.kind == ENTRYPOINT_WASM)
         return 0;
     /* Any other word is for the tool box, which says if it has none of that name. */
+    container_tell(p);
     p->entry.fd = shim_toolbox_open(p->task->shim, e);
     return p->entry.fd < 0 ? e->code : 0;
 }
