@@ -478,6 +478,8 @@ int guest_process_new(const struct guest_process_options *o, struct guest_proces
 
 void guest_process_free(struct guest_process *p)
 {
+    if (!p)
+        return;
     const int fds[] = {p->stdio[0], p->stdio[1], p->stdio[2], p->status_fd,
                        p->pid_fd,   p->start_fd, p->report_fd};
 
