@@ -22,9 +22,20 @@ void process_init(struct process *p, struct task *t, struct process_streams *str
     link_init(&p->waits);
 }
 
+static void waits_tell(struct process *p)
+{
+    struct process_wait *w;
+
+    while ((w = LINK_FIRST(&p->waits, struct process_wait, link))) {
+        link_remove(&w->link);
+        w->ended(w, p);
+    }
+}
+
 void process_done(struct process *p)
 {
-    BUG_ON(!link_is_empty(&p->waits));
+    /* One that never ran has nobody else to tell them. */
+    waits_tell(p);
     link_remove(&p->in_task);
     stdio_free(take_ptr(p->stdio));
     entrypoint_done(&p->entry);
@@ -57,6 +68,17 @@ void process_finish(struct process *p, const struct err *e)
 
     p->done = NULL;
     done(p->done_ctx, e);
+}
+
+static void signal_sent(void *ctx, const struct err *e)
+{
+    (void)ctx;
+    (void)e;
+}
+
+static void kill_silently(struct process *p)
+{
+    p->task->ops->signal(p, SIGKILL, false, signal_sent, NULL);
 }
 
 /* ---- Start ---- */
@@ -95,6 +117,8 @@ void process_started(struct process *p, const struct err *e, pid_t pid)
         p->exit_status = 255;
         p->exited_at_ns = clock_realtime_ns();
         process_finish(p, e);
+        waits_tell(p);
+        task_delete_look(p->task);
         return;
     }
     if (e) {
@@ -113,6 +137,10 @@ void process_started(struct process *p, const struct err *e, pid_t pid)
     process_finish(p, NULL);
     if (p->is_ended && p->state == PROCESS_RUNNING)
         process_end_tell(p);
+    else if (p->exec_id && p->task->init.is_ended)
+        kill_silently(p);
+    if (p->exec_id)
+        task_delete_look(p->task);
 }
 
 /* ---- End ---- */
@@ -123,21 +151,16 @@ static void execs_kill(struct task *t)
 
     LINK_EACH(p, &t->execs, struct process, in_task)
     {
-        if (p->guest && !p->is_ended)
-            (void)guest_process_kill(p->guest, SIGKILL);
+        if (p->state == PROCESS_RUNNING && !p->is_ended)
+            kill_silently(p);
     }
 }
 
 void process_end_tell(struct process *p)
 {
-    struct process_wait *w;
-
     p->state = PROCESS_STOPPED;
     publish_exit(p);
-    while ((w = LINK_FIRST(&p->waits, struct process_wait, link))) {
-        link_remove(&w->link);
-        w->ended(w, p);
-    }
+    waits_tell(p);
 }
 
 static void oom_look(struct task *t)
@@ -170,10 +193,14 @@ void process_ended(struct process *p, int status)
     /* What is in no PID namespace of the container's does not end with its first process. */
     if (!p->exec_id)
         execs_kill(t);
-    if (p->is_deleting)
-        process_delete_go_on(p);
-    else if (p->state == PROCESS_RUNNING || (p->state == PROCESS_CREATED && !p->done))
+    if (p->is_deleting && p->state == PROCESS_CREATED) {
         process_end_tell(p);
+        process_delete_go_on(p);
+    } else if (p->state == PROCESS_RUNNING || (p->state == PROCESS_CREATED && !p->done)) {
+        process_end_tell(p);
+    }
+    if (p->exec_id)
+        task_delete_look(t);
 }
 
 void process_wait(struct process *p, struct process_wait *w)
@@ -198,30 +225,30 @@ static void streams_ended(void *ctx)
 void process_delete_go_on(struct process *p)
 {
     p->state = PROCESS_STOPPED;
-    if (p->stdio)
+    if (!p->exec_id && !task_settle(p->task))
+        return; /* it comes again */
+    if (p->stdio) {
         stdio_end(p->stdio, streams_ended, p);
-    else
+        stdio_hurry(p->stdio);
+    } else {
         p->task->ops->clean(p);
+    }
 }
 
 void process_cleaned(struct process *p, const struct err *e)
 {
-    struct process_wait *w;
+    struct task *t = p->task;
 
     if (!p->exec_id) {
-        task_cleaned(p->task, e);
+        task_cleaned(t, e);
         return;
     }
     if (e)
-        log_warn("%s: %s: %s", p->task->id, p->exec_id, e->msg);
-    /* One that never ran has nobody else to tell them. */
-    while ((w = LINK_FIRST(&p->waits, struct process_wait, link))) {
-        link_remove(&w->link);
-        w->ended(w, p);
-    }
+        log_warn("%s: %s: %s", t->id, p->exec_id, e->msg);
     process_finish(p, NULL);
     process_done(p);
     free(p);
+    task_delete_look(t);
 }
 
 static void killed(void *ctx, const struct err *e)
@@ -246,11 +273,6 @@ void process_delete(struct process *p, task_done *done, void *ctx)
         process_finish(p, &e);
         return;
     }
-    if (!p->exec_id && p->task->n_chores) {
-        err_set(&e, -EBUSY, "Busy", "another operation on '%s' is under way", process_name(p));
-        process_finish(p, &e);
-        return;
-    }
     p->is_deleting = true;
     if (p->state == PROCESS_CREATED && !p->is_ended)
         p->task->ops->signal(p, SIGKILL, true, killed, p);
@@ -264,7 +286,7 @@ void process_signal(struct process *p, int number, bool is_all, task_done *done,
 {
     struct err e = ERR_INIT;
 
-    if (p->is_ended || p->state == PROCESS_STOPPED) {
+    if (p->is_ended || p->is_deleting || p->state == PROCESS_STOPPED) {
         err_set(&e, -ESRCH, "NotRunning", "'%s' has ended", process_name(p));
         done(ctx, &e);
     } else if (p->state == PROCESS_NEW) {

@@ -80,6 +80,7 @@ static void task_free(struct task *t)
     oci_config_done(&t->config);
     free(t->options.runtime);
     free(t->options.runtime_root);
+    close_cleanup_(&t->root_fd);
     close_cleanup_(&t->bundle_fd);
     free(t->bundle);
     free(t->id);
@@ -127,18 +128,36 @@ static void remains_removed(void *ctx)
     task_free(t);
 }
 
-static void execs_drop(struct task *t)
+static bool exec_is_busy(const struct process *p)
+{
+    return p->done || p->state == PROCESS_RUNNING ||
+           (p->guest && !p->is_ended && guest_process_pid(p->guest));
+}
+
+bool task_settle(struct task *t)
 {
     struct process *p;
 
+    t->is_delete_waiting = t->n_chores > 0;
     LINK_EACH(p, &t->execs, struct process, in_task)
     {
-        if (!p->done && p->state != PROCESS_RUNNING) {
-            guest_process_free(take_ptr(p->guest));
-            process_done(p);
-            free(p);
-        }
+        t->is_delete_waiting = t->is_delete_waiting || exec_is_busy(p);
     }
+    if (t->is_delete_waiting)
+        return false;
+    LINK_EACH(p, &t->execs, struct process, in_task)
+    {
+        guest_process_free(take_ptr(p->guest));
+        process_done(p);
+        free(p);
+    }
+    return true;
+}
+
+void task_delete_look(struct task *t)
+{
+    if (t->is_delete_waiting)
+        process_delete_go_on(&t->init);
 }
 
 void task_cleaned(struct task *t, const struct err *e)
@@ -150,15 +169,6 @@ void task_cleaned(struct task *t, const struct err *e)
     }
     if (e)
         log_warn("%s: %s", t->id, e->msg);
-    execs_drop(t);
-    if (!link_is_empty(&t->execs)) {
-        struct err busy = ERR_INIT;
-
-        err_set(&busy, -EBUSY, "Busy", "processes that were added to '%s' are still there", t->id);
-        t->init.is_deleting = false;
-        process_finish(&t->init, &busy);
-        return;
-    }
     cgroup_oom_free(take_ptr(t->oom));
     loop_work(t->shim->loop, remains_remove, remains_removed, t);
 }
@@ -211,6 +221,8 @@ void process_created(struct process *p, const struct err *e, pid_t pid)
     rootfs_done(t->rootfs, t->n_rootfs);
     t->rootfs = NULL;
     t->n_rootfs = 0;
+    close_cleanup_(&t->root_fd);
+    t->root_fd = -EBADF;
     process_finish(p, NULL);
     if (p->is_ended && p->state == PROCESS_CREATED && !p->done)
         process_end_tell(p);
@@ -435,5 +447,12 @@ void task_pause(struct task *t, bool is_paused, task_done *done, void *ctx)
 
 void task_update(struct task *t, const char *json, size_t len, task_done *done, void *ctx)
 {
+    struct err e = ERR_INIT;
+
+    if (t->init.is_deleting || t->init.state == PROCESS_STOPPED) {
+        err_set(&e, -EPERM, "WrongState", "'%s' has ended", t->id);
+        done(ctx, &e);
+        return;
+    }
     t->ops->update(t, json, len, done, ctx);
 }

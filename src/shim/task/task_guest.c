@@ -368,6 +368,7 @@ static void chore_done(void *ctx)
 
     c->task->n_chores--;
     c->done(c->ctx, c->failed.code ? &c->failed : NULL);
+    task_delete_look(c->task);
     oci_resources_done(&c->resources);
     free(c);
 }

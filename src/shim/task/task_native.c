@@ -148,6 +148,7 @@ static void relayed(void *ctx, const struct err *e)
     free(ctx);
     r.task->n_chores--;
     r.done(r.ctx, failure(e));
+    task_delete_look(r.task);
 }
 
 static void signal_send(struct process *p, int number, bool is_all, task_done *done, void *ctx)

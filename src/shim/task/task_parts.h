@@ -2,13 +2,13 @@
 #pragma once
 
 #include "container/cgroup/cgroup.h"
-#include "container/oci/entrypoint.h"
 #include "container/guest/guest_process.h"
-#include "container/oci/hooks.h"
 #include "container/native/native.h"
+#include "container/oci/entrypoint.h"
+#include "container/oci/hooks.h"
 #include "container/oci/seccomp_cache.h"
-#include "shim/task/task.h"
 #include "shim/stdio/task_stdio.h"
+#include "shim/task/task.h"
 
 /*
  * What the files that make up tasks know of each other: task.c, process.c, and one for each kind.
@@ -71,8 +71,8 @@ struct task {
     struct process init;
     struct link execs; /* struct process */
     bool is_paused;
-    unsigned
-        n_chores; /* under way beside the operations of its processes; it is not deleted then */
+    unsigned n_chores;      /* under way beside the operations of its processes */
+    bool is_delete_waiting; /* for those, and for execs: task_settle() */
 
     /* After a create that failed, while it is taken apart. */
     bool is_dead;
@@ -118,6 +118,11 @@ void process_cleaned(struct process *p, const struct err *e);
 
 void process_created(struct process *p, const struct err *e, pid_t pid);
 void task_cleaned(struct task *t, const struct err *e);
+/* Before a task is taken apart: lets its execs go. False while one is being started, stopped or
+ * deleted, or a chore is under way: then process_delete_go_on() comes again when that has ended. */
+bool task_settle(struct task *t);
+/* After an operation of an exec or a chore has ended; the task may be gone then. */
+void task_delete_look(struct task *t);
 void task_stdio_open(struct process *p, void (*done)(void *ctx, const struct err *e), void *ctx);
 
 /* ---- task_hooks.c ---- */
