@@ -19,7 +19,7 @@ from shim_client import (ALREADY_EXISTS, FAILED_PRECONDITION, INVALID_ARGUMENT, 
 from worker_client import Tap, build_guests, has_ended, wait_until  # noqa: E402
 
 IS_FULL = os.environ.get("FULL") == "1"
-STORM_CALLS = 20000 if IS_FULL else 400
+STORM_CALLS = int(os.environ.get("CALLS") or (20000 if IS_FULL else 400))
 SEED = int(os.environ.get("SEED") or random.randrange(1 << 32))
 tap = Tap()
 
@@ -90,7 +90,7 @@ def storm(d):
         bundles = [own.bundle(f"storm{i}", "1000") for i in range(3)]
         bundles.append(own.bundle("storm-native", "sleep", "1000", guest="busybox"))
         own.start(bundles[0])
-        failed, lock = [], threading.Lock()
+        failed, lock, done = [], threading.Lock(), {}
 
         def calls(seed):
             r = random.Random(seed)
@@ -124,6 +124,7 @@ def storm(d):
                             c, open_waits = shim.Client(own.socket), []
                     else:
                         c.answer(call)
+                        done[method] = done.get(method, 0) + 1
                 except shim.Refused:
                     pass
                 except Exception as e:
@@ -137,6 +138,7 @@ def storm(d):
             t.start()
         for t in threads:
             t.join()
+        print(f"# succeeded: {done}")
         tap.equal("calls in any order are all answered", failed, [])
         for b in bundles:
             if own.client.code("State", id=b.id) == OK and own.client.state(b.id) == shim.PAUSED:

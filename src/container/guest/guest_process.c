@@ -349,8 +349,8 @@ static void process_ended(void *ctx, int status)
 
     loop_child_free(take_ptr(p->child));
     p->pid = 0;
-    if (p->started)
-        start_tell(p); /* the other end is shut by now */
+    if (p->started && !p->failed.code) /* that is on its way */
+        start_tell(p);                 /* the other end is shut by now */
     p->state = STATE_ENDED;
     p->ended(p->ended_ctx, status);
 }
