@@ -502,7 +502,8 @@ pid_t guest_process_pid(const struct guest_process *p)
 
 int guest_process_kill(struct guest_process *p, int number)
 {
-    if (!p->pid || p->pid_fd < 0 || p->state == STATE_CREATING)
+    /* The pool's thread has the rest until it is created. */
+    if (p->state == STATE_CREATING || !p->pid || p->pid_fd < 0)
         return -ESRCH;
     return syscall(SYS_pidfd_send_signal, p->pid_fd, number, NULL, 0) < 0 ? -errno : 0;
 }
