@@ -210,7 +210,7 @@ class Bundle:
             os.symlink("busybox", os.path.join(self.root, "bin/sh"))
             os.symlink("busybox", os.path.join(self.root, "bin/sleep"))
         else:
-            os.link(os.path.join(GUESTS, guest + ".wasm"), os.path.join(self.root, "app.wasm"))
+            shutil.copy(os.path.join(GUESTS, guest + ".wasm"), os.path.join(self.root, "app.wasm"))
             args = ("/app.wasm", *args)
         self.config = {
             "ociVersion": "1.0.2", "process": process(*args), "root": {"path": "rootfs"},
@@ -232,17 +232,17 @@ class Bundle:
 # ---- The shim --------------------------------------------------------------------------------
 
 
-def run(action, bundle, namespace, address, env, id=None):
+def run(action, bundle, namespace, address, env, id=None, prefix=()):
     """What the shim's command prints, as bytes; CalledProcessError."""
-    return subprocess.run([SHIM, "-namespace", namespace, "-id", id or os.path.basename(bundle),
+    return subprocess.run([*prefix, SHIM, "-namespace", namespace, "-id", id or os.path.basename(bundle),
                            "-bundle", bundle, "-address", address,
                            *(["-publish-binary", "/bin/true"] if action != "start" else []), action],
                           cwd=bundle, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, check=True, timeout=PATIENCE_S).stdout
 
 
-def start(bundle, namespace, address, env):
+def start(bundle, namespace, address, env, prefix=()):
     """Starts the daemon of a bundle as containerd 1.6 does; the path of its socket."""
     said = run("start", bundle, namespace, address,
-               {**env, "TTRPC_ADDRESS": address + ".ttrpc"})
+               {**env, "TTRPC_ADDRESS": address + ".ttrpc"}, prefix=prefix)
     return said.decode().removeprefix("unix://")

@@ -163,13 +163,15 @@ int shim_start(const struct shim_flags *f, struct bootstrap *b, int *ret_listen_
 {
     const char *bundle = f->bundle ? f->bundle : ".";
     autofd bundle_fd = open(bundle, O_RDONLY | O_DIRECTORY | O_CLOEXEC), listen_fd = -EBADF;
-    autofree char *group = NULL;
+    autofree char *group = NULL, *worker = NULL;
     struct sockaddr_un name;
     pid_t containerd = getppid(), child;
     int r;
 
     if (bundle_fd < 0)
         return err_errno(e, -errno, "NoBundle", "cannot open the bundle '%s'", bundle);
+    /* Here it can still be told to whom it concerns. */
+    TRY(paths_program_find("wherry-worker", &worker, e));
     TRY(group_find(f, bundle_fd, &group, e));
     TRY(socket_name(f, b, group, &name, e));
     r = socket_find(b, &name, &listen_fd, e);

@@ -94,13 +94,15 @@ static void remains_remove(void *ctx)
     struct err *e = &t->chore_failed;
 
     *e = ERR_INIT;
+    if (t->bundle_fd < 0)
+        return; /* nothing was made, and what the bundle is said to be is not there */
     if (t->cgroup && t->kind != RECORD_NATIVE) {
         cgroup_kill_all(t->cgroup, e);
         *e = ERR_INIT;
         if (cgroup_delete(t->cgroup, CGROUP_WAIT_MS, e) < 0)
             return;
     }
-    if (rootfs_unmount(rootfs, e) >= 0 && t->bundle_fd >= 0)
+    if (rootfs_unmount(rootfs, e) >= 0)
         record_drop(t->bundle_fd);
 }
 
@@ -309,6 +311,9 @@ void task_stdio_open(struct process *p, void (*done)(void *ctx, const struct err
 
 static int bundle_read(struct task *t, struct err *e)
 {
+    if (*t->bundle != '/')
+        return err_set(e, -EINVAL, "NoBundle", "the bundle '%.200s' is no absolute path",
+                       t->bundle);
     t->bundle_fd = open(t->bundle, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (t->bundle_fd < 0)
         return err_errno(e, -errno, "NoBundle", "cannot open the bundle '%s'", t->bundle);
