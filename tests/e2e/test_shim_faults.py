@@ -36,7 +36,7 @@ class Own:
         self.d, self.name, self.prefix = d, name, prefix
         self.env = {**d.env, **(env or {})}
         self.dir = os.path.join(d.dir, "own", name)
-        self.group = f"{d.namespace}-own"
+        self.group = d.namespace
         os.makedirs(self.dir)
         self.client = self.pid = None
 

@@ -81,6 +81,27 @@ static void kill_silently(struct process *p)
     p->task->ops->signal(p, SIGKILL, false, signal_sent, NULL);
 }
 
+/* ---- Streams ---- */
+
+static void streams_over(void *ctx)
+{
+    struct process *p = ctx;
+
+    stdio_free(take_ptr(p->stdio));
+    if (p->is_deleting)
+        process_delete_go_on(p);
+}
+
+/* Whoever reads its output sees the end of that only then, and may wait for it before the Delete.
+ */
+static void streams_end(struct process *p)
+{
+    if (!p->stdio || p->is_streams_ending)
+        return;
+    p->is_streams_ending = true;
+    stdio_end(p->stdio, streams_over, p);
+}
+
 /* ---- Start ---- */
 
 static int startable_check(const struct process *p, struct err *e)
@@ -113,6 +134,7 @@ void process_started(struct process *p, const struct err *e, pid_t pid)
 {
     if (e && p->exec_id) {
         /* It can only be deleted. */
+        streams_end(p);
         p->state = PROCESS_STOPPED;
         p->exit_status = 255;
         p->exited_at_ns = clock_realtime_ns();
@@ -190,6 +212,7 @@ void process_ended(struct process *p, int status)
     if (t->is_dead)
         return;
     oom_look(t);
+    streams_end(p);
     /* What is in no PID namespace of the container's does not end with its first process. */
     if (!p->exec_id)
         execs_kill(t);
@@ -214,25 +237,16 @@ void process_wait(struct process *p, struct process_wait *w)
 
 /* ---- Delete ---- */
 
-static void streams_ended(void *ctx)
-{
-    struct process *p = ctx;
-
-    stdio_free(take_ptr(p->stdio));
-    p->task->ops->clean(p);
-}
-
 void process_delete_go_on(struct process *p)
 {
     p->state = PROCESS_STOPPED;
     if (!p->exec_id && !task_settle(p->task))
         return; /* it comes again */
-    if (p->stdio) {
-        stdio_end(p->stdio, streams_ended, p);
+    streams_end(p);
+    if (p->stdio)
         stdio_hurry(p->stdio);
-    } else {
+    else
         p->task->ops->clean(p);
-    }
 }
 
 void process_cleaned(struct process *p, const struct err *e)

@@ -26,7 +26,8 @@ struct process {
     uint64_t exited_at_ns; /* clock_realtime_ns() */
     struct process_streams streams;
     uint16_t width, height; /* of its terminal, when they were said; else 0 */
-    struct stdio *stdio;
+    struct stdio *stdio;    /* NULL before, and when its streams have ended */
+    bool is_streams_ending;
     struct link waits; /* struct process_wait */
 
     /* The operation that is under way; NULL: none. */
