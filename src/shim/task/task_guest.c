@@ -72,7 +72,8 @@ static void guest_ended(void *ctx, int status)
     process_ended(p, status);
 }
 
-/* Where it listens if it is an HTTP service; 0: as it is usual. */
+/* Where it listens if it is an HTTP service: as the pod says, else as the image does; 0: neither.
+ */
 static unsigned task_port(const struct task *t)
 {
     const char *declared = oci_config_annotation(&t->config, DECLARED_PORTS_ANNOTATION);
@@ -81,7 +82,7 @@ static unsigned task_port(const struct task *t)
 
     if (declared && declared_port(declared, &port, &e) < 0)
         log_warn("%s: %s", t->id, e.msg);
-    return port;
+    return port ? port : t->image_port;
 }
 
 static int guest_new(struct process *p, enum contract contract, struct err *e)
@@ -122,10 +123,33 @@ static int guest_new(struct process *p, enum contract contract, struct err *e)
 
 static void guest_forked(void *ctx, const struct err *e, pid_t pid);
 
+static void guest_make(struct process *p, enum contract contract)
+{
+    struct err e = ERR_INIT;
+
+    if (guest_new(p, contract, &e) < 0)
+        guest_forked(p, &e, 0);
+    else
+        guest_process_create(p->guest, guest_forked, p);
+}
+
+static void port_found(void *ctx, const struct err *e, struct image_program *found)
+{
+    struct task *t = ctx;
+
+    t->finding = NULL;
+    t->has_image = true;
+    if (e)
+        log_warn("%s: cannot find out which port its image declares: %s", t->id, e->msg);
+    else
+        t->image_port = container_tcp_port(found->config);
+    guest_make(&t->init, t->contract);
+}
+
 static void prepared(void *ctx, const struct err *e, struct prepared *prepared)
 {
     struct process *p = ctx;
-    struct err failed = ERR_INIT;
+    struct task *t = p->task;
 
     p->preparing = NULL;
     if (e) {
@@ -133,15 +157,19 @@ static void prepared(void *ctx, const struct err *e, struct prepared *prepared)
         return;
     }
     p->code_fd = take_fd(&prepared->code_fd);
-    if (guest_new(p, prepared->contract, &failed) < 0)
-        guest_forked(p, &failed, 0);
-    else
-        guest_process_create(p->guest, guest_forked, p);
+    if (p->exec_id || !contract_is_http(prepared->contract) || t->has_image || task_port(t) ||
+        !t->shim->bootstrap->grpc_address) {
+        guest_make(p, prepared->contract);
+        return;
+    }
+    t->contract = prepared->contract;
+    task_image_find(t, false, port_found);
 }
 
 static void prepare(struct process *p)
 {
-    p->preparing = program_prepare(p->task->shim->programs, p->entry.fd, NULL, prepared, p);
+    p->preparing = program_prepare(p->task->shim->programs, p->entry.fd,
+                                   p->exec_id ? NULL : p->task->program_digest, prepared, p);
 }
 
 /* ---- The first one ---- */
@@ -200,6 +228,10 @@ static void guest_forked(void *ctx, const struct err *e, pid_t pid)
         return;
     }
     first_noted(p, pid);
+    if (guest_process_is_score_kept(p->guest))
+        log_warn("%s: its score for the out-of-memory killer cannot be lowered to %lld without "
+                 "CAP_SYS_RESOURCE, and stays",
+                 p->task->id, (long long)p->task->config.process.oom_score_adj);
     create_hooks_run(p->task);
 }
 
@@ -252,12 +284,25 @@ static void exec_forked(struct process *p, const struct err *e)
         guest_process_start(p->guest, started, p);
 }
 
+/* What ps of the tool box shows as the process that it was put beside. */
+static void container_tell(struct process *p)
+{
+    const struct strv *args = &p->task->config.process.args;
+    autobuf words = BUF_INIT;
+
+    buf_addstr(&words, "WHERRY_CONTAINER=");
+    for (size_t i = 0; i < args->n; i++)
+        buf_addf(&words, "%s%s", i ? " " : "", args->v[i]);
+    strv_add_owned(&p->spec.env, buf_take(&words));
+}
+
 static int exec_program_find(struct process *p, struct err *e)
 {
     entrypoint_find(guest_mounts_root(p->task->mounts), &p->spec, &p->entry);
     if (p->entry.kind == ENTRYPOINT_WASM)
         return 0;
     /* Any other word is for the tool box, which says if it has none of that name. */
+    container_tell(p);
     p->entry.fd = shim_toolbox_open(p->task->shim, e);
     return p->entry.fd < 0 ? e->code : 0;
 }
