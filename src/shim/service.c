@@ -469,7 +469,7 @@ HANDLER(pids)
         service_fail(call, &e);
         return;
     }
-    answer.processes = arena_array(a, n + 1, sizeof(*answer.processes));
+    answer.processes = arena_array(a, n + 1, sizeof(Task__ProcessInfo *));
     for (size_t i = 0; i < n; i++) {
         answer.processes[i] = arena_alloc(a, sizeof(**answer.processes));
         pids_add(t, pids[i], a, answer.processes[i]);
