@@ -129,7 +129,11 @@ static void prepared(void *ctx, const struct err *e, struct prepared *prepared)
 
     p->preparing = NULL;
     if (e) {
-        guest_forked(p, e, 0);
+        const struct oci_process *spec = p->exec_id ? &p->spec : &p->task->config.process;
+
+        failed = *e;
+        err_prefix(&failed, "the program '%.200s'", spec->args.v[0]);
+        guest_forked(p, &failed, 0);
         return;
     }
     p->code_fd = take_fd(&prepared->code_fd);
