@@ -58,11 +58,9 @@ static int events_begin(struct shim *s, struct err *e)
 
 static int programs_begin(struct shim *s, struct err *e)
 {
-    autofree char *cache = NULL;
-
     TRY(paths_program_find("wherry-worker", &s->worker, e));
-    TRY(paths_cache_dir(&cache, e));
-    s->programs = programs_new(s->loop, s->worker, cache);
+    TRY(paths_cache_dir(&s->cache_dir, e));
+    s->programs = programs_new(s->loop, s->worker, s->cache_dir);
     return 0;
 }
 
@@ -158,5 +156,6 @@ int shim_run(const struct shim_flags *f, const struct bootstrap *b, struct shim_
     events_free(s.events);
     loop_free(s.loop);
     free(s.worker);
+    free(s.cache_dir);
     return r;
 }

@@ -29,6 +29,7 @@ struct shim {
     const struct shim_flags *flags;
     const struct bootstrap *bootstrap;
     const char *socket; /* its path */
+    char *cache_dir;    /* of compiled code and of programs that were layers */
     char *worker;       /* the path of wherry-worker */
     struct link tasks;  /* struct task */
     struct shim_pod pod;

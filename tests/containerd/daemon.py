@@ -27,7 +27,8 @@ CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.
 PROGRAMS = {"1.6": "/usr/bin", "2.4": os.path.join(CACHE, "tools/containerd-2.4.2")}
 VERSIONS = tuple(PROGRAMS)
 CRI = os.path.join(images.OUT, "cri")
-SHIMS = os.path.join(ROOT, "build")  # where containerd-shim-wherry-v1 is
+# Where containerd-shim-wherry-v1 is: one that is instrumented may be tried in the place of the usual.
+SHIMS = os.environ.get("WHERRY_SHIMS") or os.path.join(ROOT, "build")
 CNI = "/usr/lib/cni"
 SHIM_SOCKETS = "/run/containerd/s"
 WHERRY, RUNC = "io.containerd.wherry.v1", "io.containerd.runc.v2"

@@ -174,6 +174,7 @@ static struct {
     struct ttrpc_client *client;
     struct shim shim;
     struct shim_flags flags;
+    char about[64];  /* for messages: what is tried */
     struct buf told; /* "create c, start c, exit c/x 137, " */
 } world;
 
@@ -428,7 +429,7 @@ static inline void expect_answer(struct answer *a, const char *what)
     else
         run_until(!is_open(a));
     if (!str_eq(a->what, what))
-        fail_msg("the answer was '%s' and not '%s'", a->what, what);
+        fail_msg("%s: the answer was '%s' and not '%s'", world.about, a->what, what);
 }
 
 static inline void must(const char *method, const char *exec_id)

@@ -126,7 +126,7 @@ static void pair_try(const struct pair *p, size_t i)
     struct answer open = {0}, a = {0};
 
     world_open();
-    print_message("# %s in the state %s\n", methods[i], p->state);
+    snprintf(world.about, sizeof(world.about), "%s in the state %s", methods[i], p->state);
     go_to(p->state, &open);
     ask_named(methods[i], NULL, &a);
     expect_answer(&a, p->answers[i]);
@@ -196,7 +196,8 @@ static void exec_pair_try(const struct pair *p, size_t i)
     struct answer open = {0}, a = {0};
 
     world_open();
-    print_message("# %s of an exec in the state %s\n", exec_methods[i], p->state);
+    snprintf(world.about, sizeof(world.about), "%s of an exec in the state %s", exec_methods[i],
+             p->state);
     exec_go_to(p->state, &open);
     ask_named(exec_methods[i], "x", &a);
     expect_answer(&a, p->answers[i]);

@@ -353,8 +353,8 @@ static void process_ended(void *ctx, int status)
 
     loop_child_free(take_ptr(p->child));
     p->pid = 0;
-    if (p->started)
-        start_tell(p); /* the other end is shut by now */
+    if (p->started && !p->failed.code) /* that is on its way */
+        start_tell(p);                 /* the other end is shut by now */
     p->state = STATE_ENDED;
     p->ended(p->ended_ctx, status);
 }
@@ -515,7 +515,8 @@ pid_t guest_process_pid(const struct guest_process *p)
 
 int guest_process_kill(struct guest_process *p, int number)
 {
-    if (!p->pid || p->pid_fd < 0 || p->state == STATE_CREATING)
+    /* The pool's thread has the rest until it is created. */
+    if (p->state == STATE_CREATING || !p->pid || p->pid_fd < 0)
         return -ESRCH;
     return syscall(SYS_pidfd_send_signal, p->pid_fd, number, NULL, 0) < 0 ? -errno : 0;
 }

@@ -2,10 +2,12 @@
 #include "shim/task/pid_holder.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
@@ -17,6 +19,27 @@ struct pid_holder {
     char *path;
 };
 
+#define EMPTY_ROOT "/proc" /* any folder; what is mounted there is nobody else's */
+
+/* Whoever may trace processes in the namespace, as a debugger's container, gets what this one has
+ * by /proc/1: so it has an empty root, and no rights. */
+static bool confine(void)
+{
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct none[2] = {0};
+
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("none", EMPTY_ROOT, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
+              "size=4k") < 0 ||
+        chdir(EMPTY_ROOT) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
+        umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
+        return false;
+    for (int cap = 0; cap <= CAP_LAST_CAP; cap++)
+        prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && syscall(SYS_capset, &head, none) == 0 &&
+           prctl(PR_SET_DUMPABLE, 0) == 0;
+}
+
 /* In the child of a program with threads: system calls only. */
 static _Noreturn void hold(int parent_fd)
 {
@@ -25,6 +48,8 @@ static _Noreturn void hold(int parent_fd)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     /* It may have ended before that. */
     if (poll(&parent, 1, 0) != 0)
+        _exit(1);
+    if (!confine())
         _exit(1);
     syscall(SYS_close_range, 0, ~0u, 0);
     setsid();

@@ -73,6 +73,8 @@ struct process *task_process(struct task *t, const char *exec_id)
 
 static void task_free(struct task *t)
 {
+    image_cancel(t->finding);
+    free(t->program_digest);
     process_done(&t->init);
     link_remove(&t->in_shim);
     rootfs_done(t->rootfs, t->n_rootfs);
@@ -246,34 +248,46 @@ void process_created(struct process *p, const struct err *e, pid_t pid)
         process_end_tell(p);
 }
 
-static int kind_find(struct task *t, struct err *e)
+/* What it is made of, before it is made: `delete` goes by it. */
+static int kind_note(struct task *t, struct err *e)
 {
     struct record r = {.cgroup = t->config.linux_.cgroups_path,
                        .has_systemd = t->options.has_systemd_cgroup,
                        .runtime = t->options.runtime,
                        .runtime_root = t->options.runtime_root};
 
-    entrypoint_find(t->root_fd, &t->config.process, &t->init.entry);
     t->kind = t->init.entry.kind == ENTRYPOINT_WASM ? RECORD_GUEST : RECORD_NATIVE;
     r.kind = t->kind;
     return record_save(t->bundle_fd, &r, e);
 }
 
-/* In the work pool. */
-static int files_prepare(struct task *t, struct err *e)
+static int root_open(struct task *t, struct err *e)
 {
-    autofree char *rootfs = path_join(t->bundle, "rootfs");
     autofree char *root = *t->config.root_path == '/' ? xstrdup(t->config.root_path)
                                                       : path_join(t->bundle, t->config.root_path);
 
-    TRY(rootfs_mount_all(rootfs, t->rootfs, t->n_rootfs, e));
     t->root_fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (t->root_fd < 0)
-        return err_errno(e, -errno, "BadBundle", "cannot open the root file system '%s'", root);
-    TRY(kind_find(t, e));
+    return t->root_fd < 0
+               ? err_errno(e, -errno, "BadBundle", "cannot open the root file system '%s'", root)
+               : 0;
+}
+
+static int files_prepare(struct task *t, struct err *e)
+{
+    autofree char *rootfs = path_join(t->bundle, "rootfs");
+
+    if (!t->is_mounted) {
+        TRY(rootfs_mount_all(rootfs, t->rootfs, t->n_rootfs, e));
+        t->is_mounted = true;
+    }
+    TRY(root_open(t, e));
+    if (!t->has_image)
+        entrypoint_find(t->root_fd, &t->config.process, &t->init.entry);
+    TRY(kind_note(t, e));
     return t->kind == RECORD_GUEST ? task_guest_prepare(t, e) : 0;
 }
 
+/* In the work pool. */
 static void create_work(void *ctx)
 {
     struct task *t = ctx;
@@ -295,15 +309,55 @@ static void streams_opened(void *ctx, const struct err *e)
         t->ops->create(t);
 }
 
+static void create_worked(void *ctx);
+
+/* A program that is no file may be a layer of the image. */
+static void image_found(void *ctx, const struct err *e, struct image_program *p)
+{
+    struct task *t = ctx;
+
+    t->finding = NULL;
+    t->has_image = true;
+    if (e)
+        log_warn("%s: cannot find out whether its image has a program as a layer: %s", t->id,
+                 e->msg);
+    if (e || p->fd < 0) {
+        create_worked(t);
+        return;
+    }
+    t->init.entry.kind = ENTRYPOINT_WASM;
+    t->init.entry.fd = take_fd(&p->fd);
+    t->program_digest = xstrdup(p->digest);
+    t->image_port = container_tcp_port(p->config);
+    loop_work(t->shim->loop, create_work, create_worked, t);
+}
+
 static void create_worked(void *ctx)
 {
     struct task *t = ctx;
 
+    if (!t->chore_failed.code && t->init.entry.kind == ENTRYPOINT_NONE && !t->has_image &&
+        t->shim->bootstrap->grpc_address) {
+        task_image_find(t, true, image_found);
+        return;
+    }
     t->ops = t->kind == RECORD_GUEST ? &task_guest_ops : &task_native_ops;
     if (t->chore_failed.code)
         create_fail(t, &t->chore_failed);
     else
         task_stdio_open(&t->init, streams_opened, t);
+}
+
+void task_image_find(struct task *t, bool wants_program,
+                     void (*done)(void *ctx, const struct err *e, struct image_program *p))
+{
+    const struct image_options o = {.grpc_address = t->shim->bootstrap->grpc_address,
+                                    .containerd_ns = t->shim->flags->namespace,
+                                    .container_id = t->id,
+                                    .cache_dir = t->shim->cache_dir,
+                                    .wants_program = wants_program};
+
+    t->finding = image_find(t->shim->loop, &o, done, t);
 }
 
 void task_stdio_open(struct process *p, void (*done)(void *ctx, const struct err *e), void *ctx)

@@ -72,7 +72,8 @@ static void guest_ended(void *ctx, int status)
     process_ended(p, status);
 }
 
-/* Where it listens if it is an HTTP service; 0: as it is usual. */
+/* Where it listens if it is an HTTP service: as the pod says, else as the image does; 0: neither.
+ */
 static unsigned task_port(const struct task *t)
 {
     const char *declared = oci_config_annotation(&t->config, DECLARED_PORTS_ANNOTATION);
@@ -81,7 +82,7 @@ static unsigned task_port(const struct task *t)
 
     if (declared && declared_port(declared, &port, &e) < 0)
         log_warn("%s: %s", t->id, e.msg);
-    return port;
+    return port ? port : t->image_port;
 }
 
 static int guest_new(struct process *p, enum contract contract, struct err *e)
@@ -122,10 +123,33 @@ static int guest_new(struct process *p, enum contract contract, struct err *e)
 
 static void guest_forked(void *ctx, const struct err *e, pid_t pid);
 
+static void guest_make(struct process *p, enum contract contract)
+{
+    struct err e = ERR_INIT;
+
+    if (guest_new(p, contract, &e) < 0)
+        guest_forked(p, &e, 0);
+    else
+        guest_process_create(p->guest, guest_forked, p);
+}
+
+static void port_found(void *ctx, const struct err *e, struct image_program *found)
+{
+    struct task *t = ctx;
+
+    t->finding = NULL;
+    t->has_image = true;
+    if (e)
+        log_warn("%s: cannot find out which port its image declares: %s", t->id, e->msg);
+    else
+        t->image_port = container_tcp_port(found->config);
+    guest_make(&t->init, t->contract);
+}
+
 static void prepared(void *ctx, const struct err *e, struct prepared *prepared)
 {
     struct process *p = ctx;
-    struct err failed = ERR_INIT;
+    struct task *t = p->task;
 
     p->preparing = NULL;
     if (e) {
@@ -137,15 +161,19 @@ static void prepared(void *ctx, const struct err *e, struct prepared *prepared)
         return;
     }
     p->code_fd = take_fd(&prepared->code_fd);
-    if (guest_new(p, prepared->contract, &failed) < 0)
-        guest_forked(p, &failed, 0);
-    else
-        guest_process_create(p->guest, guest_forked, p);
+    if (p->exec_id || !contract_is_http(prepared->contract) || t->has_image || task_port(t) ||
+        !t->shim->bootstrap->grpc_address) {
+        guest_make(p, prepared->contract);
+        return;
+    }
+    t->contract = prepared->contract;
+    task_image_find(t, false, port_found);
 }
 
 static void prepare(struct process *p)
 {
-    p->preparing = program_prepare(p->task->shim->programs, p->entry.fd, NULL, prepared, p);
+    p->preparing = program_prepare(p->task->shim->programs, p->entry.fd,
+                                   p->exec_id ? NULL : p->task->program_digest, prepared, p);
 }
 
 /* ---- The first one ---- */

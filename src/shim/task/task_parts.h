@@ -7,6 +7,7 @@
 #include "container/oci/entrypoint.h"
 #include "container/oci/hooks.h"
 #include "container/oci/seccomp_cache.h"
+#include "shim/image/image.h"
 #include "shim/stdio/task_stdio.h"
 #include "shim/task/pid_holder.h"
 #include "shim/task/task.h"
@@ -84,6 +85,7 @@ struct task {
     struct err chore_failed;     /* of the work pool */
     struct rootfs_mount *rootfs; /* until it is created */
     size_t n_rootfs;
+    bool is_mounted;
     int root_fd; /* the root file system; while it is prepared */
 
     struct cgroup *cgroup;
@@ -94,7 +96,12 @@ struct task {
     struct cgroup_fds cgroup_fds;
     struct guest_mounts *mounts;
     struct seccomp_program seccomp;
-    size_t n_hooked; /* moments of its create that have begun */
+    struct image_request *finding; /* what only the image says */
+    bool has_image;                /* it was asked */
+    char *program_digest;          /* of a program that is a layer; else NULL */
+    enum contract contract;        /* of its program, once that is known */
+    unsigned image_port;           /* that the image declares; 0: none */
+    size_t n_hooked;               /* moments of its create that have begun */
     bool is_poststopped;
 
     struct native *native;
@@ -131,6 +138,9 @@ void task_chore_end(struct task *t);
  * become so. */
 bool task_is_quiet(struct task *t);
 void task_settle(struct task *t);
+/* Asks containerd what the container's image has: `done` gets the task. */
+void task_image_find(struct task *t, bool wants_program,
+                     void (*done)(void *ctx, const struct err *e, struct image_program *p));
 void task_stdio_open(struct process *p, void (*done)(void *ctx, const struct err *e), void *ctx);
 
 /* ---- task_hooks.c ---- */
