@@ -459,8 +459,10 @@ class Containerd:
         # The last process of a group may still be on its way out.
         for group in reversed(self._groups()):
             wait_until(lambda group=group: _is_removed(group), f"{group} is removed")
-        for path in glob.glob(f"/sys/fs/cgroup/*/{self.namespace}"):
-            os.rmdir(path)
+        # Also those that a test which was killed has left in a namespace of this name.
+        for root in glob.glob(f"/sys/fs/cgroup/*/{self.namespace}"):
+            for path, _, _ in os.walk(root, topdown=False):
+                os.rmdir(path)
         for path in self._records():
             shutil.rmtree(path, ignore_errors=True)
         for path in self._own_sockets():
