@@ -369,6 +369,7 @@ class Containerd:
         # alone, whichever daemon they belong to.
         self.namespace = f"wherry-test-{self.network.number}"
         self.env["CONTAINERD_NAMESPACE"] = self.namespace
+        self._groups_clear()  # of a test that was killed
         try:
             with open(os.path.join(self.dir, "config.toml"), "w", encoding="ascii") as f:
                 f.write(settings(version, self.dir, self.network, {
@@ -459,10 +460,7 @@ class Containerd:
         # The last process of a group may still be on its way out.
         for group in reversed(self._groups()):
             wait_until(lambda group=group: _is_removed(group), f"{group} is removed")
-        # Also those that a test which was killed has left in a namespace of this name.
-        for root in glob.glob(f"/sys/fs/cgroup/*/{self.namespace}"):
-            for path, _, _ in os.walk(root, topdown=False):
-                os.rmdir(path)
+        self._groups_clear()
         for path in self._records():
             shutil.rmtree(path, ignore_errors=True)
         for path in self._own_sockets():
@@ -587,6 +585,15 @@ class Containerd:
 
     def _groups(self):
         return self._named("/sys/fs/cgroup")
+
+    def _groups_clear(self):
+        """The control groups of the namespace, which has no containers any more."""
+        for top in glob.glob(f"/sys/fs/cgroup/*/{self.namespace}"):
+            for group, _, _ in os.walk(top, topdown=False):
+                with open(os.path.join(group, "cgroup.procs"), encoding="ascii") as f:
+                    for pid in f.read().split():
+                        os.kill(int(pid), signal.SIGKILL)
+                wait_until(lambda group=group: _is_removed(group), f"{group} is removed")
 
     def _records(self):
         """What runc and others note of what runs."""
