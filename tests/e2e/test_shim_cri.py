@@ -319,6 +319,7 @@ def memory_over_the_limit_is_said_to_be_it(case):
     s = case.cri.wait_exit(c)
     wait_until(lambda: case.cri.state(c)["reason"] == "OOMKilled", "OOMKilled: " + str(s))
     assert s["exit_code"] == 137, s
+    assert "/tasks/oom" in dict(case.d.events.of(c, "/tasks/oom"))
     # A guest that is refused and ends by itself was not killed.
     c = case.wasm(pod, "refused", "grow", linux=limit)
     s = case.cri.wait_exit(c)
