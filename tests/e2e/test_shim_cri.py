@@ -3,6 +3,7 @@
 """The shim as a kubelet sees it: pods by CRI, under a containerd of each version. With FULL=1 all of
 it, with PART=WORD only the parts that have it in their names, with VERSION=1.6 only under that one."""
 import base64
+import glob
 import json
 import os
 import re
@@ -22,6 +23,7 @@ import images  # noqa: E402
 from worker_client import PATIENCE_S, Tap, wait_until  # noqa: E402
 
 tap = Tap()
+PARENT = f"/wherry-test-pods-{os.getpid()}"  # of control groups
 PORTS = "io.kubernetes.container.ports"
 
 
@@ -392,13 +394,13 @@ def group_read(pid, controller, v1, v2):
 
 
 def limits_are_those_of_the_control_group(case):
-    pod = case.pod("limits", linux={"cgroup_parent": "/wherrytest"})
+    pod = case.pod("limits", linux={"cgroup_parent": PARENT})
     for kind in (case.shell, case.native):
         c = kind(pod, kind.__name__, "sleep 1000", linux={"resources": {
             "memory_limit_in_bytes": str(64 << 20), "cpu_period": "100000", "cpu_quota": "50000",
             "cpu_shares": "512"}})
         pid = case.pid(c)
-        assert "/wherrytest/" in group_file(pid, "x"), group_file(pid, "x")
+        assert PARENT + "/" in group_file(pid, "x"), group_file(pid, "x")
         assert group_read(pid, "memory", "memory.limit_in_bytes", "memory.max") == [str(64 << 20)]
         assert group_read(pid, "cpu", "cpu.cfs_quota_us", "cpu.max")[0] == "50000"
         case.cri("UpdateContainerResources", container_id=c, linux={
@@ -409,7 +411,7 @@ def limits_are_those_of_the_control_group(case):
 
 
 def figures_are_plausible(case):
-    pod = case.pod("figures", linux={"cgroup_parent": "/wherrytest"})
+    pod = case.pod("figures", linux={"cgroup_parent": PARENT})
     busy = case.wasm(pod, "busy", "loop")
     idle = case.shell(pod, "idle", "sleep 1000")
     native = case.native(pod, "native", "sleep 1000")
@@ -602,6 +604,8 @@ def run(version, is_full):
                     case.remove()
         finally:
             shutil.rmtree(case.folder)
+    for group in glob.glob(f"/sys/fs/cgroup{PARENT}") + glob.glob(f"/sys/fs/cgroup/*{PARENT}"):
+        os.rmdir(group)
     tap.equal(f"{version}: nothing is left", d.left, [])
 
 
