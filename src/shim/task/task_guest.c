@@ -146,6 +146,16 @@ static void port_found(void *ctx, const struct err *e, struct image_program *fou
     guest_make(&t->init, t->contract);
 }
 
+static void program_refuse(struct process *p, const struct err *e)
+{
+    const struct strv *args = p->exec_id ? &p->spec.args : &p->task->config.process.args;
+    struct err named = *e;
+
+    if (args->n)
+        err_prefix(&named, "the program '%.200s'", args->v[0]);
+    guest_forked(p, &named, 0);
+}
+
 static void prepared(void *ctx, const struct err *e, struct prepared *prepared)
 {
     struct process *p = ctx;
@@ -153,7 +163,7 @@ static void prepared(void *ctx, const struct err *e, struct prepared *prepared)
 
     p->preparing = NULL;
     if (e) {
-        guest_forked(p, e, 0);
+        program_refuse(p, e);
         return;
     }
     p->code_fd = take_fd(&prepared->code_fd);
