@@ -15,6 +15,7 @@
 #include "shim/messages/messages.h"
 #include "shim/record.h"
 #include "shim/rootfs.h"
+#include "shim/start.h"
 
 /* containerd gives five seconds for all of it. */
 #define END_WAIT_MS      2000
@@ -22,6 +23,7 @@
 #define STATUS_LIMIT     65536u
 #define EXIT_KILLED      137
 #define RUNTIME_LIMIT_MS 4000
+#define ADDRESS_LIMIT    4096u
 
 struct end {
     pid_t pid;
@@ -112,6 +114,19 @@ static int native_remove(const struct shim_flags *f, const char *bundle, const s
 
 /* ---- All ---- */
 
+static void socket_drop(int bundle_fd)
+{
+    autobuf address = BUF_INIT;
+    struct err ignored = ERR_INIT;
+    const char *text;
+
+    if (file_read_at(bundle_fd, SHIM_ADDRESS_NAME, ADDRESS_LIMIT, &address, &ignored) < 0)
+        return;
+    text = buf_str(&address);
+    if (str_starts(text, "unix://"))
+        shim_socket_drop(text + strlen("unix://"));
+}
+
 static int remains_remove(const struct shim_flags *f, const char *bundle, int bundle_fd,
                           const struct record *r, struct end *ret, struct err *e)
 {
@@ -156,7 +171,9 @@ int shim_delete(const struct shim_flags *f, struct err *e)
     TRY(r);
     rootfs = path_join(bundle, "rootfs");
     TRY(rootfs_unmount(rootfs, e));
-    if (bundle_fd >= 0)
+    if (bundle_fd >= 0) {
         record_drop(bundle_fd);
+        socket_drop(bundle_fd);
+    }
     return answer(&end, e);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include "container/list.h"
 #include "container/guest/program.h"
+#include "container/list.h"
 #include "loop/loop.h"
 #include "shim/bootstrap.h"
 #include "shim/events.h"

@@ -53,7 +53,8 @@ static int socket_new(struct err *e)
     return fd < 0 ? err_errno(e, -errno, "SocketFailed", "cannot make a socket") : fd;
 }
 
-/* 1 with a listening socket; 0 when somebody listens there already. The caller has the lock. */
+/* 1 with a listening socket, for ret_fd if that is not NULL; 0 when somebody listens there already.
+ * The caller has the lock. */
 static int socket_take(const struct sockaddr_un *name, int *ret_fd, struct err *e)
 {
     const struct sockaddr *address = (const struct sockaddr *)name;
@@ -77,26 +78,41 @@ static int socket_take(const struct sockaddr_un *name, int *ret_fd, struct err *
     if (r < 0 || listen(fd, BACKLOG) < 0)
         return err_errno(e, r < 0 ? r : -errno, "SocketFailed", "cannot listen on '%s'",
                          name->sun_path);
-    *ret_fd = take_fd(&fd);
+    if (ret_fd)
+        *ret_fd = take_fd(&fd);
     return 1;
 }
 
 /* Two starts of one pod at a time: one of them makes the daemon. */
-static int socket_find(const struct bootstrap *b, const struct sockaddr_un *name, int *ret_fd,
-                       struct err *e)
+static int socket_find(const struct sockaddr_un *name, int *ret_fd, struct err *e)
 {
     autofree char *lock = xasprintf("%s.lock", path_base(name->sun_path));
+    autofree char *dir = path_dir(name->sun_path);
     autofd dir_fd = -EBADF, lock_fd = -EBADF;
     int r;
 
-    TRY(path_mkdir_p(b->socket_dir, 0711, e));
-    dir_fd = open(b->socket_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    TRY(path_mkdir_p(dir, 0711, e));
+    dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     lock_fd = dir_fd < 0 ? -errno : file_lock_at(dir_fd, lock);
     if (lock_fd < 0)
-        return err_errno(e, lock_fd, "SocketFailed", "cannot lock '%s/%s'", b->socket_dir, lock);
+        return err_errno(e, lock_fd, "SocketFailed", "cannot lock '%s/%s'", dir, lock);
     r = socket_take(name, ret_fd, e);
+    /* Taken to be removed: by the one who has the lock. */
+    if (r > 0 && !ret_fd)
+        unlink(name->sun_path);
     unlinkat(dir_fd, lock, 0);
     return r;
+}
+
+void shim_socket_drop(const char *path)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    struct err ignored = ERR_INIT;
+
+    if (strlen(path) >= sizeof(name.sun_path) || access(path, F_OK) < 0)
+        return;
+    memcpy(name.sun_path, path, strlen(path));
+    (void)socket_find(&name, NULL, &ignored);
 }
 
 /* containerd before 1.7 finds the daemon again by this file, after a restart. */
@@ -104,7 +120,7 @@ static int address_write(int bundle_fd, const char *path, struct err *e)
 {
     autofree char *text = xasprintf("unix://%s", path);
 
-    return file_write_at(bundle_fd, "address", text, strlen(text), 0600, 0, e);
+    return file_write_at(bundle_fd, SHIM_ADDRESS_NAME, text, strlen(text), 0600, 0, e);
 }
 
 static int answer(const struct bootstrap *b, const char *path, struct err *e)
@@ -174,7 +190,7 @@ int shim_start(const struct shim_flags *f, struct bootstrap *b, int *ret_listen_
     TRY(paths_program_find("wherry-worker", &worker, e));
     TRY(group_find(f, bundle_fd, &group, e));
     TRY(socket_name(f, b, group, &name, e));
-    r = socket_find(b, &name, &listen_fd, e);
+    r = socket_find(&name, &listen_fd, e);
     TRY(r);
     TRY(address_write(bundle_fd, name.sun_path, e));
     child = r ? fork() : -1;

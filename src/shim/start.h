@@ -3,6 +3,8 @@
 
 #include "shim/bootstrap.h"
 
+#define SHIM_ADDRESS_NAME "address" /* the file of a bundle that has the socket's address */
+
 /*
  * `start`: finds the daemon of the container's pod, or makes one, and says its address.
  *
@@ -10,6 +12,9 @@
  * its own. Its socket is named by a digest of containerd's address, the namespace and the pod, so
  * that every start of the pod finds it (containerd, pkg/shim, SocketAddress).
  */
+
+/* Removes the socket of a daemon that was killed, unless another listens there already. */
+void shim_socket_drop(const char *path);
 
 /* In the parent: 0 when the address was written, which is the end of `start`. In the daemon: 1,
  * with its listening socket, in a session of its own, its standard streams being /dev/null but for
