@@ -70,7 +70,7 @@ def growth(d, _, image):
         shim = shim_of(pod)
 
         def round_(i):
-            container = pod.start(f"c{i}", image, "/app.wasm", "7")
+            container = pod.start(f"c{i}", image, "7")
             ended = d.cri.wait_exit(container)
             d.cri("RemoveContainer", container_id=container)
             return ended["exit_code"]
@@ -93,10 +93,10 @@ def killed_containerd(d, _, __):
     busybox, = d.load_cri(images.busybox())
     with tempfile.TemporaryDirectory() as logs:
         pods = [d.cri.run_pod(f"pod{i}", "wherry", log_directory=logs) for i in range(PODS)]
-        guests = [p.start(f"guest{i}", sleep, "/app.wasm", "100000") for i, p in enumerate(pods)]
+        guests = [p.start(f"guest{i}", sleep, "100000") for i, p in enumerate(pods)]
         writer = pods[0].start("writer", busybox, "sh", "-c",
                                "while :; do echo tick; sleep 0.05; done")
-        pids = [next(k for k in children(shim_of(p))) for p in pods]
+        pids = [children(shim_of(p))[0] for p in pods]
         dead = pids[PODS // 2:]
         d.process.kill()
         d.process.wait()
