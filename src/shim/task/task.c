@@ -457,6 +457,7 @@ bool task_create_cancel(struct task *t)
 
     if (t->init.state != PROCESS_NEW)
         return false;
+    t->is_cancelled = true;
     task_hooks_cancel(t);
     if (t->init.preparing) {
         program_cancel(take_ptr(t->init.preparing));

@@ -206,6 +206,13 @@ static void create_hooked(void *ctx, const struct err *e)
          .is_inside = true},
     };
 
+    struct err cancelled = ERR_INIT;
+
+    if (!e && t->is_cancelled) {
+        err_set(&cancelled, -ECANCELED, "Cancelled",
+                "'%s' was not created, since it is deleted; its hooks were not run", t->id);
+        e = &cancelled;
+    }
     if (e || t->n_hooked == ARRAY_SIZE(moments))
         process_created(&t->init, e, t->init.pid);
     else

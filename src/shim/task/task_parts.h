@@ -78,6 +78,8 @@ struct task {
     unsigned n_chores;      /* under way beside the operations of its processes */
     bool is_delete_waiting; /* for chores and for what is done with execs */
 
+    bool is_cancelled; /* its create is to fail */
+
     /* After a create that failed, while it is taken apart. */
     bool is_dead;
     struct err failed;
