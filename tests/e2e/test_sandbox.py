@@ -137,7 +137,8 @@ def killed(d, handler, name, busybox, logs):
     d.cri.wait_exit(container)
     wait_until(lambda: d.cri("ListPodSandbox", filter={"id": pod.id})["items"][0]["state"]
                == "SANDBOX_NOTREADY", "the pod is seen to be gone")
-    pod.remove()
+    # While containerd itself cleans up, it fails; a kubelet tries again.
+    wait_until(lambda: error_of(pod.remove) is None, "the pod is removed")
 
 
 def version(v, runtimes):
