@@ -160,6 +160,12 @@ void task_hooks_run(struct task *t, const struct task_moment *m, task_done *done
 /* Ends those that run: their operation fails with -ECANCELED ("Cancelled"). */
 void task_hooks_cancel(struct task *t);
 
+/* ---- pod_namespaces.c ---- */
+
+/* Puts this process into the namespaces of the pod, new ones and others, and sets what belongs to
+ * them. "Unsupported", "NamespaceFailed", "SysctlFailed" */
+int task_sandbox_enter(const struct oci_config *c, struct err *e);
+
 /* ---- task_pid.c ---- */
 
 /* Of a native container, before the runtime reads its bundle: where the document names the shim's
