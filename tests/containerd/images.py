@@ -22,7 +22,8 @@ FORMS = ("files", "compat", "layers", "artifact")
 
 
 def layer(files, links=(), folders=()):
-    """A tar of {path: (bytes, mode)} (bytes alone are a program), [(path, target)], [(path, mode)]"""
+    """A tar of {path: (bytes, mode)} (bytes alone are a program's), [(path, target)] and
+    [(path, mode)]."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as tar:
         def add(path, kind, mode, data=b"", target=""):
@@ -53,12 +54,13 @@ def with_libraries(program):
 
 
 class Image:
-    """`name` is how it is asked for, `archive` the file to import."""
+    """`name` is how it is asked for, `archive` the file to import, `platform` (OS/ARCHITECTURE)
+    what its layers are unpacked for; None when there is nothing to unpack."""
 
-    def __init__(self, name, sources, write):
+    def __init__(self, name, platform, sources, write):
         """write(layout) gives the manifest's descriptor. It is written anew when a source or this
         file is younger."""
-        self.name = name
+        self.name, self.platform = name, platform
         self.archive = os.path.join(OUT, "images", re.sub(r"[^\w.-]", "_", name) + ".tar")
         made = os.path.getmtime(self.archive) if os.path.exists(self.archive) else 0
         if any(os.path.getmtime(p) >= made for p in [__file__, *sources]):
@@ -81,7 +83,7 @@ class Image:
 
 def _native(name, tar, config, sources):
     # Not compressed: read often, kept nowhere for long.
-    return Image(name, sources, lambda layout: layout.container(
+    return Image(name, "/".join(PLATFORM), sources, lambda layout: layout.container(
         [("", tar())], {"Env": [NATIVE_PATH], **config}, os_name=PLATFORM[0],
         architecture=PLATFORM[1]))
 
@@ -139,7 +141,10 @@ def redis():
 
 NGINX = b"""daemon off; user root; pid /tmp/nginx.pid; error_log /dev/stderr;
 events { }
-http { access_log /dev/stdout; server { listen 80; location / { return 200 "hello from nginx\\n"; } } }
+http {
+    access_log /dev/stdout;
+    server { listen 80; location / { return 200 "hello from nginx\\n"; } }
+}
 """
 
 
@@ -166,9 +171,10 @@ def _artifact(layout, path, config):
     """One layer that is the program itself, with a config of the type that is said."""
     program = layout.blob("application/wasm", read(path))
     if config == "image":
+        # containerd counts only layers that are tar files.
         described = layout.blob("application/vnd.oci.image.config.v1+json", {
             "architecture": "wasm", "os": "wasi", "config": {"Entrypoint": ["/app.wasm"]},
-            "rootfs": {"type": "layers", "diff_ids": [program["digest"]]}})
+            "rootfs": {"type": "layers", "diff_ids": []}})
     else:
         described = layout.blob("application/vnd.wasm.config.v0+json", {
             "created": "2026-11-26T00:00:00Z", "architecture": "wasm",
@@ -180,7 +186,7 @@ def _artifact(layout, path, config):
 
 @functools.cache
 def wasm(name, form="files"):
-    """A guest of tests/guests, or "example/NAME", as /app.wasm in an image of a form:
+    """A guest of tests/guests, "example/NAME" or "toolbox", as /app.wasm in an image of a form:
 
     files      FROM scratch and a file, for the platform wasi/wasm
     compat     the same for this machine's platform, with the annotation that crun looks for
@@ -190,17 +196,21 @@ def wasm(name, form="files"):
     assert form in FORMS, form
     if name.startswith("example/"):
         path = example(name.removeprefix("example/"))
+    elif name == "toolbox":
+        path = os.path.join(ROOT, "build/libexec/wherry/toolbox.wasm")
     else:
         build_guests(name)
         path = guest(name)
 
+    os_name, architecture = PLATFORM if form == "compat" else ("wasi", "wasm")
+    has_files = form in ("files", "compat")
+
     def write(layout):
-        if form in ("layers", "artifact"):
+        if not has_files:
             return _artifact(layout, path, "image" if form == "layers" else "wasm")
-        is_compat = form == "compat"
-        os_name, architecture = PLATFORM if is_compat else ("wasi", "wasm")
         return layout.container(
             [("", layer({"/app.wasm": read(path)}))], os_name=os_name, architecture=architecture,
-            annotations={"module.wasm.image/variant": "compat"} if is_compat else None)
+            annotations={"module.wasm.image/variant": "compat"} if form == "compat" else None)
 
-    return Image(f"localhost/{re.sub('[/.]', '-', name)}-{form}:1", [path], write)
+    return Image(f"localhost/{re.sub('[/.]', '-', name)}-{form}:1",
+                 f"{os_name}/{architecture}" if has_files else None, [path], write)

@@ -137,6 +137,8 @@ int cgroup_open_pid(pid_t pid, struct cgroup **ret, struct err *e)
 
 void cgroup_free(struct cgroup *c)
 {
+    if (!c)
+        return;
     cgroup_settle(c);
     for (size_t i = 0; i < CGROUP_FDS_MAX; i++)
         free(c->dirs[i]);

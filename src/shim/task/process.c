@@ -57,6 +57,39 @@ void process_finish(struct process *p, const struct err *e)
 
     p->done = NULL;
     done(p->done_ctx, e);
+    if (p->exec_id)
+        task_settle(p->task);
+}
+
+void process_waits_tell(struct process *p)
+{
+    struct process_wait *w;
+
+    while ((w = LINK_FIRST(&p->waits, struct process_wait, link))) {
+        link_remove(&w->link);
+        w->ended(w, p);
+    }
+}
+
+/* ---- Streams ---- */
+
+static void streams_over(void *ctx)
+{
+    struct process *p = ctx;
+
+    stdio_free(take_ptr(p->stdio));
+    if (p->is_deleting)
+        p->task->ops->clean(p);
+}
+
+/* Whoever reads its output sees the end of that only then, and may wait for it before the Delete.
+ */
+static void streams_end(struct process *p)
+{
+    if (!p->stdio || p->is_streams_ending)
+        return;
+    p->is_streams_ending = true;
+    stdio_end(p->stdio, streams_over, p);
 }
 
 /* ---- Start ---- */
@@ -87,13 +120,26 @@ void process_start(struct process *p, task_done *done, void *ctx)
     p->task->ops->start(p);
 }
 
+static void ignored(void *ctx, const struct err *e)
+{
+    (void)ctx;
+    (void)e;
+}
+
+static void exec_kill(struct process *p)
+{
+    p->task->ops->signal(p, SIGKILL, false, ignored, NULL);
+}
+
 void process_started(struct process *p, const struct err *e, pid_t pid)
 {
     if (e && p->exec_id) {
         /* It can only be deleted. */
+        streams_end(p);
         p->state = PROCESS_STOPPED;
         p->exit_status = 255;
         p->exited_at_ns = clock_realtime_ns();
+        process_waits_tell(p);
         process_finish(p, e);
         return;
     }
@@ -113,6 +159,8 @@ void process_started(struct process *p, const struct err *e, pid_t pid)
     process_finish(p, NULL);
     if (p->is_ended && p->state == PROCESS_RUNNING)
         process_end_tell(p);
+    else if (p->exec_id && p->task->init.is_ended)
+        exec_kill(p);
 }
 
 /* ---- End ---- */
@@ -123,21 +171,18 @@ static void execs_kill(struct task *t)
 
     LINK_EACH(p, &t->execs, struct process, in_task)
     {
-        if (p->guest && !p->is_ended)
-            (void)guest_process_kill(p->guest, SIGKILL);
+        if (p->state == PROCESS_RUNNING && !p->is_ended)
+            exec_kill(p);
     }
 }
 
 void process_end_tell(struct process *p)
 {
-    struct process_wait *w;
-
     p->state = PROCESS_STOPPED;
     publish_exit(p);
-    while ((w = LINK_FIRST(&p->waits, struct process_wait, link))) {
-        link_remove(&w->link);
-        w->ended(w, p);
-    }
+    process_waits_tell(p);
+    if (p->exec_id)
+        task_settle(p->task);
 }
 
 static void oom_look(struct task *t)
@@ -167,13 +212,23 @@ void process_ended(struct process *p, int status)
     if (t->is_dead)
         return;
     oom_look(t);
+    streams_end(p);
     /* What is in no PID namespace of the container's does not end with its first process. */
     if (!p->exec_id)
         execs_kill(t);
+    if (p->exec_id) {
+        /* With the last of them the task may go, and this one too. */
+        if (p->state == PROCESS_RUNNING)
+            process_end_tell(p);
+        else
+            task_settle(t);
+        return;
+    }
+    if (p->state == PROCESS_RUNNING ||
+        (p->state == PROCESS_CREATED && (!p->done || p->is_deleting)))
+        process_end_tell(p);
     if (p->is_deleting)
         process_delete_go_on(p);
-    else if (p->state == PROCESS_RUNNING || (p->state == PROCESS_CREATED && !p->done))
-        process_end_tell(p);
 }
 
 void process_wait(struct process *p, struct process_wait *w)
@@ -187,27 +242,22 @@ void process_wait(struct process *p, struct process_wait *w)
 
 /* ---- Delete ---- */
 
-static void streams_ended(void *ctx)
-{
-    struct process *p = ctx;
-
-    stdio_free(take_ptr(p->stdio));
-    p->task->ops->clean(p);
-}
-
 void process_delete_go_on(struct process *p)
 {
+    if (!p->exec_id && !task_is_quiet(p->task)) {
+        p->task->is_delete_waiting = true;
+        return;
+    }
     p->state = PROCESS_STOPPED;
+    streams_end(p);
     if (p->stdio)
-        stdio_end(p->stdio, streams_ended, p);
+        stdio_hurry(p->stdio);
     else
         p->task->ops->clean(p);
 }
 
 void process_cleaned(struct process *p, const struct err *e)
 {
-    struct process_wait *w;
-
     if (!p->exec_id) {
         task_cleaned(p->task, e);
         return;
@@ -215,10 +265,8 @@ void process_cleaned(struct process *p, const struct err *e)
     if (e)
         log_warn("%s: %s: %s", p->task->id, p->exec_id, e->msg);
     /* One that never ran has nobody else to tell them. */
-    while ((w = LINK_FIRST(&p->waits, struct process_wait, link))) {
-        link_remove(&w->link);
-        w->ended(w, p);
-    }
+    process_waits_tell(p);
+    link_remove(&p->in_task);
     process_finish(p, NULL);
     process_done(p);
     free(p);
@@ -228,8 +276,8 @@ static void killed(void *ctx, const struct err *e)
 {
     struct process *p = ctx;
 
-    /* Otherwise its end goes on with it. */
-    if (e && p->is_deleting && !p->is_ended) {
+    /* Otherwise its end, which may be under way already, goes on with it. */
+    if (e && !str_eq(e->reason, "NotRunning") && p->is_deleting && !p->is_ended) {
         p->is_deleting = false;
         process_finish(p, e);
     }
@@ -246,14 +294,9 @@ void process_delete(struct process *p, task_done *done, void *ctx)
         process_finish(p, &e);
         return;
     }
-    if (!p->exec_id && p->task->n_chores) {
-        err_set(&e, -EBUSY, "Busy", "another operation on '%s' is under way", process_name(p));
-        process_finish(p, &e);
-        return;
-    }
     p->is_deleting = true;
     if (p->state == PROCESS_CREATED && !p->is_ended)
-        p->task->ops->signal(p, SIGKILL, true, killed, p);
+        p->task->ops->signal(p, SIGKILL, false, killed, p);
     else
         process_delete_go_on(p);
 }
