@@ -92,7 +92,7 @@ def native(program):
     """A static program alone, as /NAME."""
     name = os.path.basename(program)
     return _native(f"localhost/native-{name}:1", lambda: layer({"/" + name: read(program)}),
-                   {"Entrypoint": ["/" + name]}, [program])
+                   {"Cmd": ["/" + name]}, [program])
 
 
 @functools.cache
