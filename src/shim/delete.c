@@ -142,8 +142,10 @@ int shim_delete(const struct shim_flags *f, struct err *e)
     bundle_fd = open(bundle, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (bundle_fd >= 0)
         r = record_load(bundle_fd, &record, e);
-    if (r > 0)
+    if (r > 0) {
+        end.pid = (pid_t)record.pid;
         r = remains_remove(f, bundle, bundle_fd, &record, &end, e);
+    }
     record_done(&record);
     /* Nothing of this waits for what could not be removed. */
     rootfs = path_join(bundle, "rootfs");

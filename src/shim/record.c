@@ -30,6 +30,7 @@ static const struct json_field fields[] = {
     JSON_FIELD("systemd", FIELD_BOOL, struct record, has_systemd),
     JSON_FIELD("runtime", FIELD_STRING, struct record, runtime),
     JSON_FIELD("runtimeRoot", FIELD_STRING, struct record, runtime_root),
+    JSON_FIELD("pid", FIELD_INT64, struct record, pid),
     {0},
 };
 
@@ -45,6 +46,7 @@ int record_save(int bundle_fd, const struct record *r, struct err *e)
     json_key_bool(&w, "systemd", r->has_systemd);
     json_key_str(&w, "runtime", r->runtime);
     json_key_str(&w, "runtimeRoot", r->runtime_root);
+    json_key_int(&w, "pid", r->pid);
     json_end_object(&w);
     TRY(json_writer_finish(&w, e));
     return file_write_at(bundle_fd, RECORD_NAME, text.data, text.len, 0600, 0, e);

@@ -18,6 +18,7 @@ struct record {
     char *cgroup; /* linux.cgroupsPath; NULL: none was made */
     bool has_systemd;
     char *runtime, *runtime_root; /* of a native container */
+    int64_t pid;                  /* the task's, once it has been created; 0: it was not */
 };
 
 /* Where containerd's shim for runc has runc keep its states (pkg/process, RuncRoot), in a folder
