@@ -55,6 +55,10 @@ int task_sandbox_enter(const struct oci_config *c, struct err *e)
 {
     bool has_uts = false;
 
+    if (c->hostname && *c->hostname && !oci_config_namespace(c, "uts"))
+        return err_set(e, -EINVAL, "BadConfig",
+                       "the host name '%s' would be the machine's: give the pod a uts namespace",
+                       c->hostname);
     for (size_t i = 0; i < c->linux_.n_namespaces; i++) {
         const struct oci_namespace *n = &c->linux_.namespaces[i];
 
