@@ -128,8 +128,8 @@ class Specs:
         skipped = "|".join("/".join(f"^{re.escape(n)}$" for n in p.split("/")) for p in apart)
         try:
             done = subprocess.run(
-                [PROGRAM, "-test.v", f"-test.run=^{name}$", f"-test.skip={skipped}", f"-test.timeout={SPEC_S}s",
-                 "-cri-endpoint", "unix://" + self._daemon.socket_path, "-runtime-handler",
+                [PROGRAM, "-test.v", f"-test.run=^{name}$", f"-test.skip={skipped}",
+                 f"-test.timeout={SPEC_S}s", "-cri-endpoint", "unix://" + self._daemon.socket_path, "-runtime-handler",
                  self.handler, "-containerd-bin", os.path.basename(self._daemon.program),
                  "-build-dir", PROGRAMS["2.4"], "-image-list", self._images],
                 cwd=self._daemon.dir, env=self._daemon.env, stdin=subprocess.DEVNULL,

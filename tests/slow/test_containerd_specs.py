@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""containerd's own tests of CRI with our handler: each that tests/containerd/integration-specs.txt has as
-one that passes does. SPECS=REGEX runs those that fit."""
+"""containerd's own tests of CRI with our handler: each that the list of them
+(tests/containerd/integration-specs.txt) has as one that passes does. SPECS=REGEX runs those that
+fit."""
 import os
 import re
 import sys
