@@ -129,8 +129,8 @@ class Specs:
         try:
             done = subprocess.run(
                 [PROGRAM, "-test.v", f"-test.run=^{name}$", f"-test.skip={skipped}",
-                 f"-test.timeout={SPEC_S}s", "-cri-endpoint", "unix://" + self._daemon.socket_path, "-runtime-handler",
-                 self.handler, "-containerd-bin", os.path.basename(self._daemon.program),
+                 f"-test.timeout={SPEC_S}s", "-cri-endpoint",
+                 "unix://" + self._daemon.socket_path, "-runtime-handler", self.handler, "-containerd-bin", os.path.basename(self._daemon.program),
                  "-build-dir", PROGRAMS["2.4"], "-image-list", self._images],
                 cwd=self._daemon.dir, env=self._daemon.env, stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=SPEC_S + 20, check=False)
