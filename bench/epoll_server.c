@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The floor under every HTTP server of this machine: `epoll_server [THREADS [PORT]]` answers each
- * request on 127.0.0.1 with "Hello from C!\n". A request ends at its first empty line; nothing else
- * of it is looked at. Each thread has a listening socket (SO_REUSEPORT) and an epoll of its own.
+ * The floor under every HTTP server of this machine: `epoll_server [THREADS [PORT [ADDRESS]]]`
+ * answers each request on 127.0.0.1, or the IPv4 address that is said, with "Hello from C!\n". A
+ * request ends at its first empty line; nothing else of it is looked at. Each thread has a
+ * listening socket (SO_REUSEPORT) and an epoll of its own.
  */
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -39,10 +41,9 @@ static _Noreturn void die(const char *what)
     exit(1);
 }
 
-static int listen_on(uint16_t port)
+static int listen_on(struct in_addr address, uint16_t port)
 {
-    struct sockaddr_in a = {
-        .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(port)};
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = address, .sin_port = htons(port)};
     int one = 1;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
@@ -145,24 +146,27 @@ int main(int argc, char **argv)
 {
     unsigned long threads = argc > 1 ? strtoul(argv[1], NULL, 10) : 1;
     unsigned long port = argc > 2 ? strtoul(argv[2], NULL, 10) : 0;
+    const char *address = argc > 3 ? argv[3] : "127.0.0.1";
+    struct in_addr at;
     static int listening[THREADS_MAX];
     pthread_t thread;
 
-    if (threads == 0 || threads > THREADS_MAX || port > UINT16_MAX || argc > 3) {
-        fprintf(stderr, "usage: epoll_server [THREADS [PORT]]\n");
+    if (threads == 0 || threads > THREADS_MAX || port > UINT16_MAX || argc > 4 ||
+        inet_pton(AF_INET, address, &at) != 1) {
+        fprintf(stderr, "usage: epoll_server [THREADS [PORT [ADDRESS]]]\n");
         return 2;
     }
     for (int i = 0; i < PIPELINED_MAX; i++)
         memcpy(answers + (size_t)i * ANSWER_LEN, answer, ANSWER_LEN);
     for (unsigned long i = 0; i < threads; i++) {
-        listening[i] = listen_on((uint16_t)port);
+        listening[i] = listen_on(at, (uint16_t)port);
         port = port_of(listening[i]);
     }
     for (unsigned long i = 1; i < threads; i++) {
         if (pthread_create(&thread, NULL, serve, &listening[i]) != 0)
             die("thread");
     }
-    fprintf(stderr, "epoll_server: listening on http://127.0.0.1:%lu\n", port);
+    fprintf(stderr, "epoll_server: listening on http://%s:%lu\n", address, port);
     serve(&listening[0]);
     return 0;
 }

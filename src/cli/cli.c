@@ -101,7 +101,7 @@ void cli_overview(struct buf *out)
     buf_addstr(out, "Usage: wherry COMMAND [ARG...]\n\n"
                     "Runs WebAssembly programs like containers.\n\nCommands:\n");
     for (const struct command_spec *const *c = commands_all; *c; c++)
-        buf_addf(out, "  %-14s%s\n", (*c)->name, (*c)->summary);
+        buf_addf(out, "  %-22s%s\n", (*c)->name, (*c)->summary);
     buf_addstr(out, "\nSee 'wherry COMMAND --help' or the man page wherry-COMMAND(1).\n"
                     "A first step: wherry new c hello && make -C hello && "
                     "wherry run hello/hello.wasm\n");

@@ -455,6 +455,8 @@ const struct command_spec *const commands_all[] = {
     &command_system_df,
     &command_system_prune,
     &command_system_check,
+    &command_install_containerd,
+    &command_uninstall_containerd,
     &command_new,
     &command_doctor,
     &command_version,

@@ -111,6 +111,12 @@ struct system_check_options {
     const char *output, *cache_dir;
 };
 
+/* Of install and uninstall. */
+struct install_options {
+    bool is_help, is_apply, is_check;
+    const char *config, *containerd, *version, *runtime, *sandboxer, *shim;
+};
+
 /* For commands whose only option is --help. */
 struct plain_options {
     bool is_help;
@@ -133,6 +139,8 @@ extern const struct command_spec command_load;
 extern const struct command_spec command_system_df; /* commands_system.c, with the next two */
 extern const struct command_spec command_system_prune;
 extern const struct command_spec command_system_check;
+extern const struct command_spec command_install_containerd; /* commands_install.c, with the next */
+extern const struct command_spec command_uninstall_containerd;
 extern const struct command_spec command_agent; /* daemon_options.c */
 extern const struct command_spec command_exec;  /* commands_agent.c, with the next two */
 extern const struct command_spec command_port_forward;

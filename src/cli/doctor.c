@@ -122,6 +122,7 @@ int main(int argc, char **argv)
     doctor_limits(&r);
     doctor_folders(&r, o.cache_dir);
     doctor_engine(&r);
+    doctor_containerd(&r);
     if (str_eq(o.output, "json")) {
         if (print_json(&r, &out, &e) < 0)
             status = cli_fail("doctor", &e, GUEST_EXIT_WHERRY);

@@ -36,6 +36,8 @@ void doctor_cgroups(struct report *r);
 void doctor_limits(struct report *r);
 void doctor_folders(struct report *r, const char *cache_dir);
 void doctor_engine(struct report *r);
+/* Nothing where no containerd runs. */
+void doctor_containerd(struct report *r);
 
 /* The number in a file of /proc or /sys; `fallback` when it cannot be read. */
 long long doctor_number(const char *path, long long fallback);

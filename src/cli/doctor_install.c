@@ -215,3 +215,25 @@ void doctor_engine(struct report *r)
                    "run 'wherry run -vv' on a program of yours and report what it says",
                    "ended with status %d instead of %d: %s", status, PROBE_STATUS, buf_str(&out));
 }
+
+void doctor_containerd(struct report *r)
+{
+    static const char why[] = "pods of the RuntimeClass run only where containerd has the handler";
+    static const char *const sockets[] = {"/run/containerd/containerd.sock",
+                                          "/run/k3s/containerd/containerd.sock"};
+    const char *known = getenv(CLI_PROGRAM_VARIABLE);
+    char install[] = "install", target[] = "containerd", check[] = "--check";
+    autofree char *program = known ? xstrdup(known) : NULL;
+    autobuf out = BUF_INIT;
+    bool has_any = false;
+    int status;
+
+    for (size_t i = 0; i < ARRAY_SIZE(sockets); i++)
+        has_any |= !access(sockets[i], F_OK);
+    if (!has_any || !program)
+        return;
+    status = run_capture((char *[]){program, install, target, check, NULL}, &out);
+    first_line_only(&out);
+    report_add(r, status ? VERDICT_WARN : VERDICT_OK, "containerd", why,
+               "wherry install containerd --apply, when pods shall run by it", "%s", buf_str(&out));
+}

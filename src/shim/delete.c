@@ -11,7 +11,6 @@
 #include "container/cgroup/cgroup.h"
 #include "container/folder.h"
 #include "container/native/native.h"
-#include "guest/status.h"
 #include "shim/messages/messages.h"
 #include "shim/record.h"
 #include "shim/rootfs.h"
@@ -20,28 +19,13 @@
 /* containerd gives five seconds for all of it. */
 #define END_WAIT_MS      2000
 #define CGROUP_WAIT_MS   2000
-#define STATUS_LIMIT     65536u
 #define EXIT_KILLED      137
 #define RUNTIME_LIMIT_MS 4000
-#define ADDRESS_LIMIT    4096u
 
 struct end {
     pid_t pid;
     uint32_t status;
 };
-
-/* A guest that has ended by itself has left word. */
-static void status_read(int bundle_fd, struct end *ret)
-{
-    struct guest_status s = {0};
-    autobuf text = BUF_INIT;
-    struct err e = ERR_INIT;
-
-    if (file_read_at(bundle_fd, RECORD_STATUS_NAME, STATUS_LIMIT, &text, &e) >= 0 && text.len &&
-        guest_status_decode(buf_str(&text), text.len, &s, &e) >= 0)
-        ret->status = (uint32_t)s.exit_code;
-    guest_status_done(&s);
-}
 
 static void guest_kill(int bundle_fd, struct end *ret)
 {
@@ -114,26 +98,16 @@ static int native_remove(const struct shim_flags *f, const char *bundle, const s
 
 /* ---- All ---- */
 
-static void socket_drop(int bundle_fd)
-{
-    autobuf address = BUF_INIT;
-    struct err ignored = ERR_INIT;
-    const char *text;
-
-    if (file_read_at(bundle_fd, SHIM_ADDRESS_NAME, ADDRESS_LIMIT, &address, &ignored) < 0)
-        return;
-    text = buf_str(&address);
-    if (str_starts(text, "unix://"))
-        shim_socket_drop(text + strlen("unix://"));
-}
-
 static int remains_remove(const struct shim_flags *f, const char *bundle, int bundle_fd,
                           const struct record *r, struct end *ret, struct err *e)
 {
     if (r->kind == RECORD_GUEST) {
         guest_kill(bundle_fd, ret);
-        status_read(bundle_fd, ret);
         TRY(group_delete(r, f->id, e));
+    } else if (r->kind == RECORD_SANDBOX) {
+        /* What holds the pod's PID namespace has ended with the shim, unless that has just begun.
+         */
+        guest_kill(bundle_fd, &(struct end){0});
     } else if (r->kind == RECORD_NATIVE) {
         TRY(native_remove(f, bundle, r, e));
     }
@@ -159,6 +133,7 @@ int shim_delete(const struct shim_flags *f, struct err *e)
     autofd bundle_fd = -EBADF;
     struct record record = {0};
     struct end end = {.status = EXIT_KILLED};
+    struct err ignored = ERR_INIT;
     int r = 0;
 
     TRY(path_absolute(f->bundle ? f->bundle : ".", &bundle, e));
@@ -168,12 +143,14 @@ int shim_delete(const struct shim_flags *f, struct err *e)
     if (r > 0)
         r = remains_remove(f, bundle, bundle_fd, &record, &end, e);
     record_done(&record);
-    TRY(r);
+    /* Nothing of this waits for what could not be removed. */
     rootfs = path_join(bundle, "rootfs");
-    TRY(rootfs_unmount(rootfs, e));
-    if (bundle_fd >= 0) {
+    if (rootfs_unmount(rootfs, r < 0 ? &ignored : e) < 0 && r >= 0)
+        r = e->code;
+    if (bundle_fd >= 0)
+        shim_socket_drop(bundle_fd);
+    TRY(r);
+    if (bundle_fd >= 0)
         record_drop(bundle_fd);
-        socket_drop(bundle_fd);
-    }
     return answer(&end, e);
 }

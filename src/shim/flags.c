@@ -79,6 +79,10 @@ int shim_flags_parse(int argc, char **argv, struct shim_flags *ret, struct err *
         const char *value = NULL;
         const struct flag *flag = flag_find(argv[i], &value);
 
+        if (str_eq(argv[i], "--")) {
+            i++;
+            break;
+        }
         if (!flag)
             return err_set(e, -EINVAL, "BadUsage", "there is no flag '%.60s'; -h lists them",
                            argv[i]);

@@ -22,19 +22,19 @@ static int start(const struct shim_flags *f)
 {
     struct bootstrap b = {0};
     autobuf input = BUF_INIT;
-    autofree char *socket = NULL;
-    autofd listen_fd = -EBADF;
+    struct shim_daemon daemon = SHIM_DAEMON_INIT;
     struct err e = ERR_INIT;
     int r = fd_read_all(STDIN_FILENO, BOOTSTRAP_LIMIT_BYTES, &input, &e);
 
     if (r >= 0)
         r = bootstrap_parse(f, input.data, input.len, &b, &e);
     if (r >= 0)
-        r = shim_start(f, &b, &listen_fd, &socket, &e);
+        r = shim_start(f, &b, &daemon, &e);
     buf_done(&input);
     input = BUF_INIT;
     if (r > 0)
-        r = shim_run(f, &b, take_fd(&listen_fd), socket, &e);
+        r = shim_run(f, &b, &daemon, &e);
+    shim_daemon_done(&daemon);
     bootstrap_done(&b);
     return r < 0 ? fail(&e) : 0;
 }

@@ -8,9 +8,8 @@
  * What the shim has made for a container, noted in its bundle before it is made: so that `delete`
  * can take it away after the shim was killed, at whatever step. Files of the bundle:
  *
- *   wherry.json         this record
- *   .wherry.process     which process a guest is (container/folder.h, process_note())
- *   wherry-status.json  how a guest ended, by its worker
+ *   wherry.json      this record
+ *   .wherry.process  which process a guest is (container/folder.h, process_note())
  */
 enum record_kind { RECORD_SANDBOX, RECORD_GUEST, RECORD_NATIVE };
 
@@ -25,7 +24,6 @@ struct record {
  * for each namespace of containerd. */
 #define RECORD_RUNTIME_ROOT "/run/containerd/runc"
 
-#define RECORD_STATUS_NAME  "wherry-status.json"
 #define RECORD_PROCESS_NAME "wherry" /* for process_note() */
 
 int record_save(int bundle_fd, const struct record *r, struct err *e);

@@ -16,6 +16,8 @@ void service_fail(struct ttrpc_call *call, const struct err *e)
         code = TTRPC_FAILED_PRECONDITION;
     else if (str_eq(e->reason, "NotRunning"))
         code = TTRPC_NOT_FOUND;
+    else if (str_eq(e->reason, "ShuttingDown"))
+        code = TTRPC_UNAVAILABLE;
     else if (code == TTRPC_UNIMPLEMENTED || code == TTRPC_NOT_FOUND)
         code = TTRPC_UNKNOWN;
     else if (code == TTRPC_ALREADY_EXISTS && !str_eq(e->reason, "AlreadyExists"))
@@ -152,6 +154,10 @@ HANDLER(create)
     struct err e = ERR_INIT;
     REQUEST(Task__CreateTaskRequest, task__create_task_request__descriptor);
 
+    if (!*r->id || !*r->bundle) {
+        ttrpc_call_fail(call, TTRPC_INVALID_ARGUMENT, "a container wants an id and a bundle");
+        return;
+    }
     if (*r->checkpoint) {
         ttrpc_call_fail(call, TTRPC_INVALID_ARGUMENT, "checkpoints cannot be restored");
         return;
@@ -418,6 +424,12 @@ HANDLER(checkpoint)
 
 /* ---- What is known of it ---- */
 
+/* Not while another thread takes it away. */
+static bool has_group(const struct task *t)
+{
+    return t->cgroup && !t->init.is_deleting;
+}
+
 static void pids_add(const struct task *t, pid_t pid, struct arena *a, Task__ProcessInfo *info)
 {
     const struct process *p;
@@ -453,7 +465,7 @@ HANDLER(pids)
     t = task_of(s, call, r->id);
     if (!t)
         return;
-    if (t->cgroup && cgroup_pids(t->cgroup, &pids, &n, &e) < 0) {
+    if (has_group(t) && cgroup_pids(t->cgroup, &pids, &n, &e) < 0) {
         service_fail(call, &e);
         return;
     }
@@ -479,7 +491,7 @@ HANDLER(stats)
     t = task_of(s, call, r->id);
     if (!t)
         return;
-    if (t->cgroup && cgroup_stats_read(t->cgroup, &stats, &e) < 0) {
+    if (has_group(t) && cgroup_stats_read(t->cgroup, &stats, &e) < 0) {
         service_fail(call, &e);
         return;
     }

@@ -12,6 +12,7 @@
 
 #define TOOLBOX_FILE   "toolbox.wasm"
 #define EVENTS_WAIT_MS 10000 /* for containerd to take the last events */
+#define IDLE_MS        60000
 
 static const struct ttrpc_service *services(size_t *ret_n)
 {
@@ -26,9 +27,20 @@ static const struct ttrpc_service *services(size_t *ret_n)
     return v;
 }
 
+static void idle(void *ctx)
+{
+    struct shim *s = ctx;
+
+    if (!link_is_empty(&s->tasks))
+        return;
+    log_info("nobody has asked for a container in %d s", IDLE_MS / 1000);
+    shim_shut_down(s);
+}
+
 static int server_open(struct shim *s, int listen_fd, struct err *e)
 {
-    struct ttrpc_server_options o = {.listen_fd = listen_fd, .ctx = s};
+    struct ttrpc_server_options o = {
+        .listen_fd = listen_fd, .ctx = s, .idle = idle, .idle_ms = IDLE_MS};
 
     o.services = services(&o.n_services);
     return ttrpc_server_new(s->loop, &o, &s->server, e);
@@ -46,11 +58,9 @@ static int events_begin(struct shim *s, struct err *e)
 
 static int programs_begin(struct shim *s, struct err *e)
 {
-    autofree char *cache = NULL;
-
     TRY(paths_program_find("wherry-worker", &s->worker, e));
-    TRY(paths_cache_dir(&cache, e));
-    s->programs = programs_new(s->loop, s->worker, cache);
+    TRY(paths_cache_dir(&s->cache_dir, e));
+    s->programs = programs_new(s->loop, s->worker, s->cache_dir);
     return 0;
 }
 
@@ -91,7 +101,7 @@ void shim_shut_down(struct shim *s)
 
 void shim_task_gone(struct shim *s)
 {
-    if (s->is_end_due && link_is_empty(&s->tasks))
+    if (link_is_empty(&s->tasks) && (s->is_end_due || ttrpc_server_is_idle(s->server)))
         shim_shut_down(s);
 }
 
@@ -128,23 +138,24 @@ static int begin(struct shim *s, int listen_fd, struct err *e)
     return server_open(s, take_fd(&fd), e);
 }
 
-int shim_run(const struct shim_flags *f, const struct bootstrap *b, int listen_fd,
-             const char *socket, struct err *e)
+int shim_run(const struct shim_flags *f, const struct bootstrap *b, struct shim_daemon *d,
+             struct err *e)
 {
-    struct shim s = {.flags = f, .bootstrap = b, .socket = socket};
+    struct shim s = {.flags = f, .bootstrap = b, .socket = d->socket, .pod = {.bundle_fd = -EBADF}};
     int r;
 
     link_init(&s.tasks);
     signals_ignore();
-    r = begin(&s, listen_fd, e);
+    r = begin(&s, take_fd(&d->listen_fd), e);
+    shim_daemon_report(d, r < 0 ? e : NULL);
     if (r >= 0)
         loop_run(s.loop);
-    else
-        unlink(socket);
+    task_pod_end(&s);
     ttrpc_server_free(s.server);
     programs_free(s.programs);
     events_free(s.events);
     loop_free(s.loop);
     free(s.worker);
+    free(s.cache_dir);
     return r;
 }

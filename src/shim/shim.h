@@ -7,6 +7,15 @@
 #include "shim/bootstrap.h"
 #include "shim/events.h"
 #include "shim/flags.h"
+#include "shim/start.h"
+
+/* The pod whose containers the daemon has; it is not there for one container by itself. */
+struct shim_pod {
+    bool is_there;
+    bool has_host_pid;         /* its containers are to be in the machine's PID namespace */
+    int bundle_fd;             /* of its sandbox */
+    struct pid_holder *holder; /* of the PID namespace that they share; NULL: none needed it yet */
+};
 
 /*
  * The daemon: one for the containers of a pod, or for one container. It answers containerd's calls
@@ -20,19 +29,23 @@ struct shim {
     const struct shim_flags *flags;
     const struct bootstrap *bootstrap;
     const char *socket; /* its path */
+    char *cache_dir;    /* of compiled code and of programs that were layers */
     char *worker;       /* the path of wherry-worker */
     struct link tasks;  /* struct task */
+    struct shim_pod pod;
     bool is_leaving;
     bool is_end_due; /* it was told to end while its only tasks were being created */
 };
 
-/* Runs the daemon until it is told to end. `listen_fd` is taken. */
-int shim_run(const struct shim_flags *f, const struct bootstrap *b, int listen_fd,
-             const char *socket, struct err *e);
+/* Runs the daemon until it is told to end, or has had neither a task nor a connection for a minute:
+ * containerd was killed between its start and its first call. Tells the `start` that has made it
+ * when it can serve, or why it cannot. */
+int shim_run(const struct shim_flags *f, const struct bootstrap *b, struct shim_daemon *d,
+             struct err *e);
 
 /* Ends the daemon when what was published has gone out, unless it has tasks. */
 void shim_shut_down(struct shim *s);
-/* After a create has failed. */
+/* After a create has failed, or a task was deleted. */
 void shim_task_gone(struct shim *s);
 
 /* The tool box's program, open for reading (close-on-exec). "ProgramMissing" */

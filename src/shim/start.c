@@ -16,6 +16,9 @@
 #define OOM_SCORE_MAX      1000
 #define BACKLOG            128
 
+#define ADDRESS_NAME "address"
+#define SCHEME       "unix://"
+
 static int group_find(const struct shim_flags *f, int bundle_fd, char **ret, struct err *e)
 {
     struct oci_config config = {0};
@@ -53,74 +56,88 @@ static int socket_new(struct err *e)
     return fd < 0 ? err_errno(e, -errno, "SocketFailed", "cannot make a socket") : fd;
 }
 
-/* 1 with a listening socket, for ret_fd if that is not NULL; 0 when somebody listens there already.
- * The caller has the lock. */
-static int socket_take(const struct sockaddr_un *name, int *ret_fd, struct err *e)
+/* 1: somebody listens there; 0: nobody does, and what is left of one that did is gone. The caller
+ * has the lock. */
+static int socket_probe(const struct sockaddr_un *name, struct err *e)
 {
-    const struct sockaddr *address = (const struct sockaddr *)name;
-    autofd probe = socket_new(e), fd = -EBADF;
-    mode_t mask;
-    int r;
+    autofd probe = socket_new(e);
 
     TRY(probe);
-    if (connect(probe, address, sizeof(*name)) == 0)
-        return 0;
+    if (connect(probe, (const struct sockaddr *)name, sizeof(*name)) == 0)
+        return 1;
     if (errno != ENOENT && errno != ECONNREFUSED)
         return err_errno(e, -errno, "SocketFailed", "cannot connect to '%s'", name->sun_path);
     /* Of a daemon that was killed. */
     if (unlink(name->sun_path) < 0 && errno != ENOENT)
         return err_errno(e, -errno, "SocketFailed", "cannot remove '%s'", name->sun_path);
-    fd = socket_new(e);
+    return 0;
+}
+
+static int socket_listen(const struct sockaddr_un *name, int *ret_fd, struct err *e)
+{
+    autofd fd = socket_new(e);
+    mode_t mask;
+    int r;
+
     TRY(fd);
     mask = umask(0077);
-    r = bind(fd, address, sizeof(*name)) < 0 ? -errno : 0;
+    r = bind(fd, (const struct sockaddr *)name, sizeof(*name)) < 0 ? -errno : 0;
     umask(mask);
     if (r < 0 || listen(fd, BACKLOG) < 0)
         return err_errno(e, r < 0 ? r : -errno, "SocketFailed", "cannot listen on '%s'",
                          name->sun_path);
-    if (ret_fd)
-        *ret_fd = take_fd(&fd);
-    return 1;
+    *ret_fd = take_fd(&fd);
+    return 0;
 }
 
-/* Two starts of one pod at a time: one of them makes the daemon. */
-static int socket_find(const struct sockaddr_un *name, int *ret_fd, struct err *e)
+/* ---- The lock: of several starts of one pod, one makes the daemon ---- */
+
+struct lock {
+    char *name;
+    int dir_fd, fd;
+};
+
+#define LOCK_INIT ((struct lock){.dir_fd = -EBADF, .fd = -EBADF})
+
+/* Also what the daemon does with its copy, which does not open the lock. */
+static void lock_close(struct lock *l)
 {
-    autofree char *lock = xasprintf("%s.lock", path_base(name->sun_path));
+    close_cleanup_(&l->fd);
+    close_cleanup_(&l->dir_fd);
+    free(l->name);
+    *l = LOCK_INIT;
+}
+
+static void lock_release(struct lock *l)
+{
+    if (l->fd >= 0)
+        unlinkat(l->dir_fd, l->name, 0);
+    lock_close(l);
+}
+
+static int lock_take(const struct sockaddr_un *name, struct lock *ret, struct err *e)
+{
     autofree char *dir = path_dir(name->sun_path);
-    autofd dir_fd = -EBADF, lock_fd = -EBADF;
-    int r;
+    struct lock l = LOCK_INIT;
 
-    TRY(path_mkdir_p(dir, 0711, e));
-    dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    lock_fd = dir_fd < 0 ? -errno : file_lock_at(dir_fd, lock);
-    if (lock_fd < 0)
-        return err_errno(e, lock_fd, "SocketFailed", "cannot lock '%s/%s'", dir, lock);
-    r = socket_take(name, ret_fd, e);
-    /* Taken to be removed: by the one who has the lock. */
-    if (r > 0 && !ret_fd)
-        unlink(name->sun_path);
-    unlinkat(dir_fd, lock, 0);
-    return r;
-}
-
-void shim_socket_drop(const char *path)
-{
-    struct sockaddr_un name = {.sun_family = AF_UNIX};
-    struct err ignored = ERR_INIT;
-
-    if (strlen(path) >= sizeof(name.sun_path) || access(path, F_OK) < 0)
-        return;
-    memcpy(name.sun_path, path, strlen(path));
-    (void)socket_find(&name, NULL, &ignored);
+    l.name = xasprintf("%s.lock", path_base(name->sun_path));
+    l.dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    l.fd = l.dir_fd < 0 ? -errno : file_lock_at(l.dir_fd, l.name);
+    if (l.fd < 0) {
+        err_errno(e, l.fd, "SocketFailed", "cannot lock '%s/%s'", dir, l.name);
+        lock_close(&l);
+        return e->code;
+    }
+    *ret = l;
+    return 0;
 }
 
 /* containerd before 1.7 finds the daemon again by this file, after a restart. */
 static int address_write(int bundle_fd, const char *path, struct err *e)
 {
-    autofree char *text = xasprintf("unix://%s", path);
+    autofree char *text = xasprintf(SCHEME "%s", path);
 
-    return file_write_at(bundle_fd, SHIM_ADDRESS_NAME, text, strlen(text), 0600, 0, e);
+    return file_write_at(bundle_fd, ADDRESS_NAME, text, strlen(text), 0600, 0, e);
 }
 
 static int answer(const struct bootstrap *b, const char *path, struct err *e)
@@ -174,35 +191,131 @@ static int daemon_become(int bundle_fd, pid_t containerd, struct err *e)
     return 0;
 }
 
-int shim_start(const struct shim_flags *f, struct bootstrap *b, int *ret_listen_fd,
-               char **ret_socket, struct err *e)
+/* ---- What the daemon says of itself ---- */
+
+#define READY        "ready"
+#define REPORT_LIMIT 4096u
+
+void shim_daemon_report(struct shim_daemon *d, const struct err *e)
+{
+    const char *text = e ? e->msg : READY;
+    struct err ignored = ERR_INIT;
+
+    (void)fd_write_all(d->report_fd, text, strlen(text), &ignored);
+    close(take_fd(&d->report_fd));
+}
+
+void shim_daemon_done(struct shim_daemon *d)
+{
+    close_cleanup_(&d->listen_fd);
+    close_cleanup_(&d->report_fd);
+    free(d->socket);
+    *d = SHIM_DAEMON_INIT;
+}
+
+static int report_await(int fd, struct err *e)
+{
+    autobuf text = BUF_INIT;
+
+    TRY(fd_read_all(fd, REPORT_LIMIT, &text, e));
+    if (str_eq(buf_str(&text), READY))
+        return 0;
+    return err_set(e, -ECHILD, "StartFailed", "%s",
+                   text.len ? buf_str(&text) : "the shim's daemon ended before it could serve");
+}
+
+static int pipe_open(int ret[2], struct err *e)
+{
+    return pipe2(ret, O_CLOEXEC) < 0 ? err_errno(e, -errno, "StartFailed", "cannot make a pipe")
+                                     : 0;
+}
+
+/* 1 in the daemon; 0 when it serves. */
+static int daemon_make(int bundle_fd, const char *path, struct lock *l, struct shim_daemon *d,
+                       struct err *e)
+{
+    pid_t containerd = getppid(), child;
+    int pipe[2], r;
+    autofd report_fd = -EBADF;
+
+    TRY(pipe_open(pipe, e));
+    report_fd = pipe[0];
+    d->report_fd = pipe[1];
+    d->socket = xstrdup(path);
+    child = fork();
+    if (child < 0)
+        return err_errno(e, -errno, "StartFailed", "cannot start the daemon");
+    if (child) {
+        close(take_fd(&d->report_fd));
+        return report_await(report_fd, e);
+    }
+    lock_close(l);
+    r = daemon_become(bundle_fd, containerd, e);
+    if (r < 0)
+        shim_daemon_report(d, e);
+    return r < 0 ? r : 1;
+}
+
+/* 1 in the daemon; 0 when somebody serves. */
+static int daemon_find(int bundle_fd, const struct sockaddr_un *name, struct lock *l,
+                       struct shim_daemon *ret, struct err *e)
+{
+    struct shim_daemon d = SHIM_DAEMON_INIT;
+    int r = socket_probe(name, e);
+
+    if (r)
+        return r < 0 ? r : 0;
+    TRY(socket_listen(name, &d.listen_fd, e));
+    r = daemon_make(bundle_fd, name->sun_path, l, &d, e);
+    if (r < 0)
+        unlink(name->sun_path);
+    if (r > 0)
+        *ret = d;
+    else
+        shim_daemon_done(&d);
+    return r;
+}
+
+int shim_start(const struct shim_flags *f, struct bootstrap *b, struct shim_daemon *ret,
+               struct err *e)
 {
     const char *bundle = f->bundle ? f->bundle : ".";
-    autofd bundle_fd = open(bundle, O_RDONLY | O_DIRECTORY | O_CLOEXEC), listen_fd = -EBADF;
-    autofree char *group = NULL, *worker = NULL;
+    autofd bundle_fd = open(bundle, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    autofree char *group = NULL;
+    struct lock lock = LOCK_INIT;
     struct sockaddr_un name;
-    pid_t containerd = getppid(), child;
     int r;
 
     if (bundle_fd < 0)
         return err_errno(e, -errno, "NoBundle", "cannot open the bundle '%s'", bundle);
-    /* Here it can still be told to whom it concerns. */
-    TRY(paths_program_find("wherry-worker", &worker, e));
     TRY(group_find(f, bundle_fd, &group, e));
     TRY(socket_name(f, b, group, &name, e));
-    r = socket_find(&name, &listen_fd, e);
-    TRY(r);
     TRY(address_write(bundle_fd, name.sun_path, e));
-    child = r ? fork() : -1;
-    if (r && child < 0) {
-        unlink(name.sun_path);
-        return err_errno(e, -errno, "StartFailed", "cannot start the daemon");
-    }
-    if (r && !child) {
-        TRY(daemon_become(bundle_fd, containerd, e));
-        *ret_listen_fd = take_fd(&listen_fd);
-        *ret_socket = xstrdup(name.sun_path);
-        return 1;
-    }
-    return answer(b, name.sun_path, e);
+    TRY(path_mkdir_p(b->socket_dir, 0711, e));
+    TRY(lock_take(&name, &lock, e));
+    r = daemon_find(bundle_fd, &name, &lock, ret, e);
+    lock_release(&lock);
+    return r ? r : answer(b, name.sun_path, e);
+}
+
+void shim_socket_drop(int bundle_fd)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    struct lock lock = LOCK_INIT;
+    autobuf text = BUF_INIT;
+    struct err e = ERR_INIT;
+    const char *path;
+    struct stat st;
+
+    if (file_read_at(bundle_fd, ADDRESS_NAME, sizeof(name.sun_path) + strlen(SCHEME), &text, &e) <
+            0 ||
+        !str_starts(buf_str(&text), SCHEME))
+        return;
+    path = buf_str(&text) + strlen(SCHEME);
+    if (strlen(path) >= sizeof(name.sun_path) || lstat(path, &st) < 0 || !S_ISSOCK(st.st_mode))
+        return;
+    memcpy(name.sun_path, path, strlen(path));
+    if (lock_take(&name, &lock, &e) >= 0)
+        (void)socket_probe(&name, &e);
+    lock_release(&lock);
 }

@@ -3,8 +3,6 @@
 
 #include "shim/bootstrap.h"
 
-#define SHIM_ADDRESS_NAME "address" /* the file of a bundle that has the socket's address */
-
 /*
  * `start`: finds the daemon of the container's pod, or makes one, and says its address.
  *
@@ -13,11 +11,25 @@
  * that every start of the pod finds it (containerd, pkg/shim, SocketAddress).
  */
 
-/* Removes the socket of a daemon that was killed, unless another listens there already. */
-void shim_socket_drop(const char *path);
+/* What the daemon has from the `start` that made it. */
+struct shim_daemon {
+    int listen_fd;
+    char *socket; /* its path */
+    int report_fd;
+};
 
-/* In the parent: 0 when the address was written, which is the end of `start`. In the daemon: 1,
- * with its listening socket, in a session of its own, its standard streams being /dev/null but for
- * the log. Errors were not told yet. */
-int shim_start(const struct shim_flags *f, struct bootstrap *b, int *ret_listen_fd,
-               char **ret_socket, struct err *e);
+#define SHIM_DAEMON_INIT ((struct shim_daemon){.listen_fd = -EBADF, .report_fd = -EBADF})
+
+/*
+ * In the parent: 0 when the address was written, which is the end of `start`; when the daemon could
+ * not begin, its error. In the daemon: 1, in a session of its own, its standard streams being
+ * /dev/null but for the log; it has to report.
+ */
+int shim_start(const struct shim_flags *f, struct bootstrap *b, struct shim_daemon *ret,
+               struct err *e);
+/* From the daemon to `start`, once: that it serves, or (not NULL) why it cannot. */
+void shim_daemon_report(struct shim_daemon *d, const struct err *e);
+void shim_daemon_done(struct shim_daemon *d);
+
+/* Removes the socket that the bundle's container was reached by, if nobody listens there. */
+void shim_socket_drop(int bundle_fd);

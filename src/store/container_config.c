@@ -22,6 +22,7 @@ static const struct json_field config_fields[] = {
                   .type = FIELD_STRING,
                   .offset = offsetof(struct container_config, working_dir),
                   .limit = TEXT_LIMIT},
+    JSON_FIELD("ExposedPorts", FIELD_RAW, struct container_config, exposed_ports),
     {0},
 };
 
@@ -96,6 +97,41 @@ int container_config_decode(const struct buf *text, struct container_config *ret
 void container_config_done(struct container_config *c)
 {
     json_fields_done(fields, c);
+}
+
+/* Of "8080/tcp", "8080", or of "8080-8090/tcp" the first; 0 for anything else. */
+static uint16_t tcp_port_of(const char *key)
+{
+    unsigned long n = 0;
+    size_t digits = strspn(key, "0123456789");
+    const char *rest = key + digits;
+
+    if (!digits || digits > 5)
+        return 0;
+    for (size_t i = 0; i < digits; i++)
+        n = n * 10 + (unsigned long)(key[i] - '0');
+    if (*rest == '-')
+        rest += 1 + strspn(rest + 1, "0123456789");
+    return n <= UINT16_MAX && (!*rest || str_eq(rest, "/tcp")) ? (uint16_t)n : 0;
+}
+
+uint16_t container_tcp_port(const struct container_config *c)
+{
+    struct json_limits limits = {.bytes = IMAGE_DOCUMENT_LIMIT, .depth = CONFIG_DEPTH};
+    struct json_members members = {0};
+    struct err e = ERR_INIT;
+    uint16_t lowest = 0;
+
+    if (!c->exposed_ports ||
+        json_members_decode(c->exposed_ports, strlen(c->exposed_ports), limits, &members, &e) < 0)
+        return 0;
+    for (size_t i = 0; i < members.n; i++) {
+        uint16_t port = tcp_port_of(members.v[i].key);
+        if (port && (!lowest || port < lowest))
+            lowest = port;
+    }
+    json_members_done(&members);
+    return lowest;
 }
 
 char *container_program_file(const struct container_config *c)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include <stdint.h>
+
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/strv.h"
@@ -15,6 +17,7 @@ struct container_config {
     char *architecture, *os;
     struct strv entrypoint, cmd, env, diff_ids;
     char *working_dir;
+    char *exposed_ports; /* JSON: container_tcp_port() */
 };
 
 #define CONTAINER_LAYER_LIMIT 256
@@ -25,6 +28,9 @@ void container_config_done(struct container_config *c);
 
 /* The program's word: the first of Entrypoint, or else of Cmd; "" without any. */
 const char *container_program_word(const struct container_config *c);
+
+/* The lowest TCP port of ExposedPorts, whose members have no order; 0: none. */
+uint16_t container_tcp_port(const struct container_config *c);
 
 /* The file in it, heap: `FILE#FUNCTION` names a function, as runwasi has it. */
 char *container_program_file(const struct container_config *c);

@@ -233,7 +233,7 @@ bool image_is_container(const struct image_document *manifest)
     return manifest->n_layers && manifest->config.digest;
 }
 
-static bool is_program(const struct image_descriptor *d, const char *which)
+bool image_layer_is_program(const struct image_descriptor *d)
 {
     static const char *const types[] = {
         "application/wasm",
@@ -241,11 +241,16 @@ static bool is_program(const struct image_descriptor *d, const char *which)
         "application/vnd.bytecodealliance.wasm.component.layer.v0+wasm",
     };
 
-    (void)which;
     for (size_t i = 0; i < ARRAY_SIZE(types); i++)
         if (d->media_type && str_eq(d->media_type, types[i]))
             return true;
     return false;
+}
+
+static bool is_program(const struct image_descriptor *d, const char *which)
+{
+    (void)which;
+    return image_layer_is_program(d);
 }
 
 static void describe_platform(const struct image_descriptor *d, struct buf *out)
@@ -258,6 +263,11 @@ static void describe_type(const struct image_descriptor *d, struct buf *out)
     buf_addf(out, "%.128s", d->media_type ? d->media_type : "?");
 }
 
+void image_types_describe(const struct image_descriptor *list, size_t n, struct buf *out)
+{
+    image_descriptors_describe(list, n, describe_type, out);
+}
+
 static void not_runnable(size_t n_found, const char *what, const struct image_descriptor *list,
                          size_t n, image_describe_fn one, struct err *e)
 {
@@ -268,10 +278,20 @@ static void not_runnable(size_t n_found, const char *what, const struct image_de
             what, buf_str(&names));
 }
 
+/* The one that is for more programs first. */
+static const char *const systems[] = {"wasip2", "wasip1", "wasi"};
+
+unsigned image_platform_rank(const struct image_descriptor *d)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(systems); i++)
+        if (is_for_wasm(d, systems[i]))
+            return i;
+    return is_for_wasm(d, NULL) ? IMAGE_RANK_WASM : is_for_here(d, here) ? 4 : 5;
+}
+
 const struct image_descriptor *image_platform_find(const struct image_document *index,
                                                    struct err *e)
 {
-    static const char *const systems[] = {"wasip2", "wasip1", "wasi"};
     const struct image_descriptor *list = index->manifests;
     size_t n, n_all = index->n_manifests, n_of;
     const struct image_descriptor *found =

@@ -88,6 +88,18 @@ bool image_architecture_is_wasm(const char *architecture);
  * a program (image/container.h). */
 bool image_is_container(const struct image_document *manifest);
 
+/* Whether a layer is a WebAssembly program by itself. */
+bool image_layer_is_program(const struct image_descriptor *d);
+
+/* How well a manifest of an index fits: for WebAssembly and wasip2, wasip1, wasi, another system
+ * (0 to 3), for this machine (4), or neither (5). */
+unsigned image_platform_rank(const struct image_descriptor *d);
+#define IMAGE_RANK_WASM 3
+#define IMAGE_RANK_LAST 5
+
+/* For an error message: the media types of the first few. */
+void image_types_describe(const struct image_descriptor *list, size_t n, struct buf *out);
+
 /* These return NULL and fill *e ("NotRunnable", -ENOEXEC) when there is not exactly one. */
 
 /*

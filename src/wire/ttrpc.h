@@ -5,6 +5,7 @@
 #include "base/util.h"
 #include "loop/loop.h"
 #include "wire/protobuf.h"
+#include "wire/rpc.h"
 
 /*
  * ttrpc on the loop: containerd's calls over a unix socket, of which many may be open on one
@@ -14,33 +15,6 @@
  * A payload is a packed message (wire/protobuf.h), at most TTRPC_PAYLOAD_LIMIT with what goes
  * around it.
  */
-
-/* gRPC's codes of status. */
-enum ttrpc_code {
-    TTRPC_OK = 0,
-    TTRPC_CANCELED = 1,
-    TTRPC_UNKNOWN = 2,
-    TTRPC_INVALID_ARGUMENT = 3,
-    TTRPC_DEADLINE_EXCEEDED = 4,
-    TTRPC_NOT_FOUND = 5,
-    TTRPC_ALREADY_EXISTS = 6,
-    TTRPC_PERMISSION_DENIED = 7,
-    TTRPC_RESOURCE_EXHAUSTED = 8,
-    TTRPC_FAILED_PRECONDITION = 9,
-    TTRPC_ABORTED = 10,
-    TTRPC_OUT_OF_RANGE = 11,
-    TTRPC_UNIMPLEMENTED = 12,
-    TTRPC_INTERNAL = 13,
-    TTRPC_UNAVAILABLE = 14,
-    TTRPC_DATA_LOSS = 15,
-    TTRPC_UNAUTHENTICATED = 16,
-};
-
-/* The code that fits an errno, whatever its sign; TTRPC_UNKNOWN for what has none of its own. */
-enum ttrpc_code ttrpc_code_of(int errno_value);
-/* The error that a status of another side is: its reason is the code's name in CamelCase
- * ("NotFound"), its code an errno that gives the same code back. Returns the latter. */
-int ttrpc_status_err(int code, const char *message, struct err *e);
 
 /* ---- Server ---- */
 
@@ -72,6 +46,10 @@ struct ttrpc_server_options {
     size_t call_limit;       /* 1024 open on one connection; the next are refused */
     size_t lost_limit;       /* 4096 open whose connection has gone; then no call is taken at all */
     size_t queue_limit;      /* 8 MiB of answers that wait on a connection, else it is ended */
+    /* Called each time that there was no connection for so long; NULL: never. May free the server.
+     */
+    void (*idle)(void *ctx);
+    uint64_t idle_ms;
 };
 
 /* "LoopFailed" */
@@ -80,6 +58,9 @@ int ttrpc_server_new(struct loop *l, const struct ttrpc_server_options *o,
 /* Ends all connections. Calls that are open still have to be answered, if only to free them. */
 void ttrpc_server_free(struct ttrpc_server *s);
 DEFINE_AUTO(ttrpc_server);
+
+/* Whether `idle` was called and nobody has come since. */
+bool ttrpc_server_is_idle(const struct ttrpc_server *s);
 
 /* Each of these ends the call. What the connection cannot take any more is dropped; nothing is
  * called from here. */

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <sys/queue.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 
 #include "base/clock.h"
 #include "loop/stream.h"
@@ -187,27 +185,11 @@ bool ttrpc_client_is_lost(const struct ttrpc_client *c)
 
 /* ---- Life ---- */
 
-static int unix_connect(const char *path, int *ret_fd, struct err *e)
-{
-    struct sockaddr_un a = {.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof(a.sun_path))
-        return err_set(e, -ENAMETOOLONG, "ConnectFailed",
-                       "the path of the socket '%.100s...' is longer than %zu bytes", path,
-                       sizeof(a.sun_path) - 1);
-    memcpy(a.sun_path, path, strlen(path));
-    autofd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    /* Of a unix socket it is done at once, or fails. */
-    if (fd < 0 || connect(fd, (const struct sockaddr *)&a, sizeof(a)) < 0)
-        return err_errno(e, -errno, "ConnectFailed", "cannot connect to the socket '%s'", path);
-    *ret_fd = take_fd(&fd);
-    return 0;
-}
-
 int ttrpc_client_new(struct loop *l, const struct ttrpc_client_options *o,
                      struct ttrpc_client **ret, struct err *e)
 {
     int fd = -EBADF;
-    TRY(unix_connect(o->path, &fd, e));
+    TRY(rpc_connect(o->path, &fd, e));
     struct ttrpc_client *c = xcalloc(1, sizeof(*c));
     struct stream_options s = {.fd = fd,
                                .queue_limit = o->queue_limit ? o->queue_limit : QUEUE_LIMIT,

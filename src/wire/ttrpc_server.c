@@ -18,6 +18,7 @@
 #define ACCEPTS_AT_ONCE 16
 /* When there is no descriptor or memory for another connection. */
 #define ACCEPT_PAUSE_NS 1000000000u
+#define NS_PER_MS       1000000u
 
 struct ttrpc_call {
     LIST_ENTRY(ttrpc_call) in_list; /* of the connection, or of the server's lost ones */
@@ -44,6 +45,8 @@ struct ttrpc_server {
     struct ttrpc_server_options options;
     struct loop_watch *watch; /* of options.listen_fd */
     struct loop_timer *pause; /* set while nothing is accepted */
+    struct loop_timer *idle;  /* set while there is no connection */
+    bool is_idle;
     LIST_HEAD(connections, connection) connections;
     size_t n_connections;
     struct calls lost;
@@ -56,6 +59,24 @@ static void accept_update(struct ttrpc_server *s)
 {
     bool can = s->n_connections < s->options.connection_limit && !loop_timer_is_set(s->pause);
     loop_watch_set(s->watch, can ? LOOP_READABLE : 0);
+}
+
+static void idle_begin(struct ttrpc_server *s)
+{
+    if (s->options.idle && !s->n_connections)
+        loop_timer_set(s->idle, clock_monotonic_ns() + s->options.idle_ms * NS_PER_MS);
+}
+
+static void idle_over(void *ctx)
+{
+    struct ttrpc_server *s = ctx;
+    s->is_idle = true;
+    s->options.idle(s->options.ctx);
+}
+
+bool ttrpc_server_is_idle(const struct ttrpc_server *s)
+{
+    return s->is_idle;
 }
 
 static void calls_lose(struct connection *c)
@@ -75,6 +96,7 @@ static void connection_close(struct connection *c)
     LIST_REMOVE(c, in_server);
     c->server->n_connections--;
     accept_update(c->server);
+    idle_begin(c->server);
     stream_free(take_ptr(c->stream));
     c->is_closed = true;
     if (!c->is_reading) {
@@ -318,6 +340,8 @@ static void connection_new(struct ttrpc_server *s, int fd)
     c->server = s;
     LIST_INSERT_HEAD(&s->connections, c, in_server);
     s->n_connections++;
+    s->is_idle = false;
+    loop_timer_clear(s->idle);
 }
 
 static void accept_some(void *ctx, unsigned events)
@@ -367,8 +391,10 @@ int ttrpc_server_new(struct loop *l, const struct ttrpc_server_options *o,
         return r;
     }
     s->pause = loop_timer_new(l, pause_over, s);
+    s->idle = loop_timer_new(l, idle_over, s);
     s->options.listen_fd = take_fd(&fd);
     accept_update(s);
+    idle_begin(s);
     *ret = s;
     return 0;
 }
@@ -386,6 +412,7 @@ void ttrpc_server_free(struct ttrpc_server *s)
     }
     loop_watch_free(s->watch);
     loop_timer_free(s->pause);
+    loop_timer_free(s->idle);
     close_cleanup_(&s->options.listen_fd);
     free(s);
 }

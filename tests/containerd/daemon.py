@@ -147,7 +147,7 @@ def toml(tables):
     return "\n".join(lines) + "\n"
 
 
-def settings(version, folder, network, runtimes, snapshotter):
+def settings(version, folder, network, runtimes, snapshotter, level):
     """The text of config.toml. runtimes: {handler: {key: value}}"""
     cni = {"bin_dir": CNI, "conf_dir": network.conf_dir, "max_conf_num": 0}
     streaming = {"stream_server_address": "127.0.0.1", "stream_server_port": "0"}
@@ -160,7 +160,7 @@ def settings(version, folder, network, runtimes, snapshotter):
               "disabled_plugins": ["io.containerd.snapshotter.v1." + n
                                    for n in ("aufs", "btrfs", "devmapper", "zfs", "blockfile")]}),
         (["grpc"], {"address": os.path.join(folder, "containerd.sock")}),
-        (["debug"], {"level": "debug"}),
+        (["debug"], {"level": level}),
         (["plugins", "io.containerd.internal.v1.opt"], {"path": os.path.join(folder, "opt")})]
     if version == "1.6":
         cri = ["plugins", "io.containerd.grpc.v1.cri"]
@@ -348,10 +348,10 @@ class Pod:
 class Containerd:
     """`with Containerd("1.6") as daemon:`; afterwards `daemon.left` has what leftovers() found when
     the block was through, which is told unless is_quiet. `shims` is put before PATH, `runtimes`
-    added to runc and wherry."""
+    added to runc and wherry, `level` is what it logs."""
 
     def __init__(self, version, shims=SHIMS, runtimes=None, snapshotter="overlayfs", env=None,
-                 is_quiet=False):
+                 is_quiet=False, level="debug"):
         self.version, self.snapshotter = version, snapshotter
         self.programs = PROGRAMS[version]
         # Not /tmp, which may be in memory: overlayfs keeps more on a file system of a disk.
@@ -369,13 +369,14 @@ class Containerd:
         # alone, whichever daemon they belong to.
         self.namespace = f"wherry-test-{self.network.number}"
         self.env["CONTAINERD_NAMESPACE"] = self.namespace
+        self._groups_clear()  # of a test that was killed
         try:
             with open(os.path.join(self.dir, "config.toml"), "w", encoding="ascii") as f:
                 f.write(settings(version, self.dir, self.network, {
                     "runc": {"runtime_type": RUNC},
                     "wherry": {"runtime_type": WHERRY, "pod_annotations": ["*"],
                                "container_annotations": ["*"]},
-                    **(runtimes or {})}, snapshotter))
+                    **(runtimes or {})}, snapshotter, level))
             self._start()
             self.events = Events(self)
         except BaseException:
@@ -448,19 +449,18 @@ class Containerd:
             self.events.close()
         if self.process and self.process.poll() is None:
             self._end()
-        for pid in self._strays():
+        for pid in self.processes():
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
-        wait_until(lambda: not self._strays(), "what the daemon has left ends")
+        wait_until(lambda: not self.processes(), "what the daemon has left ends")
         for point in reversed(self._mounts()):
             subprocess.run(["umount", "-l", point])
         # The last process of a group may still be on its way out.
         for group in reversed(self._groups()):
             wait_until(lambda group=group: _is_removed(group), f"{group} is removed")
-        for path in glob.glob(f"/sys/fs/cgroup/*/{self.namespace}"):
-            os.rmdir(path)
+        self._groups_clear()
         for path in self._records():
             shutil.rmtree(path, ignore_errors=True)
         for path in self._own_sockets():
@@ -525,13 +525,13 @@ class Containerd:
 
     def shim_pids(self):
         """Of the shims that run."""
-        return [p for p in self._strays()
+        return [p for p in self.processes()
                 if os.path.basename(_words(p).split(" ")[0]).startswith("containerd-shim-")]
 
-    # -- What is left
+    # -- What is there, and what is left
 
-    def _strays(self):
-        """Processes below this one that are not this test's own, but those of the daemon's shims
+    def processes(self):
+        """The pids of those below this one that are not this test's own, but those of the daemon's shims
         and their containers. Of the ended ones that nobody else will wait for, this does."""
         own = {os.getpid(), self.process.pid if self.process else 0}
         own |= {p.process.pid for p in (self._cri, self.events) if p}
@@ -586,6 +586,15 @@ class Containerd:
     def _groups(self):
         return self._named("/sys/fs/cgroup")
 
+    def _groups_clear(self):
+        """The control groups of the namespace, which has no containers any more."""
+        for top in glob.glob(f"/sys/fs/cgroup/*/{self.namespace}"):
+            for group, _, _ in os.walk(top, topdown=False):
+                with open(os.path.join(group, "cgroup.procs"), encoding="ascii") as f:
+                    for pid in f.read().split():
+                        os.kill(int(pid), signal.SIGKILL)
+                wait_until(lambda group=group: _is_removed(group), f"{group} is removed")
+
     def _records(self):
         """What runc and others note of what runs."""
         return self._named("/run")
@@ -605,7 +614,7 @@ class Containerd:
 
     def leftovers(self):
         """What containers have left that a test has removed: [] when all is well."""
-        return [*(f"process {p} {_words(p)}" for p in self._strays()),
+        return [*(f"process {p} {_words(p)}" for p in self.processes()),
                 *(f"mount {m}" for m in self._mounts()),
                 *(f"cgroup {g}" for g in self._groups()),
                 *(f"record {r}" for r in self._records()),

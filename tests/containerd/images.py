@@ -88,6 +88,13 @@ def _native(name, tar, config, sources):
         architecture=PLATFORM[1]))
 
 
+def native(program):
+    """A static program alone, as /NAME."""
+    name = os.path.basename(program)
+    return _native(f"localhost/native-{name}:1", lambda: layer({"/" + name: read(program)}),
+                   {"Entrypoint": ["/" + name]}, [program])
+
+
 @functools.cache
 def pause():
     path = os.path.join(OUT, "pause")
@@ -179,7 +186,7 @@ def _artifact(layout, path, config):
 
 @functools.cache
 def wasm(name, form="files"):
-    """A guest of tests/guests, or "example/NAME", as /app.wasm in an image of a form:
+    """A guest of tests/guests, "example/NAME" or "toolbox", as /app.wasm in an image of a form:
 
     files      FROM scratch and a file, for the platform wasi/wasm
     compat     the same for this machine's platform, with the annotation that crun looks for
@@ -189,6 +196,8 @@ def wasm(name, form="files"):
     assert form in FORMS, form
     if name.startswith("example/"):
         path = example(name.removeprefix("example/"))
+    elif name == "toolbox":
+        path = os.path.join(ROOT, "build/libexec/wherry/toolbox.wasm")
     else:
         build_guests(name)
         path = guest(name)

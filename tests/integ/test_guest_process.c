@@ -585,6 +585,31 @@ static void an_exec_enters_the_namespaces_that_the_container_made(void **state)
     life_free(&l);
 }
 
+static void score_check(struct life *l)
+{
+    autobuf own = BUF_INIT, score = BUF_INIT;
+
+    proc_text(getpid(), "oom_score_adj", &own);
+    proc_text(l->pid, "oom_score_adj", &score);
+    assert_string_equal(buf_str(&score),
+                        guest_process_is_score_kept(l->process) ? buf_str(&own) : "-900\n");
+    guest_process_kill(l->process, SIGKILL);
+}
+
+static void a_score_that_may_not_be_lowered_stays(void **state)
+{
+    struct guest_process_options o;
+    struct life l;
+
+    (void)state;
+    life_decode(&l, CONFIG(ROOT_USER "\"oomScoreAdj\":-900,\"args\":[\"/inside.wasm\"]", ""));
+    o = life_options(&l);
+    l.at_start = score_check;
+    life_run(&l, &o);
+    assert_int_not_equal(l.pid, 0);
+    life_free(&l);
+}
+
 static void a_step_that_fails_is_named(void **state)
 {
     struct guest_process_options o;
@@ -853,6 +878,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_terminal_is_the_processs_own),
         cmocka_unit_test(a_created_process_runs_nothing_and_holds_nothing_of_others),
         cmocka_unit_test(an_exec_enters_the_namespaces_that_the_container_made),
+        cmocka_unit_test(a_score_that_may_not_be_lowered_stays),
         cmocka_unit_test(a_step_that_fails_is_named),
         cmocka_unit_test(a_missing_worker_is_named),
         cmocka_unit_test(a_worker_that_cannot_be_executed_fails_the_start),

@@ -529,6 +529,12 @@ static void a_group_that_is_removed_under_its_watch_tells_nothing(void **state)
     assert_int_equal(cgroup_oom_kills(c), 0);
 }
 
+static void none_is_freed_as_any(void **state)
+{
+    (void)state;
+    cgroup_free(NULL);
+}
+
 static void figures_of_a_group_that_is_gone_are_an_error(void **state)
 {
     AUTO(cgroup) c = NULL;
@@ -557,6 +563,7 @@ int main(void)
         cmocka_unit_test(a_group_whose_process_runs_is_not_deleted),
         cmocka_unit_test(a_child_over_its_limit_is_killed_told_and_counted),
         cmocka_unit_test(a_group_that_is_removed_under_its_watch_tells_nothing),
+        cmocka_unit_test(none_is_freed_as_any),
         cmocka_unit_test(figures_of_a_group_that_is_gone_are_an_error),
     };
 

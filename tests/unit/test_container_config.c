@@ -134,6 +134,53 @@ static void test_limits(void **state)
     assert_refused("[]", "");
 }
 
+/* `ports` is the member ExposedPorts. */
+static unsigned port_of(const char *ports)
+{
+    autofree char *json = xasprintf("{\"config\":{\"ExposedPorts\":%s}}", ports);
+    struct container_config c = {0};
+    struct err e = ERR_INIT;
+
+    assert_ok(decode(json, &c, &e));
+    unsigned port = container_tcp_port(&c);
+    container_config_done(&c);
+    return port;
+}
+
+static void the_lowest_tcp_port_is_the_one(void **state)
+{
+    (void)state;
+    assert_int_equal(port_of("{\"8080/tcp\":{}}"), 8080);
+    assert_int_equal(port_of("{\"8080\":{}}"), 8080);
+    assert_int_equal(port_of("{\"10000/tcp\":{},\"8080/tcp\":{},\"53/udp\":{}}"), 8080);
+    assert_int_equal(port_of("{\"8000-8010/tcp\":{}}"), 8000);
+    assert_int_equal(port_of("{\"65535/tcp\":{}}"), 65535);
+}
+
+static void what_is_no_tcp_port_is_none(void **state)
+{
+    static const char *const others[] = {
+        "{}",
+        "null",
+        "[]",
+        "7",
+        "\"8080/tcp\"",
+        "{\"53/udp\":{}}",
+        "{\"0/tcp\":{}}",
+        "{\"65536/tcp\":{}}",
+        "{\"99999999999999999999/tcp\":{}}",
+        "{\"/tcp\":{}}",
+        "{\"-1/tcp\":{}}",
+        "{\"80/tcpx\":{}}",
+        "{\"80 \":{}}",
+        "{\"\":{}}",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+        assert_int_equal(port_of(others[i]), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -141,6 +188,8 @@ int main(void)
         cmocka_unit_test(test_variables),
         cmocka_unit_test(test_functions),
         cmocka_unit_test(test_limits),
+        cmocka_unit_test(the_lowest_tcp_port_is_the_one),
+        cmocka_unit_test(what_is_no_tcp_port_is_none),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

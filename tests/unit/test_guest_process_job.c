@@ -78,7 +78,8 @@ static void a_function_is_called_with_the_words_behind_it(void **state)
     assert_string_equal(job.spec.args.v[0], "/app.wasm");
     assert_ok(begin("\"cwd\":\"/\",\"args\":[\"a#b\"]", "", true, CONTRACT_P2_COMMAND, &port, &e));
     assert_null(job.spec.invoke);
-    assert_string_equal(job.spec.args.v[0], "a#b");
+    assert_string_equal(job.spec.args.v[0], job.spec.name);
+    assert_string_equal(job.spec.args.v[1], "a#b");
 }
 
 static void http_programs_listen_where_runwasi_has_them(void **state)

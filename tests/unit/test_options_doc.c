@@ -80,7 +80,7 @@ static void test_bash(void **state)
     /* What a user gets for `wherry run --mem<TAB>`. */
     assert_parses("bash", "bash -c 'source /dev/stdin; COMP_WORDS=(wherry run --mem); COMP_CWORD=2;"
                           " _wherry; test \"${COMPREPLY[*]}\" = --memory'");
-    assert_parses("bash", "bash -c 'source /dev/stdin; COMP_WORDS=(wherry ins); COMP_CWORD=1;"
+    assert_parses("bash", "bash -c 'source /dev/stdin; COMP_WORDS=(wherry insp); COMP_CWORD=1;"
                           " _wherry; test \"${COMPREPLY[*]}\" = inspect'");
     assert_parses("bash", "bash -c 'source /dev/stdin; COMP_WORDS=(wherry inspect -o j); "
                           "COMP_CWORD=3; _wherry; test \"${COMPREPLY[*]}\" = json'");

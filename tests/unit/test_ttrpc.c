@@ -15,6 +15,7 @@ static struct {
     size_t n_kept;
     uint64_t timeout_ns;
     size_t wanted; /* the loop stops when so many are kept */
+    int n_idle;
 } service;
 
 static struct ttrpc_server *server;
@@ -577,6 +578,34 @@ static void calls_of_connections_that_have_gone_are_limited(void **state)
     peer_done(&p);
 }
 
+static void idle(void *ctx)
+{
+    (void)ctx;
+    service.n_idle++;
+    loop_stop(loop);
+}
+
+static void a_server_that_nobody_is_connected_to_says_so_each_time(void **state)
+{
+    struct ttrpc_client *c;
+    struct outcome answer = {0};
+    (void)state;
+    serve((struct ttrpc_server_options){.idle = idle, .idle_ms = 30});
+    assert_false(ttrpc_server_is_idle(server));
+    run_until(service.n_idle == 1);
+    assert_true(ttrpc_server_is_idle(server));
+    c = connect_client(0);
+    begin(c, "Echo", "x", 0, &answer);
+    run_until(answer.n);
+    assert_false(ttrpc_server_is_idle(server));
+    /* Connected, without a call. */
+    assert_false(run_for(100));
+    assert_int_equal(service.n_idle, 1);
+    ttrpc_client_free(c);
+    run_until(service.n_idle == 2);
+    buf_done(&answer.payload);
+}
+
 static void a_connection_beyond_the_limit_waits_for_another_to_end(void **state)
 {
     (void)state;
@@ -715,6 +744,7 @@ int main(void)
         T(an_oversized_request_is_refused_and_skipped),
         T(calls_beyond_the_limit_of_a_connection_are_refused),
         T(calls_of_connections_that_have_gone_are_limited),
+        T(a_server_that_nobody_is_connected_to_says_so_each_time),
         T(a_connection_beyond_the_limit_waits_for_another_to_end),
         T(who_does_not_read_its_answers_is_not_read_from),
         T(a_connection_that_ends_within_a_frame_disturbs_nobody),

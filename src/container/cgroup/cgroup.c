@@ -313,11 +313,12 @@ int cgroup_fds_open(const struct cgroup *c, struct cgroup_fds *ret, struct err *
     struct cgroup_fds f = CGROUP_FDS_INIT;
 
     for (size_t i = 0; i < c->host->n; i++) {
-        autofree char *path = c->dirs[i] ? path_join(c->dirs[i], "cgroup.procs") : NULL;
+        const char *name = c->host->v[i].version == 1 ? "tasks" : "cgroup.procs";
+        autofree char *path = c->dirs[i] ? path_join(c->dirs[i], name) : NULL;
         int fd = path ? open(path, O_WRONLY | O_CLOEXEC) : -ENOENT;
 
         if (path && fd < 0) {
-            int r = cgroup_file_error(-errno, "open", c->dirs[i], "cgroup.procs", e);
+            int r = cgroup_file_error(-errno, "open", c->dirs[i], name, e);
 
             cgroup_fds_close(&f);
             return r;

@@ -51,7 +51,7 @@ int cgroup_open(const char *cgroups_path, bool is_systemd, const char *id, struc
  * create, update, kill_all and delete, which are refused (-EPERM). "CgroupFailed" */
 int cgroup_open_pid(pid_t pid, struct cgroup **ret, struct err *e);
 
-void cgroup_free(struct cgroup *c); /* what it named stays */
+void cgroup_free(struct cgroup *c); /* what it named stays; NULL is fine */
 DEFINE_AUTO(cgroup);
 
 int cgroup_version(const struct cgroup *c);      /* 1 or 2 */
@@ -78,7 +78,9 @@ int cgroup_update(struct cgroup *c, const struct oci_resources *r, struct err *e
 
 #define CGROUP_FDS_MAX 12
 
-/* The files by which a process enters, one for each hierarchy; close-on-exec. */
+/* The files by which a process of one thread enters, one for each hierarchy; close-on-exec. In
+ * version 1 they are those for threads: when a thread moves itself, the kernel need not stop all
+ * forks and exits of the machine, for which it waits 5 to 20 ms (cgroup_attach_lock()). */
 struct cgroup_fds {
     int v[CGROUP_FDS_MAX];
     size_t n;
@@ -89,8 +91,8 @@ struct cgroup_fds {
 int cgroup_fds_open(const struct cgroup *c, struct cgroup_fds *ret, struct err *e);
 void cgroup_fds_close(struct cgroup_fds *f);
 
-/* In a forked child: the calling process enters. Makes system calls only. Returns a negative errno,
- * without a message. */
+/* In a forked child: the calling process, which has one thread, enters. Makes system calls only.
+ * Returns a negative errno, without a message. */
 int cgroup_enter(const struct cgroup_fds *f);
 
 /* Moves another process, with all of its threads. */

@@ -59,8 +59,11 @@ static bool host_side(const struct confinement *c, struct confinement_report *fa
     for (size_t i = 0; i < c->n_cgroup_fds; i++)
         if (write(c->cgroup_fds[i], "0", 1) != 1)
             return fail(failed, STEP_CGROUP, i);
-    if (c->score && !file_put("/proc/self/oom_score_adj", c->score))
-        return fail(failed, STEP_SCORE, 0);
+    if (c->score && !file_put("/proc/self/oom_score_adj", c->score)) {
+        if (errno != EACCES)
+            return fail(failed, STEP_SCORE, 0);
+        failed->index = CONFINEMENT_SCORE_KEPT;
+    }
     return limits_set(c, false, failed);
 }
 
@@ -189,6 +192,7 @@ static bool rights_drop(const struct confinement *c, struct confinement_report *
 bool confinement_apply(const struct confinement *c, int listener_fd,
                        struct confinement_report *failed)
 {
+    *failed = (struct confinement_report){.step = CONFINEMENT_READY};
     if (!host_side(c, failed) || !namespaces_enter(c, failed))
         return false;
     if (c->listen_port && !listener_make(c, listener_fd))

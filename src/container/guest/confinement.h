@@ -15,6 +15,9 @@
  * limits, rights, user, and the system call filter last (before the rights go, when new privileges
  * are not forbidden, since the kernel wants one or the other).
  *
+ * A score that is lower than this process may give is left as it is, as under a user who is not
+ * root: a kubelet asks for -997 for its guaranteed pods, and they are to run there too.
+ *
  * Not entered, for a guest has no use for them: a pid, mount, cgroup or time namespace.
  * docs/internals/guest-process.md says why, and which limits are not applied.
  */
@@ -40,8 +43,9 @@ struct confinement_report {
     int32_t code;  /* errno */
 };
 
-#define CONFINEMENT_READY (-1)
-#define CONFINEMENT_EXEC  (-2) /* the program could not be executed */
+#define CONFINEMENT_READY      (-1)
+#define CONFINEMENT_SCORE_KEPT 1    /* index of the above: its score could not be lowered */
+#define CONFINEMENT_EXEC       (-2) /* the program could not be executed */
 
 /* Opens namespaces and looks names up. "BadConfig" (unknown names, numbers that cannot be),
  * "NamespaceFailed" ("cannot open the network namespace '/run/netns/x': No such file or
@@ -51,7 +55,8 @@ void confinement_free(struct confinement *c);
 DEFINE_AUTO(confinement);
 
 /* For the child: everything but what confinement_seal() does. `listener_fd`: the descriptor that
- * the listening socket is put at. Makes system calls only. */
+ * the listening socket is put at. Makes system calls only. False: the report says where it failed,
+ * otherwise it is CONFINEMENT_READY. */
 bool confinement_apply(const struct confinement *c, int listener_fd,
                        struct confinement_report *failed);
 /* The system call filter, where it is last. From here on the process can do what the filter lets it

@@ -42,6 +42,7 @@ struct guest_process {
     int stdio[3]; /* above 2; -EBADF: /dev/null */
     unsigned port;
     int status_fd;
+    bool is_score_kept;
     void (*ended)(void *ctx, int status);
     void *ended_ctx;
 
@@ -110,7 +111,7 @@ static _Noreturn void child_main(const struct birth *b)
 {
     static const char *const no_env[] = {NULL};
     const struct confinement *c = b->p->confinement;
-    struct confinement_report r = {.step = CONFINEMENT_READY};
+    struct confinement_report r;
     char go;
 
     for (int i = 0; i < 3; i++)
@@ -177,7 +178,7 @@ static pid_t fork_quietly(const struct birth *b)
     return pid;
 }
 
-static int report_read(const struct guest_process *p, struct err *e)
+static int report_read(struct guest_process *p, struct err *e)
 {
     struct confinement_report r;
     ssize_t n;
@@ -189,7 +190,10 @@ static int report_read(const struct guest_process *p, struct err *e)
         return err_set(e, -ECHILD, FAILED,
                        "the container's process ended before it was confined; its control group "
                        "may have too little memory");
-    return r.step == CONFINEMENT_READY ? 0 : confinement_error(p->confinement, &r, e);
+    if (r.step != CONFINEMENT_READY)
+        return confinement_error(p->confinement, &r, e);
+    p->is_score_kept = r.index == CONFINEMENT_SCORE_KEPT;
+    return 0;
 }
 
 static void reap(struct guest_process *p)
@@ -363,6 +367,10 @@ static void create_done(void *ctx)
     if (!e.code && loop_child_adopt(p->loop, p->pid, process_ended, p, &p->child, &e) < 0)
         reap(p);
     loop_orphans_release(p->loop);
+    /* Who reads the streams sees their end only when nobody else has them. */
+    for (size_t i = 0; i < ARRAY_SIZE(p->stdio); i++)
+        if (p->stdio[i] >= 0)
+            close(take_fd(&p->stdio[i]));
     p->state = e.code ? STATE_ENDED : STATE_CREATED;
     p->created(p->created_ctx, e.code ? &e : NULL, p->pid);
 }
@@ -493,6 +501,11 @@ void guest_process_free(struct guest_process *p)
     guest_job_done(&p->job);
     free(p->worker);
     free(p);
+}
+
+bool guest_process_is_score_kept(const struct guest_process *p)
+{
+    return p->is_score_kept;
 }
 
 pid_t guest_process_pid(const struct guest_process *p)

@@ -36,7 +36,8 @@ struct guest_process_options {
     const char *program;    /* its name for people */
     int code_fd;            /* its machine code: guest/spec.h; -1: none */
     enum contract contract; /* what the program is */
-    bool is_tool;           /* args[0] is a name and no FILE#FUNCTION */
+    bool is_tool;           /* args[0] names a tool of the program, which finds it behind
+                             * its own name; it is no FILE#FUNCTION */
     unsigned http_port;     /* where an HTTP program listens; 0: GUEST_PROCESS_HTTP_PORT */
     const int *cgroup_fds;
     size_t n_cgroup_fds;
@@ -56,7 +57,8 @@ struct guest_process_options {
  * "NamespaceFailed", "Unsupported", "BadSpec", "TooLarge". */
 int guest_process_new(const struct guest_process_options *o, struct guest_process **ret,
                       struct err *e);
-/* A process that was created must have `ended` (BUG), and no callback be awaited (BUG). */
+/* A process that was created must have `ended` (BUG), and no callback be awaited (BUG). NULL is
+ * fine. */
 void guest_process_free(struct guest_process *p);
 DEFINE_AUTO(guest_process);
 
@@ -68,6 +70,9 @@ void guest_process_start(struct guest_process *p, void (*started)(void *ctx, con
                          void *ctx);
 
 pid_t guest_process_pid(const struct guest_process *p); /* 0: there is none, or no more */
+/* It was created with a higher score for the out-of-memory killer than was asked for, as this
+ * process has no right to lower it (CAP_SYS_RESOURCE). */
+bool guest_process_is_score_kept(const struct guest_process *p);
 /* -ESRCH (without a message) when it has ended or was not created. */
 int guest_process_kill(struct guest_process *p, int number);
 

@@ -46,6 +46,9 @@ static int words_add(const struct guest_process_options *o, struct guest_spec *s
         function = strchr(path_base(p->args.v[0]), '#');
     if (function && function[1] && !str_eq(function + 1, "_start"))
         s->invoke = xstrdup(function + 1);
+    /* The tool box takes its first word for its own name if it knows no such tool. */
+    if (o->is_tool)
+        strv_add(&s->args, s->name);
     for (size_t i = s->invoke ? 1 : 0; i < p->args.n; i++)
         if (i || !function)
             strv_add(&s->args, p->args.v[i]);

@@ -86,9 +86,11 @@ void entrypoint_find(int root_fd, const struct oci_process *process, struct entr
     } else if (fd >= 0 && is_wasm(fd)) {
         ret->kind = ENTRYPOINT_WASM;
         ret->fd = take_fd(&fd);
+        return;
     } else {
         ret->kind = ENTRYPOINT_NATIVE;
     }
+    free(take_ptr(ret->function));
 }
 
 void entrypoint_done(struct entrypoint *p)

@@ -17,7 +17,7 @@ struct entrypoint {
     enum entrypoint_kind kind;
     int fd;         /* of a WebAssembly program, open for reading; else -EBADF */
     char *function; /* of "FILE#FUNCTION" (containerd-shim-wasm, RuntimeContext::entrypoint);
-                     * heap; NULL: the entry point */
+                     * heap; NULL: the entry point, or no WebAssembly */
 };
 
 /*

@@ -22,20 +22,9 @@ void process_init(struct process *p, struct task *t, struct process_streams *str
     link_init(&p->waits);
 }
 
-static void waits_tell(struct process *p)
-{
-    struct process_wait *w;
-
-    while ((w = LINK_FIRST(&p->waits, struct process_wait, link))) {
-        link_remove(&w->link);
-        w->ended(w, p);
-    }
-}
-
 void process_done(struct process *p)
 {
-    /* One that never ran has nobody else to tell them. */
-    waits_tell(p);
+    BUG_ON(!link_is_empty(&p->waits));
     link_remove(&p->in_task);
     stdio_free(take_ptr(p->stdio));
     entrypoint_done(&p->entry);
@@ -68,17 +57,18 @@ void process_finish(struct process *p, const struct err *e)
 
     p->done = NULL;
     done(p->done_ctx, e);
+    if (p->exec_id)
+        task_settle(p->task);
 }
 
-static void signal_sent(void *ctx, const struct err *e)
+void process_waits_tell(struct process *p)
 {
-    (void)ctx;
-    (void)e;
-}
+    struct process_wait *w;
 
-static void kill_silently(struct process *p)
-{
-    p->task->ops->signal(p, SIGKILL, false, signal_sent, NULL);
+    while ((w = LINK_FIRST(&p->waits, struct process_wait, link))) {
+        link_remove(&w->link);
+        w->ended(w, p);
+    }
 }
 
 /* ---- Streams ---- */
@@ -89,7 +79,7 @@ static void streams_over(void *ctx)
 
     stdio_free(take_ptr(p->stdio));
     if (p->is_deleting)
-        process_delete_go_on(p);
+        p->task->ops->clean(p);
 }
 
 /* Whoever reads its output sees the end of that only then, and may wait for it before the Delete.
@@ -130,6 +120,17 @@ void process_start(struct process *p, task_done *done, void *ctx)
     p->task->ops->start(p);
 }
 
+static void ignored(void *ctx, const struct err *e)
+{
+    (void)ctx;
+    (void)e;
+}
+
+static void exec_kill(struct process *p)
+{
+    p->task->ops->signal(p, SIGKILL, false, ignored, NULL);
+}
+
 void process_started(struct process *p, const struct err *e, pid_t pid)
 {
     if (e && p->exec_id) {
@@ -138,9 +139,8 @@ void process_started(struct process *p, const struct err *e, pid_t pid)
         p->state = PROCESS_STOPPED;
         p->exit_status = 255;
         p->exited_at_ns = clock_realtime_ns();
+        process_waits_tell(p);
         process_finish(p, e);
-        waits_tell(p);
-        task_delete_look(p->task);
         return;
     }
     if (e) {
@@ -160,9 +160,7 @@ void process_started(struct process *p, const struct err *e, pid_t pid)
     if (p->is_ended && p->state == PROCESS_RUNNING)
         process_end_tell(p);
     else if (p->exec_id && p->task->init.is_ended)
-        kill_silently(p);
-    if (p->exec_id)
-        task_delete_look(p->task);
+        exec_kill(p);
 }
 
 /* ---- End ---- */
@@ -174,7 +172,7 @@ static void execs_kill(struct task *t)
     LINK_EACH(p, &t->execs, struct process, in_task)
     {
         if (p->state == PROCESS_RUNNING && !p->is_ended)
-            kill_silently(p);
+            exec_kill(p);
     }
 }
 
@@ -182,7 +180,9 @@ void process_end_tell(struct process *p)
 {
     p->state = PROCESS_STOPPED;
     publish_exit(p);
-    waits_tell(p);
+    process_waits_tell(p);
+    if (p->exec_id)
+        task_settle(p->task);
 }
 
 static void oom_look(struct task *t)
@@ -216,14 +216,19 @@ void process_ended(struct process *p, int status)
     /* What is in no PID namespace of the container's does not end with its first process. */
     if (!p->exec_id)
         execs_kill(t);
-    if (p->is_deleting && p->state == PROCESS_CREATED) {
-        process_end_tell(p);
-        process_delete_go_on(p);
-    } else if (p->state == PROCESS_RUNNING || (p->state == PROCESS_CREATED && !p->done)) {
-        process_end_tell(p);
+    if (p->exec_id) {
+        /* With the last of them the task may go, and this one too. */
+        if (p->state == PROCESS_RUNNING)
+            process_end_tell(p);
+        else
+            task_settle(t);
+        return;
     }
-    if (p->exec_id)
-        task_delete_look(t);
+    if (p->state == PROCESS_RUNNING ||
+        (p->state == PROCESS_CREATED && (!p->done || p->is_deleting)))
+        process_end_tell(p);
+    if (p->is_deleting)
+        process_delete_go_on(p);
 }
 
 void process_wait(struct process *p, struct process_wait *w)
@@ -239,9 +244,11 @@ void process_wait(struct process *p, struct process_wait *w)
 
 void process_delete_go_on(struct process *p)
 {
+    if (!p->exec_id && !task_is_quiet(p->task)) {
+        p->task->is_delete_waiting = true;
+        return;
+    }
     p->state = PROCESS_STOPPED;
-    if (!p->exec_id && !task_settle(p->task))
-        return; /* it comes again */
     streams_end(p);
     if (p->stdio)
         stdio_hurry(p->stdio);
@@ -251,26 +258,26 @@ void process_delete_go_on(struct process *p)
 
 void process_cleaned(struct process *p, const struct err *e)
 {
-    struct task *t = p->task;
-
     if (!p->exec_id) {
-        task_cleaned(t, e);
+        task_cleaned(p->task, e);
         return;
     }
     if (e)
-        log_warn("%s: %s: %s", t->id, p->exec_id, e->msg);
+        log_warn("%s: %s: %s", p->task->id, p->exec_id, e->msg);
+    /* One that never ran has nobody else to tell them. */
+    process_waits_tell(p);
+    link_remove(&p->in_task);
     process_finish(p, NULL);
     process_done(p);
     free(p);
-    task_delete_look(t);
 }
 
 static void killed(void *ctx, const struct err *e)
 {
     struct process *p = ctx;
 
-    /* Otherwise its end goes on with it. */
-    if (e && p->is_deleting && !p->is_ended) {
+    /* Otherwise its end, which may be under way already, goes on with it. */
+    if (e && !str_eq(e->reason, "NotRunning") && p->is_deleting && !p->is_ended) {
         p->is_deleting = false;
         process_finish(p, e);
     }
@@ -289,7 +296,7 @@ void process_delete(struct process *p, task_done *done, void *ctx)
     }
     p->is_deleting = true;
     if (p->state == PROCESS_CREATED && !p->is_ended)
-        p->task->ops->signal(p, SIGKILL, true, killed, p);
+        p->task->ops->signal(p, SIGKILL, false, killed, p);
     else
         process_delete_go_on(p);
 }
@@ -300,7 +307,7 @@ void process_signal(struct process *p, int number, bool is_all, task_done *done,
 {
     struct err e = ERR_INIT;
 
-    if (p->is_ended || p->is_deleting || p->state == PROCESS_STOPPED) {
+    if (p->is_ended || p->state == PROCESS_STOPPED) {
         err_set(&e, -ESRCH, "NotRunning", "'%s' has ended", process_name(p));
         done(ctx, &e);
     } else if (p->state == PROCESS_NEW) {

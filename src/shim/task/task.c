@@ -73,14 +73,16 @@ struct process *task_process(struct task *t, const char *exec_id)
 
 static void task_free(struct task *t)
 {
+    image_cancel(t->finding);
+    free(t->program_digest);
     process_done(&t->init);
     link_remove(&t->in_shim);
     rootfs_done(t->rootfs, t->n_rootfs);
+    native_free(t->native);
     cgroup_free(t->cgroup);
     oci_config_done(&t->config);
     free(t->options.runtime);
     free(t->options.runtime_root);
-    close_cleanup_(&t->root_fd);
     close_cleanup_(&t->bundle_fd);
     free(t->bundle);
     free(t->id);
@@ -94,15 +96,13 @@ static void remains_remove(void *ctx)
     struct err *e = &t->chore_failed;
 
     *e = ERR_INIT;
-    if (t->bundle_fd < 0)
-        return; /* nothing was made, and what the bundle is said to be is not there */
     if (t->cgroup && t->kind != RECORD_NATIVE) {
         cgroup_kill_all(t->cgroup, e);
         *e = ERR_INIT;
         if (cgroup_delete(t->cgroup, CGROUP_WAIT_MS, e) < 0)
             return;
     }
-    if (rootfs_unmount(rootfs, e) >= 0)
+    if (rootfs_unmount(rootfs, e) >= 0 && t->bundle_fd >= 0)
         record_drop(t->bundle_fd);
 }
 
@@ -128,38 +128,21 @@ static void remains_removed(void *ctx)
     link_remove(&t->in_shim);
     process_finish(&t->init, NULL);
     task_free(t);
+    shim_task_gone(s);
 }
 
-static bool exec_is_busy(const struct process *p)
-{
-    return p->done || p->state == PROCESS_RUNNING ||
-           (p->guest && !p->is_ended && guest_process_pid(p->guest));
-}
-
-bool task_settle(struct task *t)
+/* Those that nobody has deleted. */
+static void execs_drop(struct task *t)
 {
     struct process *p;
 
-    t->is_delete_waiting = t->n_chores > 0;
-    LINK_EACH(p, &t->execs, struct process, in_task)
-    {
-        t->is_delete_waiting = t->is_delete_waiting || exec_is_busy(p);
-    }
-    if (t->is_delete_waiting)
-        return false;
     LINK_EACH(p, &t->execs, struct process, in_task)
     {
         guest_process_free(take_ptr(p->guest));
+        process_waits_tell(p);
         process_done(p);
         free(p);
     }
-    return true;
-}
-
-void task_delete_look(struct task *t)
-{
-    if (t->is_delete_waiting)
-        process_delete_go_on(&t->init);
 }
 
 void task_cleaned(struct task *t, const struct err *e)
@@ -171,8 +154,45 @@ void task_cleaned(struct task *t, const struct err *e)
     }
     if (e)
         log_warn("%s: %s", t->id, e->msg);
+    execs_drop(t);
     cgroup_oom_free(take_ptr(t->oom));
     loop_work(t->shim->loop, remains_remove, remains_removed, t);
+}
+
+void task_chore_begin(struct task *t)
+{
+    t->n_chores++;
+}
+
+void task_chore_end(struct task *t)
+{
+    t->n_chores--;
+    task_settle(t);
+}
+
+static bool is_busy(const struct process *p)
+{
+    return p->done || p->state == PROCESS_RUNNING || !task_guest_is_gone(p);
+}
+
+bool task_is_quiet(struct task *t)
+{
+    const struct process *p;
+
+    LINK_EACH(p, &t->execs, struct process, in_task)
+    {
+        if (is_busy(p))
+            return false;
+    }
+    return !t->n_chores;
+}
+
+void task_settle(struct task *t)
+{
+    if (!t->is_delete_waiting || !task_is_quiet(t))
+        return;
+    t->is_delete_waiting = false;
+    process_delete_go_on(&t->init);
 }
 
 static void create_fail(struct task *t, const struct err *e)
@@ -223,47 +243,60 @@ void process_created(struct process *p, const struct err *e, pid_t pid)
     rootfs_done(t->rootfs, t->n_rootfs);
     t->rootfs = NULL;
     t->n_rootfs = 0;
-    close_cleanup_(&t->root_fd);
-    t->root_fd = -EBADF;
     process_finish(p, NULL);
     if (p->is_ended && p->state == PROCESS_CREATED && !p->done)
         process_end_tell(p);
 }
 
-static int kind_find(struct task *t, struct err *e)
+/* What it is made of, before it is made: `delete` goes by it. */
+static int kind_note(struct task *t, struct err *e)
 {
     struct record r = {.cgroup = t->config.linux_.cgroups_path,
                        .has_systemd = t->options.has_systemd_cgroup,
                        .runtime = t->options.runtime,
                        .runtime_root = t->options.runtime_root};
 
-    entrypoint_find(t->root_fd, &t->config.process, &t->init.entry);
     t->kind = t->init.entry.kind == ENTRYPOINT_WASM ? RECORD_GUEST : RECORD_NATIVE;
     r.kind = t->kind;
     return record_save(t->bundle_fd, &r, e);
 }
 
-/* In the work pool. */
-static int files_prepare(struct task *t, struct err *e)
+static int root_open(struct task *t, struct err *e)
 {
-    autofree char *rootfs = path_join(t->bundle, "rootfs");
     autofree char *root = *t->config.root_path == '/' ? xstrdup(t->config.root_path)
                                                       : path_join(t->bundle, t->config.root_path);
 
-    TRY(rootfs_mount_all(rootfs, t->rootfs, t->n_rootfs, e));
     t->root_fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (t->root_fd < 0)
-        return err_errno(e, -errno, "BadBundle", "cannot open the root file system '%s'", root);
-    TRY(kind_find(t, e));
+    return t->root_fd < 0
+               ? err_errno(e, -errno, "BadBundle", "cannot open the root file system '%s'", root)
+               : 0;
+}
+
+static int files_prepare(struct task *t, struct err *e)
+{
+    autofree char *rootfs = path_join(t->bundle, "rootfs");
+
+    if (!t->is_mounted) {
+        TRY(rootfs_mount_all(rootfs, t->rootfs, t->n_rootfs, e));
+        t->is_mounted = true;
+    }
+    TRY(root_open(t, e));
+    if (!t->has_image)
+        entrypoint_find(t->root_fd, &t->config.process, &t->init.entry);
+    TRY(kind_note(t, e));
     return t->kind == RECORD_GUEST ? task_guest_prepare(t, e) : 0;
 }
 
+/* In the work pool. */
 static void create_work(void *ctx)
 {
     struct task *t = ctx;
 
     t->chore_failed = ERR_INIT;
     files_prepare(t, &t->chore_failed);
+    /* It would keep the file system from being unmounted. */
+    close_cleanup_(&t->root_fd);
+    t->root_fd = -EBADF;
 }
 
 static void streams_opened(void *ctx, const struct err *e)
@@ -276,15 +309,55 @@ static void streams_opened(void *ctx, const struct err *e)
         t->ops->create(t);
 }
 
+static void create_worked(void *ctx);
+
+/* A program that is no file may be a layer of the image. */
+static void image_found(void *ctx, const struct err *e, struct image_program *p)
+{
+    struct task *t = ctx;
+
+    t->finding = NULL;
+    t->has_image = true;
+    if (e)
+        log_warn("%s: cannot find out whether its image has a program as a layer: %s", t->id,
+                 e->msg);
+    if (e || p->fd < 0) {
+        create_worked(t);
+        return;
+    }
+    t->init.entry.kind = ENTRYPOINT_WASM;
+    t->init.entry.fd = take_fd(&p->fd);
+    t->program_digest = xstrdup(p->digest);
+    t->image_port = container_tcp_port(p->config);
+    loop_work(t->shim->loop, create_work, create_worked, t);
+}
+
 static void create_worked(void *ctx)
 {
     struct task *t = ctx;
 
+    if (!t->chore_failed.code && t->init.entry.kind == ENTRYPOINT_NONE && !t->has_image &&
+        t->shim->bootstrap->grpc_address) {
+        task_image_find(t, true, image_found);
+        return;
+    }
     t->ops = t->kind == RECORD_GUEST ? &task_guest_ops : &task_native_ops;
     if (t->chore_failed.code)
         create_fail(t, &t->chore_failed);
     else
         task_stdio_open(&t->init, streams_opened, t);
+}
+
+void task_image_find(struct task *t, bool wants_program,
+                     void (*done)(void *ctx, const struct err *e, struct image_program *p))
+{
+    const struct image_options o = {.grpc_address = t->shim->bootstrap->grpc_address,
+                                    .containerd_ns = t->shim->flags->namespace,
+                                    .container_id = t->id,
+                                    .cache_dir = t->shim->cache_dir,
+                                    .wants_program = wants_program};
+
+    t->finding = image_find(t->shim->loop, &o, done, t);
 }
 
 void task_stdio_open(struct process *p, void (*done)(void *ctx, const struct err *e), void *ctx)
@@ -311,9 +384,6 @@ void task_stdio_open(struct process *p, void (*done)(void *ctx, const struct err
 
 static int bundle_read(struct task *t, struct err *e)
 {
-    if (*t->bundle != '/')
-        return err_set(e, -EINVAL, "NoBundle", "the bundle '%.200s' is no absolute path",
-                       t->bundle);
     t->bundle_fd = open(t->bundle, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (t->bundle_fd < 0)
         return err_errno(e, -errno, "NoBundle", "cannot open the bundle '%s'", t->bundle);
@@ -383,10 +453,17 @@ void task_create(struct shim *s, struct task_request *r, task_done *done, void *
 
 bool task_create_cancel(struct task *t)
 {
+    struct err e = ERR_INIT;
+
     if (t->init.state != PROCESS_NEW)
         return false;
     t->is_cancelled = true;
     task_hooks_cancel(t);
+    if (t->init.preparing) {
+        program_cancel(take_ptr(t->init.preparing));
+        err_set(&e, -ECANCELED, "Cancelled", "'%s' was deleted while it was created", t->id);
+        process_created(&t->init, &e, 0);
+    }
     return true;
 }
 
@@ -426,11 +503,25 @@ static void pause_done(void *ctx, const struct err *e)
     struct pausing p = *(struct pausing *)ctx;
 
     free(ctx);
-    if (!e) {
+    p.task->is_pausing = false;
+    /* Of one that has ended meanwhile, the end was the last that is told. */
+    if (!e && p.task->init.state == PROCESS_RUNNING) {
         p.task->is_paused = p.is_paused;
         publish_paused(p.task, p.is_paused);
     }
     p.done(p.ctx, e);
+}
+
+static int pausable_check(const struct task *t, bool is_paused, struct err *e)
+{
+    if (t->init.state != PROCESS_RUNNING || t->kind == RECORD_SANDBOX)
+        return err_set(e, -EPERM, "WrongState", "'%s' does not run", t->id);
+    if (t->is_pausing)
+        return err_set(e, -EBUSY, "Busy", "'%s' is being paused or resumed", t->id);
+    if (t->is_paused == is_paused)
+        return err_set(e, -EPERM, "WrongState", "'%s' is %s", t->id,
+                       is_paused ? "paused already" : "not paused");
+    return 0;
 }
 
 void task_pause(struct task *t, bool is_paused, task_done *done, void *ctx)
@@ -438,14 +529,11 @@ void task_pause(struct task *t, bool is_paused, task_done *done, void *ctx)
     struct err e = ERR_INIT;
     struct pausing *p;
 
-    if (t->init.state != PROCESS_RUNNING || t->is_paused == is_paused) {
-        err_set(&e, -EPERM, "WrongState", "'%s' %s", t->id,
-                t->init.state != PROCESS_RUNNING ? "does not run"
-                : is_paused                      ? "is paused already"
-                                                 : "is not paused");
+    if (pausable_check(t, is_paused, &e) < 0) {
         done(ctx, &e);
         return;
     }
+    t->is_pausing = true;
     p = xcalloc(1, sizeof(*p));
     *p = (struct pausing){.task = t, .is_paused = is_paused, .done = done, .ctx = ctx};
     t->ops->pause(t, is_paused, pause_done, p);
@@ -455,8 +543,8 @@ void task_update(struct task *t, const char *json, size_t len, task_done *done, 
 {
     struct err e = ERR_INIT;
 
-    if (t->init.is_deleting || t->init.state == PROCESS_STOPPED) {
-        err_set(&e, -EPERM, "WrongState", "'%s' has ended", t->id);
+    if (t->init.is_ended || t->init.is_deleting) {
+        err_set(&e, -ESRCH, "NotRunning", "'%s' has ended", t->id);
         done(ctx, &e);
         return;
     }

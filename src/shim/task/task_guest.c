@@ -7,6 +7,7 @@
 #include "base/paths.h"
 #include "container/folder.h"
 #include "shim/publish.h"
+#include "shim/task/declared_port.h"
 #include "shim/task/task_parts.h"
 
 #define TOOLBOX_NAME "toolbox"
@@ -71,6 +72,19 @@ static void guest_ended(void *ctx, int status)
     process_ended(p, status);
 }
 
+/* Where it listens if it is an HTTP service: as the pod says, else as the image does; 0: neither.
+ */
+static unsigned task_port(const struct task *t)
+{
+    const char *declared = oci_config_annotation(&t->config, DECLARED_PORTS_ANNOTATION);
+    struct err e = ERR_INIT;
+    unsigned port = 0;
+
+    if (declared && declared_port(declared, &port, &e) < 0)
+        log_warn("%s: %s", t->id, e.msg);
+    return port ? port : t->image_port;
+}
+
 static int guest_new(struct process *p, enum contract contract, struct err *e)
 {
     struct task *t = p->task;
@@ -90,6 +104,7 @@ static int guest_new(struct process *p, enum contract contract, struct err *e)
         .code_fd = p->code_fd,
         .contract = contract,
         .is_tool = is_tool,
+        .http_port = task_port(t),
         .cgroup_fds = t->cgroup_fds.v,
         .n_cgroup_fds = t->cgroup_fds.n,
         .seccomp = t->seccomp.n ? &filter : NULL,
@@ -108,10 +123,33 @@ static int guest_new(struct process *p, enum contract contract, struct err *e)
 
 static void guest_forked(void *ctx, const struct err *e, pid_t pid);
 
+static void guest_make(struct process *p, enum contract contract)
+{
+    struct err e = ERR_INIT;
+
+    if (guest_new(p, contract, &e) < 0)
+        guest_forked(p, &e, 0);
+    else
+        guest_process_create(p->guest, guest_forked, p);
+}
+
+static void port_found(void *ctx, const struct err *e, struct image_program *found)
+{
+    struct task *t = ctx;
+
+    t->finding = NULL;
+    t->has_image = true;
+    if (e)
+        log_warn("%s: cannot find out which port its image declares: %s", t->id, e->msg);
+    else
+        t->image_port = container_tcp_port(found->config);
+    guest_make(&t->init, t->contract);
+}
+
 static void prepared(void *ctx, const struct err *e, struct prepared *prepared)
 {
     struct process *p = ctx;
-    struct err failed = ERR_INIT;
+    struct task *t = p->task;
 
     p->preparing = NULL;
     if (e) {
@@ -119,15 +157,19 @@ static void prepared(void *ctx, const struct err *e, struct prepared *prepared)
         return;
     }
     p->code_fd = take_fd(&prepared->code_fd);
-    if (guest_new(p, prepared->contract, &failed) < 0)
-        guest_forked(p, &failed, 0);
-    else
-        guest_process_create(p->guest, guest_forked, p);
+    if (p->exec_id || !contract_is_http(prepared->contract) || t->has_image || task_port(t) ||
+        !t->shim->bootstrap->grpc_address) {
+        guest_make(p, prepared->contract);
+        return;
+    }
+    t->contract = prepared->contract;
+    task_image_find(t, false, port_found);
 }
 
 static void prepare(struct process *p)
 {
-    p->preparing = program_prepare(p->task->shim->programs, p->entry.fd, NULL, prepared, p);
+    p->preparing = program_prepare(p->task->shim->programs, p->entry.fd,
+                                   p->exec_id ? NULL : p->task->program_digest, prepared, p);
 }
 
 /* ---- The first one ---- */
@@ -193,6 +235,10 @@ static void guest_forked(void *ctx, const struct err *e, pid_t pid)
         return;
     }
     first_noted(p, pid);
+    if (guest_process_is_score_kept(p->guest))
+        log_warn("%s: its score for the out-of-memory killer cannot be lowered to %lld without "
+                 "CAP_SYS_RESOURCE, and stays",
+                 p->task->id, (long long)p->task->config.process.oom_score_adj);
     create_hooks_run(p->task);
 }
 
@@ -245,12 +291,25 @@ static void exec_forked(struct process *p, const struct err *e)
         guest_process_start(p->guest, started, p);
 }
 
+/* What ps of the tool box shows as the process that it was put beside. */
+static void container_tell(struct process *p)
+{
+    const struct strv *args = &p->task->config.process.args;
+    autobuf words = BUF_INIT;
+
+    buf_addstr(&words, "WHERRY_CONTAINER=");
+    for (size_t i = 0; i < args->n; i++)
+        buf_addf(&words, "%s%s", i ? " " : "", args->v[i]);
+    strv_add_owned(&p->spec.env, buf_take(&words));
+}
+
 static int exec_program_find(struct process *p, struct err *e)
 {
     entrypoint_find(guest_mounts_root(p->task->mounts), &p->spec, &p->entry);
     if (p->entry.kind == ENTRYPOINT_WASM)
         return 0;
     /* Any other word is for the tool box, which says if it has none of that name. */
+    container_tell(p);
     p->entry.fd = shim_toolbox_open(p->task->shim, e);
     return p->entry.fd < 0 ? e->code : 0;
 }
@@ -297,8 +356,11 @@ static void signal_send(struct process *p, int number, bool is_all, task_done *d
     }
     r = p->guest ? guest_process_kill(p->guest, number) : -ESRCH;
     /* A frozen process does not even die. */
-    if (number == SIGKILL && p->task->is_paused)
+    if (number == SIGKILL && p->task->is_paused && !p->exec_id)
         (void)cgroup_thaw(p->task->cgroup, &e);
+    /* Nor does a start whose hooks hang. */
+    if (number == SIGKILL && p->state == PROCESS_STARTING && !p->exec_id)
+        task_hooks_cancel(p->task);
     if (r < 0)
         err_errno(&e, r, r == -ESRCH ? "NotRunning" : "SignalFailed",
                   "cannot send the signal %d to '%s'", number, process_name(p));
@@ -312,11 +374,12 @@ static void poststopped(void *ctx, const struct err *e)
 
     if (e)
         log_warn("%s: %s", t->id, e->msg);
+    t->is_poststopped = true;
     process_note_remove(t->bundle_fd, RECORD_PROCESS_NAME);
     process_cleaned(p, NULL);
 }
 
-static bool guest_is_gone(const struct process *p)
+bool task_guest_is_gone(const struct process *p)
 {
     return !p->guest || p->is_ended || !guest_process_pid(p->guest);
 }
@@ -330,7 +393,7 @@ static void clean(struct process *p)
                                   .goes_on = true};
 
     program_cancel(take_ptr(p->preparing));
-    if (!guest_is_gone(p)) {
+    if (!task_guest_is_gone(p)) {
         p->is_clean_due = true;
         (void)guest_process_kill(p->guest, SIGKILL);
         return;
@@ -343,8 +406,8 @@ static void clean(struct process *p)
     guest_mounts_free(take_ptr(t->mounts));
     seccomp_program_done(&t->seccomp);
     cgroup_fds_close(&t->cgroup_fds);
-    /* Of a container that was created. */
-    if (t->is_dead && !p->pid)
+    /* Of a container that was created, and once. */
+    if ((t->is_dead && !p->pid) || t->is_poststopped)
         poststopped(p, NULL);
     else
         task_hooks_run(t, &m, poststopped, p);
@@ -365,7 +428,7 @@ static struct group_chore *chore_new(struct task *t, task_done *done, void *ctx)
     struct group_chore *c = xcalloc(1, sizeof(*c));
 
     *c = (struct group_chore){.task = t, .done = done, .ctx = ctx};
-    t->n_chores++;
+    task_chore_begin(t);
     return c;
 }
 
@@ -373,9 +436,8 @@ static void chore_done(void *ctx)
 {
     struct group_chore *c = ctx;
 
-    c->task->n_chores--;
     c->done(c->ctx, c->failed.code ? &c->failed : NULL);
-    task_delete_look(c->task);
+    task_chore_end(c->task);
     oci_resources_done(&c->resources);
     free(c);
 }

@@ -93,7 +93,7 @@ void task_hooks_cancel(struct task *t)
     if (!h)
         return;
     hooks_cancel(h->running);
-    err_set(&e, -ECANCELED, "Cancelled", "the hooks of '%s' were ended, since it is deleted",
-            t->id);
+    err_set(&e, -ECANCELED, "Cancelled",
+            "the hooks of '%s' were ended, for it was killed or deleted", t->id);
     hooks_done(h, &e);
 }

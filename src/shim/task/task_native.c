@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Native containers: an installed OCI runtime does the work. */
+#include <signal.h>
+
 #include "base/log.h"
 #include "shim/publish.h"
 #include "shim/task/task_parts.h"
@@ -9,17 +11,36 @@ static struct process *process_of(struct task *t, const char *exec_id)
     return exec_id ? task_process(t, exec_id) : &t->init;
 }
 
-static void native_ended(void *ctx, const char *exec_id, int status)
-{
-    struct process *p = process_of(ctx, exec_id);
-
-    if (p && !p->is_ended)
-        process_ended(p, status);
-}
-
 static const struct err *failure(const struct err *e)
 {
     return e->code ? e : NULL;
+}
+
+static void others_killed(void *ctx, const struct err *e)
+{
+    struct task *t = ctx;
+
+    if (failure(e))
+        log_warn("%s: %s", t->id, e->msg);
+    if (!t->init.is_ended)
+        process_ended(&t->init, t->native_status);
+}
+
+/* What is in no PID namespace of the container's does not end with its first process; it is gone
+ * before that one's end is told. */
+static void native_ended(void *ctx, const char *exec_id, int status)
+{
+    struct task *t = ctx;
+    struct process *p = process_of(t, exec_id);
+
+    if (!p || p->is_ended)
+        return;
+    if (exec_id || task_pid_is_private(t) || t->is_dead || p->state == PROCESS_NEW) {
+        process_ended(p, status);
+        return;
+    }
+    t->native_status = status;
+    native_kill(t->native, SIGKILL, true, others_killed, t);
 }
 
 static struct native_stdio streams_of(const struct process *p)
@@ -76,7 +97,7 @@ static void create(struct task *t)
     struct native_stdio io = streams_of(&t->init);
     struct err e = ERR_INIT;
 
-    if (native_open(t, &e) < 0)
+    if (task_pid_prepare(t, &e) < 0 || native_open(t, &e) < 0)
         process_created(&t->init, &e, 0);
     else
         native_create(t->native, &io, created, t);
@@ -137,7 +158,7 @@ static struct relay *relay_new(struct task *t, task_done *done, void *ctx)
     struct relay *r = xcalloc(1, sizeof(*r));
 
     *r = (struct relay){.task = t, .done = done, .ctx = ctx};
-    t->n_chores++;
+    task_chore_begin(t);
     return r;
 }
 
@@ -146,9 +167,8 @@ static void relayed(void *ctx, const struct err *e)
     struct relay r = *(struct relay *)ctx;
 
     free(ctx);
-    r.task->n_chores--;
     r.done(r.ctx, failure(e));
-    task_delete_look(r.task);
+    task_chore_end(r.task);
 }
 
 static void signal_send(struct process *p, int number, bool is_all, task_done *done, void *ctx)

@@ -7,7 +7,9 @@
 #include "container/oci/entrypoint.h"
 #include "container/oci/hooks.h"
 #include "container/oci/seccomp_cache.h"
+#include "shim/image/image.h"
 #include "shim/stdio/task_stdio.h"
+#include "shim/task/pid_holder.h"
 #include "shim/task/task.h"
 
 /*
@@ -72,8 +74,9 @@ struct task {
     struct process init;
     struct link execs; /* struct process */
     bool is_paused;
+    bool is_pausing;        /* or resuming: under way */
     unsigned n_chores;      /* under way beside the operations of its processes */
-    bool is_delete_waiting; /* for those, and for execs: task_settle() */
+    bool is_delete_waiting; /* for chores and for what is done with execs */
 
     bool is_cancelled; /* its create is to fail */
 
@@ -84,7 +87,8 @@ struct task {
     struct err chore_failed;     /* of the work pool */
     struct rootfs_mount *rootfs; /* until it is created */
     size_t n_rootfs;
-    int root_fd; /* the root file system; until it is created */
+    bool is_mounted;
+    int root_fd; /* the root file system; while it is prepared */
 
     struct cgroup *cgroup;
     struct cgroup_oom *oom;
@@ -94,9 +98,16 @@ struct task {
     struct cgroup_fds cgroup_fds;
     struct guest_mounts *mounts;
     struct seccomp_program seccomp;
-    size_t n_hooked; /* moments of its create that have begun */
+    struct image_request *finding; /* what only the image says */
+    bool has_image;                /* it was asked */
+    char *program_digest;          /* of a program that is a layer; else NULL */
+    enum contract contract;        /* of its program, once that is known */
+    unsigned image_port;           /* that the image declares; 0: none */
+    size_t n_hooked;               /* moments of its create that have begun */
+    bool is_poststopped;
 
     struct native *native;
+    int native_status; /* of its first process, while what is left of it is killed */
 
     struct task_hooks *hooks; /* that run; NULL: none */
 };
@@ -114,6 +125,7 @@ void process_started(struct process *p, const struct err *e, pid_t pid);
 /* `status` is as of waitpid(2). */
 void process_ended(struct process *p, int status);
 void process_end_tell(struct process *p);
+void process_waits_tell(struct process *p);
 void process_delete_go_on(struct process *p);
 void process_cleaned(struct process *p, const struct err *e);
 
@@ -121,11 +133,16 @@ void process_cleaned(struct process *p, const struct err *e);
 
 void process_created(struct process *p, const struct err *e, pid_t pid);
 void task_cleaned(struct task *t, const struct err *e);
-/* Before a task is taken apart: lets its execs go. False while one is being started, stopped or
- * deleted, or a chore is under way: then process_delete_go_on() comes again when that has ended. */
-bool task_settle(struct task *t);
-/* After an operation of an exec or a chore has ended; the task may be gone then. */
-void task_delete_look(struct task *t);
+/* Around what uses the task beside the operations of its processes: it is deleted after that. */
+void task_chore_begin(struct task *t);
+void task_chore_end(struct task *t);
+/* Whether nothing is under way that a deletion has to wait for, and what to call when that may have
+ * become so. */
+bool task_is_quiet(struct task *t);
+void task_settle(struct task *t);
+/* Asks containerd what the container's image has: `done` gets the task. */
+void task_image_find(struct task *t, bool wants_program,
+                     void (*done)(void *ctx, const struct err *e, struct image_program *p));
 void task_stdio_open(struct process *p, void (*done)(void *ctx, const struct err *e), void *ctx);
 
 /* ---- task_hooks.c ---- */
@@ -143,7 +160,22 @@ void task_hooks_run(struct task *t, const struct task_moment *m, task_done *done
 /* Ends those that run: their operation fails with -ECANCELED ("Cancelled"). */
 void task_hooks_cancel(struct task *t);
 
+/* ---- task_pid.c ---- */
+
+/* Of a native container, before the runtime reads its bundle: where the document names the shim's
+ * own PID namespace it is made to name the pod's. "Unsupported", "NamespaceFailed", "BadConfig" */
+int task_pid_prepare(struct task *t, struct err *e);
+/* Whether all processes of the container end with its first one. */
+bool task_pid_is_private(const struct task *t);
+
+int task_pod_begin(struct shim *s, bool has_host_pid, int bundle_fd, struct err *e);
+/* Ends the processes that share a PID namespace. */
+void task_pod_end(struct shim *s);
+
 /* ---- task_guest.c ---- */
+
+/* Whether it has no process, or no more. */
+bool task_guest_is_gone(const struct process *p);
 
 /* In the work pool: what a guest needs besides its code. */
 int task_guest_prepare(struct task *t, struct err *e);

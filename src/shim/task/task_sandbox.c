@@ -6,6 +6,7 @@
  */
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
 
@@ -85,7 +86,8 @@ static void create(struct task *t)
     struct record r = {.kind = RECORD_SANDBOX};
     struct err e = ERR_INIT;
 
-    if (record_save(t->bundle_fd, &r, &e) < 0 || enter(&t->config, &e) < 0)
+    if (record_save(t->bundle_fd, &r, &e) < 0 || enter(&t->config, &e) < 0 ||
+        task_pod_begin(t->shim, !oci_config_namespace(&t->config, "pid"), t->bundle_fd, &e) < 0)
         process_created(&t->init, &e, 0);
     else
         process_created(&t->init, NULL, getpid());
@@ -99,14 +101,17 @@ static void start(struct process *p)
 static void signal_send(struct process *p, int number, bool is_all, task_done *done, void *ctx)
 {
     (void)is_all;
-    /* As the program that sleeps ends by it; others it does not heed. */
-    if (number)
+    /* What ends the program that sleeps elsewhere; others it does not heed. */
+    if (number == SIGKILL || number == SIGTERM || number == SIGINT) {
+        task_pod_end(p->task->shim);
         process_ended(p, W_EXITCODE(0, number));
+    }
     done(ctx, NULL);
 }
 
 static void clean(struct process *p)
 {
+    task_pod_end(p->task->shim);
     process_cleaned(p, NULL);
 }
 

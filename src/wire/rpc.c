@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "wire/ttrpc.h"
+#include "wire/rpc.h"
+
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "base/util.h"
 
 static const struct status {
     int code; /* the first row with an errno says which code that is */
@@ -50,4 +55,20 @@ int ttrpc_status_err(int code, const char *message, struct err *e)
         s = &statuses[1]; /* TTRPC_UNKNOWN */
     return err_set(e, -s->errno_value, s->reason, "%s",
                    message[0] ? message : "the other side refused the call without saying why");
+}
+
+int rpc_connect(const char *path, int *ret_fd, struct err *e)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof(a.sun_path))
+        return err_set(e, -ENAMETOOLONG, "ConnectFailed",
+                       "the path of the socket '%.100s...' is longer than %zu bytes", path,
+                       sizeof(a.sun_path) - 1);
+    memcpy(a.sun_path, path, strlen(path));
+    autofd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    /* Of a unix socket it is done at once, or fails. */
+    if (fd < 0 || connect(fd, (const struct sockaddr *)&a, sizeof(a)) < 0)
+        return err_errno(e, -errno, "ConnectFailed", "cannot connect to the socket '%s'", path);
+    *ret_fd = take_fd(&fd);
+    return 0;
 }
