@@ -226,7 +226,7 @@ def order(d):
         tap.equal("what has ended is not there to be signalled, paused, updated or executed in", [
             call["Kill"](signal=9), call["Pause"](), call["Update"](resources=shim.any_of({})),
             call["Exec"](exec_id="g", spec=spec), call["Start"]()],
-            [NOT_FOUND, *[FAILED_PRECONDITION] * 4])
+            [NOT_FOUND, FAILED_PRECONDITION, NOT_FOUND, *[FAILED_PRECONDITION] * 2])
         tap.equal("Delete is done once", [call["Delete"](), call["Delete"](), call["Start"]()],
                   [OK, NOT_FOUND, NOT_FOUND])
         own.client.answer(added)
