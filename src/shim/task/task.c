@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/paths.h"
 #include "shim/publish.h"
+#include "shim/sandbox.h"
 #include "shim/task/task_parts.h"
 
 #define CGROUP_WAIT_MS 10000 /* for killed processes to be gone */
@@ -390,6 +391,12 @@ static int bundle_read(struct task *t, struct err *e)
     if (t->bundle_fd < 0)
         return err_errno(e, -errno, "NoBundle", "cannot open the bundle '%s'", t->bundle);
     TRY(oci_config_read(t->bundle_fd, &t->config, e));
+    if (t->shim->sandbox) {
+        TRY(sandbox_files_add(t->shim->sandbox, t->bundle_fd, &t->config, e));
+        oci_config_done(&t->config);
+        t->config = (struct oci_config){0};
+        TRY(oci_config_read(t->bundle_fd, &t->config, e));
+    }
     if (!t->config.has_process || !t->config.root_path)
         return err_set(e, -EINVAL, "BadConfig", "config.json of '%s' has no process or no root",
                        t->id);
@@ -459,6 +466,7 @@ bool task_create_cancel(struct task *t)
 
     if (t->init.state != PROCESS_NEW)
         return false;
+    t->is_cancelled = true;
     task_hooks_cancel(t);
     if (t->init.preparing) {
         program_cancel(take_ptr(t->init.preparing));
