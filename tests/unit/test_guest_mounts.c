@@ -7,9 +7,11 @@
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 
 #include "base/fds.h"
+#include "base/paths.h"
 #include "container/guest/guest_mounts.h"
 
 static char *place; /* rootfs/, outside/ */
@@ -273,11 +275,57 @@ static void what_a_guest_cannot_use_is_left_out(void **state)
     needs_root();
     assert_ok(open_with(
         ROOT "[{\"destination\":\"/proc\",\"type\":\"proc\",\"source\":\"proc\"},"
-             "{\"destination\":\"/dev\",\"type\":\"tmpfs\",\"source\":\"tmpfs\"},"
              "{\"destination\":\"/sys/fs/cgroup\",\"type\":\"cgroup\",\"source\":\"cgroup\"}]",
         &m, &e));
     assert_false(is_there("rootfs/proc"));
-    assert_false(is_there("rootfs/dev"));
+    assert_false(is_there("rootfs/sys"));
+}
+
+static void the_devices_that_every_container_has_are_there(void **state)
+{
+    static const char *const names[] = {"null", "zero", "full", "random", "urandom", "tty"};
+    AUTO(guest_mounts) m = NULL;
+    struct err e = ERR_INIT;
+    autofd dev = -EBADF, zero = -EBADF;
+    char byte = 1;
+
+    (void)state;
+    needs_root();
+    assert_ok(open_with(ROOT
+                        "[{\"destination\":\"/dev\",\"type\":\"tmpfs\",\"source\":\"tmpfs\"},"
+                        "{\"destination\":\"/dev/shm\",\"type\":\"tmpfs\",\"source\":\"shm\"}]",
+                        &m, &e));
+    dev = openat(guest_mounts_root(m), "dev", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        struct stat st, host;
+        autofree char *path = path_join("/dev", names[i]);
+
+        assert_int_equal(fstatat(dev, names[i], &st, 0), 0);
+        assert_int_equal(stat(path, &host), 0);
+        assert_int_equal(st.st_rdev, host.st_rdev);
+        assert_int_equal(st.st_mode, S_IFCHR | 0666);
+    }
+    zero = openat(dev, "zero", O_RDONLY | O_CLOEXEC);
+    assert_int_equal(read(zero, &byte, 1), 1);
+    assert_int_equal(byte, 0);
+    assert_int_equal(faccessat(dev, "shm", F_OK, 0), 0);
+    assert_false(is_there("rootfs/dev/null"));
+}
+
+/* It would lead to the host's. */
+static void a_device_of_the_image_is_none(void **state)
+{
+    AUTO(guest_mounts) m = NULL;
+    autofree char *path = xasprintf("%s/rootfs/etc/zero", place);
+    struct err e = ERR_INIT;
+
+    (void)state;
+    needs_root();
+    assert_int_equal(mknod(path, S_IFCHR | 0666, makedev(1, 5)), 0);
+    assert_ok(open_with(ROOT "[{\"destination\":\"/dev\",\"type\":\"tmpfs\",\"source\":\"tmpfs\"}]",
+                        &m, &e));
+    assert_int_equal(openat(guest_mounts_root(m), "etc/zero", O_RDONLY | O_CLOEXEC), -1);
+    assert_int_equal(errno, EACCES);
 }
 
 static void mounts_that_cannot_be_are_refused(void **state)
@@ -322,6 +370,8 @@ int main(void)
         TEST(a_read_only_root_refuses_writing),
         TEST(a_link_in_the_image_leads_nowhere_else),
         TEST(what_a_guest_cannot_use_is_left_out),
+        TEST(the_devices_that_every_container_has_are_there),
+        TEST(a_device_of_the_image_is_none),
         TEST(mounts_that_cannot_be_are_refused),
     };
 

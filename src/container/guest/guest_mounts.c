@@ -10,6 +10,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 
 #include "base/fds.h"
 #include "container/guest/mount_options.h"
@@ -111,13 +112,14 @@ static int mount_failed(const struct oci_mount *m, int code, const char *what, s
                      m->source ? m->source : m->type, m->destination, what);
 }
 
-static int attributes_set(int fd, const struct mount_options *o, bool is_read_only)
+static int attributes_set(int fd, const struct mount_options *o, bool is_read_only,
+                          bool has_devices)
 {
-    struct mount_attr attr = {.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV,
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_NOSUID | (has_devices ? 0 : MOUNT_ATTR_NODEV),
                               .propagation = o->propagation};
     struct mount_attr ro = {.attr_set = MOUNT_ATTR_RDONLY};
 
-    /* A guest opens no devices: on such a mount it could not if the image had one. */
+    /* Of devices a guest has those that are made here, and none that the image has. */
     if (mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0)
         return -errno;
     if (is_read_only &&
@@ -165,9 +167,36 @@ static int memory_open(const struct mount_options *o, int *ret_fd)
     return 0;
 }
 
+/* What every container has there (OCI runtime specification, "Default Devices"), as far as a file
+ * can be it. Without the right to make devices there are none. */
+static int devices_make(int dirfd)
+{
+    static const struct {
+        const char *name;
+        unsigned major, minor;
+    } devices[] = {
+        {"null",    1, 3},
+        {"zero",    1, 5},
+        {"full",    1, 7},
+        {"random",  1, 8},
+        {"urandom", 1, 9},
+        {"tty",     5, 0},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(devices); i++) {
+        dev_t number = makedev(devices[i].major, devices[i].minor);
+
+        if (mknodat(dirfd, devices[i].name, S_IFCHR | 0666, number) < 0)
+            return errno == EPERM ? 0 : -errno;
+        if (fchmodat(dirfd, devices[i].name, 0666, 0) < 0) /* the umask has taken some */
+            return -errno;
+    }
+    return 0;
+}
+
 static int tree_open(struct tree *t, const struct oci_mount *m, int bundle_fd, struct err *e)
 {
-    bool is_bind;
+    bool is_bind, has_devices;
     int r = 0;
 
     TRY(mount_options_read(m, &t->options, e));
@@ -175,6 +204,7 @@ static int tree_open(struct tree *t, const struct oci_mount *m, int bundle_fd, s
         return 0;
     t->mount = m;
     is_bind = t->options.is_bind;
+    has_devices = !is_bind && str_eq(m->destination, "/dev");
     if (!is_bind && !(m->type && str_eq(m->type, "tmpfs")))
         return err_set(
             e, -ENOTSUP, "UnsupportedMount",
@@ -185,9 +215,11 @@ static int tree_open(struct tree *t, const struct oci_mount *m, int bundle_fd, s
         TRY(bind_open(t, bundle_fd, e));
     else
         r = memory_open(&t->options, &t->fd);
+    if (r >= 0 && has_devices)
+        r = devices_make(t->fd);
     if (r >= 0)
         /* A file system in memory has to take mount points first. */
-        r = attributes_set(t->fd, &t->options, is_bind && t->options.is_read_only);
+        r = attributes_set(t->fd, &t->options, is_bind && t->options.is_read_only, has_devices);
     return r < 0 ? mount_failed(m, r, "its options", e) : 0;
 }
 
@@ -465,7 +497,7 @@ static int trees_open(struct opening *o, int root_fd, int bundle_fd, struct err 
 
     o->root_fd =
         open_tree(root_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
-    r = o->root_fd < 0 ? -errno : attributes_set(o->root_fd, &plain, false);
+    r = o->root_fd < 0 ? -errno : attributes_set(o->root_fd, &plain, false, false);
     if (r < 0)
         return err_errno(e, r, FAILED, "cannot take the container's root file system%s",
                          r == -EPERM ? "; that needs root's rights" : "");

@@ -7,23 +7,21 @@
 
 /* What native programs find in every container and no guest can use. */
 static const struct {
-    const char *type, *destination, *why;
+    const char *type, *why;
 } unused[] = {
-    {"proc",     NULL,   "a guest has no processes, and the host's are not its business"         },
-    {"sysfs",    NULL,   "a guest manages no devices"                                            },
-    {"cgroup",   NULL,   "a guest has no processes to put into groups"                           },
-    {"cgroup2",  NULL,   "a guest has no processes to put into groups"                           },
-    {"mqueue",   NULL,   "WASI has no message queues"                                            },
-    {"devpts",   NULL,   "WASI opens no terminals; a guest's own is its standard input"          },
-    {"devtmpfs", NULL,   "WASI opens no devices"                                                 },
-    {"tmpfs",    "/dev", "it would hide the image's folder to hold devices, which WASI opens not"},
+    {"proc",     "a guest has no processes, and the host's are not its business"},
+    {"sysfs",    "a guest manages no devices"                                   },
+    {"cgroup",   "a guest has no processes to put into groups"                  },
+    {"cgroup2",  "a guest has no processes to put into groups"                  },
+    {"mqueue",   "WASI has no message queues"                                   },
+    {"devpts",   "WASI opens no terminals; a guest's own is its standard input" },
+    {"devtmpfs", "a guest manages no devices"                                   },
 };
 
 const char *guest_mount_unused(const struct oci_mount *m)
 {
     for (size_t i = 0; m->type && i < ARRAY_SIZE(unused); i++)
-        if (str_eq(m->type, unused[i].type) &&
-            (!unused[i].destination || str_eq(m->destination, unused[i].destination)))
+        if (str_eq(m->type, unused[i].type))
             return unused[i].why;
     return NULL;
 }
