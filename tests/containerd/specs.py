@@ -24,7 +24,7 @@ RESULT = re.compile(r"^ *--- (PASS|FAIL|SKIP): (\S+) \(([\d.]+)s\)", re.M)
 # resource-consumer's `stress -m 1 --vm-bytes 100M --vm-hang 0 -t 30`: dd waits for the rest of a
 # block that it holds.
 STRESS = b"""#!/bin/sh
-{ head -c 120M /dev/zero; sleep 30; } | dd of=/dev/null bs=130M count=1 iflag=fullblock
+{ head -c 125829120 /dev/zero; sleep 30; } | dd of=/dev/null bs=130M count=1 iflag=fullblock
 """
 SLEEP = ["sh", "-c", "trap exit TERM; while :; do sleep 1; done"]
 # The users and groups that the specs of users know of those in the usual image.
