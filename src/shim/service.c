@@ -494,8 +494,9 @@ HANDLER(connect)
     REQUEST(Task__ConnectRequest, task__connect_request__descriptor);
 
     answer.shim_pid = (uint32_t)getpid();
-    /* containerd asks so, when it was started again, whether a sandbox's shim is there. */
-    if (s->sandbox && str_eq(s->sandbox->id, r->id)) {
+    /* containerd asks so, when it was started again, whether a sandbox's shim is there. Who names
+     * nothing asks for the daemon alone. */
+    if (!r->id[0] || (s->sandbox && str_eq(s->sandbox->id, r->id))) {
         ttrpc_call_answer_message(call, &answer.base);
         return;
     }

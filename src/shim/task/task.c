@@ -374,6 +374,8 @@ void task_stdio_open(struct process *p, void (*done)(void *ctx, const struct err
         .stdout_uri = p->streams.out,
         .stderr_uri = p->streams.err,
         .terminal = p->streams.has_terminal ? terminal : STDIO_NO_TERMINAL,
+        /* A guest has no children, and a container's go with its first process. */
+        .is_copied = p->exec_id && t->kind == RECORD_NATIVE,
         .width = p->width ? p->width : (uint16_t)spec->console_width,
         .height = p->height ? p->height : (uint16_t)spec->console_height,
         .container_id = t->id,
