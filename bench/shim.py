@@ -315,7 +315,7 @@ def pss_kb(pid):
 
 def bench_memory(quick):
     n = 5 if quick else N_PODS
-    header(f"containerd 2.4: {n} pods with an idle hello server, PSS of shims and what they started",
+    header(f"containerd 2.4: {n} pods with an idle hello server, PSS of shims and their processes",
            "KB a pod")
     for c in server_programs():
         with have_containerd("2.4") as containerd, servers(containerd, c, n):
