@@ -7,7 +7,7 @@ ifeq ($(CI),true)
 MESON_FLAGS += --werror
 endif
 
-.PHONY: all deps demo guests peers programs test test-all check bench install clean format
+.PHONY: all deps demo demo-containerd guests peers programs test test-all check bench install clean format
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
@@ -27,6 +27,10 @@ deps:
 
 demo:
 	@tools/demo
+
+# The same beside native containers, under a containerd of its own. As root.
+demo-containerd:
+	@tools/demo-containerd
 
 # The WebAssembly programs that tests run. The first time their tools are built as well.
 guests:

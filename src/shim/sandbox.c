@@ -10,16 +10,9 @@
 #include "shim/service.h"
 #include "shim/stats.h"
 #include "shim/task/task_parts.h"
+#include "store/manifest.h"
 
 #define CONFIG_TYPE "runtime.v1.PodSandboxConfig"
-
-#if defined(__x86_64__)
-#define ARCHITECTURE "amd64"
-#elif defined(__aarch64__)
-#define ARCHITECTURE "arm64"
-#else
-#error "the name of this architecture in Go is not known"
-#endif
 
 struct wait_call {
     struct link link;
@@ -272,8 +265,11 @@ HANDLER(shutdown)
     REQUEST(Sandbox__ShutdownSandboxRequest, sandbox__shutdown_sandbox_request__descriptor);
 
     b = sandbox_of(s, call, r->sandbox_id);
-    if (!b)
+    if (!b) {
+        /* It could not be created, and nobody else will come for this shim. */
+        shim_shut_down(s);
         return;
+    }
     sandbox_stop(s, b);
     fd = open(b->bundle, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd >= 0)
@@ -292,7 +288,7 @@ HANDLER(platform)
     REQUEST(Sandbox__PlatformRequest, sandbox__platform_request__descriptor);
 
     platform.os = (char *)"linux";
-    platform.architecture = (char *)ARCHITECTURE;
+    platform.architecture = (char *)image_architecture_here;
     answer.platform = &platform;
     ttrpc_call_answer_message(call, &answer.base);
 }

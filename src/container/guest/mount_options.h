@@ -6,7 +6,8 @@
 /*
  * The options of an OCI mount (config.md, Mounts) as far as they matter to a WebAssembly guest. It
  * executes no files, which devices it has is not for options to say, and access times of its files
- * are the host's business, so noexec, nosuid, nodev, noatime and their like are taken and do nothing.
+ * are the host's business, so noexec, nosuid, nodev, noatime and their like are taken and do
+ * nothing.
  */
 struct mount_options {
     bool is_bind, is_recursive; /* bind and rbind */

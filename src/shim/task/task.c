@@ -97,12 +97,14 @@ static void remains_remove(void *ctx)
     struct err *e = &t->chore_failed;
 
     *e = ERR_INIT;
-    if (t->cgroup && t->kind != RECORD_NATIVE) {
+    /* Mostly its only process has ended. */
+    if (t->cgroup && t->kind != RECORD_NATIVE && cgroup_delete(t->cgroup, 0, e) < 0) {
         cgroup_kill_all(t->cgroup, e);
         *e = ERR_INIT;
         if (cgroup_delete(t->cgroup, CGROUP_WAIT_MS, e) < 0)
             return;
     }
+    *e = ERR_INIT;
     if (rootfs_unmount(rootfs, e) >= 0 && t->bundle_fd >= 0)
         record_drop(t->bundle_fd);
 }
