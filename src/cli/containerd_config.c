@@ -4,7 +4,6 @@
 #include <ctype.h>
 #include <fnmatch.h>
 #include <glob.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/fds.h"
@@ -17,11 +16,13 @@ int containerd_version_parse(const char *text, struct containerd_version *ret, s
 
     /* "containerd github.com/containerd/containerd/v2 2.4.2 REVISION", of k3s "v2.4.2-k3s1". */
     while (*at) {
-        struct containerd_version v;
+        char *end;
+        long major = strtol(*at == 'v' ? at + 1 : at, &end, 10);
 
-        if (sscanf(*at == 'v' ? at + 1 : at, "%d.%d", &v.major, &v.minor) == 2 && v.major > 0 &&
-            v.minor >= 0) {
-            *ret = v;
+        if (*end == '.' && isdigit((unsigned char)end[1]) && major > 0 && major < 1000) {
+            long minor = strtol(end + 1, NULL, 10);
+
+            *ret = (struct containerd_version){(int)major, minor < 1000 ? (int)minor : 1000};
             return 0;
         }
         at += strcspn(at, " \t\n");
@@ -159,7 +160,7 @@ static int top_read(const char *path, struct containerd_file *f, struct err *e)
     TRY(toml_parse(top, path, &t, e));
     value = toml_find(&t, "version");
     if (value && value->type == TOML_INTEGER)
-        f->version = atoi(value->string);
+        f->version = (int)strtol(value->string, NULL, 10);
     value = toml_find(&t, "imports");
     f->imports_line = value ? value->line : 0;
     strings_take(value, &f->imports);

@@ -437,7 +437,8 @@ static int check(const struct install_options *o, const struct plan *p, struct b
     *ret_status = NOT_IN_FORCE;
     if (!p->is_there)
         buf_addf(out, "%s is not there: wherry install containerd --apply\n", p->path);
-    else if (p->old.len != p->text.len || memcmp(buf_str(&p->old), buf_str(&p->text), p->text.len))
+    else if (p->old.len != p->text.len ||
+             memcmp(buf_str(&p->old), buf_str(&p->text), p->text.len) != 0)
         buf_addf(out, "%s is not what would be written now: wherry install containerd --apply\n",
                  p->path);
     else if (!is_read(p))

@@ -12,6 +12,15 @@
 
 #define PROC_LIMIT_BYTES (1u << 20)
 
+/* 0 when it is no number. */
+static pid_t pid_of(const char *name)
+{
+    char *end;
+    long pid = strtol(name, &end, 10);
+
+    return *end || pid < 0 ? 0 : (pid_t)pid;
+}
+
 static bool link_read(const char *pid, const char *name, char ret[static PATH_MAX])
 {
     autofree char *path = xasprintf("/proc/%s/%s", pid, name);
@@ -79,11 +88,11 @@ static long long age_ms(const char *pid)
         return -1;
     /* The name, in parentheses, may have any character; the start is the 20th number behind it. */
     at = strrchr(buf_str(&text), ')');
-    if (!at || sscanf(at + 1,
-                      " %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
-                      "%*s %*s %*s %llu",
-                      &ticks) != 1)
+    for (int i = 0; at && i < 20; i++)
+        at = strchr(at + 1, ' ');
+    if (!at)
         return -1;
+    ticks = strtoull(at, NULL, 10);
     clock_gettime(CLOCK_BOOTTIME, &now);
     return now.tv_sec * 1000LL + now.tv_nsec / 1000000 -
            (long long)(ticks * 1000 / (unsigned long long)sysconf(_SC_CLK_TCK));
@@ -99,14 +108,14 @@ pid_t running_containerd(const char *config, bool is_usual, long long *ret_age_m
         autofree char *its = NULL;
         long long age;
 
-        if (atoi(entry->d_name) <= 0 || !is_program(entry->d_name, "containerd") ||
+        if (pid_of(entry->d_name) <= 0 || !is_program(entry->d_name, "containerd") ||
             !is_of_our_mounts(entry->d_name))
             continue;
         its = config_of(entry->d_name);
         age = age_ms(entry->d_name);
         if (!its || age < 0 || !(str_eq(its, config) || (!*its && is_usual)))
             continue;
-        pid = atoi(entry->d_name);
+        pid = pid_of(entry->d_name);
         *ret_age_ms = age;
     }
     if (proc)
@@ -121,7 +130,7 @@ unsigned running_count(const char *program)
     unsigned n = 0;
 
     while (proc && (entry = readdir(proc)))
-        n += atoi(entry->d_name) > 0 && is_program(entry->d_name, program);
+        n += pid_of(entry->d_name) > 0 && is_program(entry->d_name, program);
     if (proc)
         closedir(proc);
     return n;

@@ -14,6 +14,7 @@
 #include "shim/messages/messages.h"
 #include "shim/record.h"
 #include "shim/rootfs.h"
+#include "shim/sandbox.h"
 #include "shim/start.h"
 
 /* containerd gives five seconds for all of it. */
@@ -108,6 +109,7 @@ static int remains_remove(const struct shim_flags *f, const char *bundle, int bu
         /* What holds the pod's PID namespace has ended with the shim, unless that has just begun.
          */
         guest_kill(bundle_fd, &(struct end){0});
+        sandbox_files_unmount(bundle);
     } else if (r->kind == RECORD_NATIVE) {
         TRY(native_remove(f, bundle, r, e));
     }

@@ -23,7 +23,7 @@ void publish_create(const struct task *t)
     Events__TaskCreate m = EVENTS__TASK_CREATE__INIT;
     Events__TaskIO io = EVENTS__TASK_IO__INIT;
     autofree Types__Mount *mounts = xcalloc(t->n_rootfs + 1, sizeof(*mounts));
-    autofree Types__Mount **list = xcalloc(t->n_rootfs + 1, sizeof(*list));
+    autofree Types__Mount **list = xcalloc(t->n_rootfs + 1, sizeof(Types__Mount *));
 
     for (size_t i = 0; i < t->n_rootfs; i++) {
         types__mount__init(&mounts[i]);

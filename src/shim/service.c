@@ -3,6 +3,7 @@
 
 #include "shim/messages/messages.h"
 #include "shim/options.h"
+#include "shim/sandbox.h"
 #include "shim/stats.h"
 #include "shim/task/task_parts.h"
 
@@ -35,9 +36,8 @@ void service_answer_empty(void *ctx, const struct err *e)
         ttrpc_call_answer(call, NULL, 0);
 }
 
-/* NULL when that was answered. */
-static void *unpack(struct ttrpc_call *call, const ProtobufCMessageDescriptor *d,
-                    const void *payload, size_t len, struct arena *a)
+void *service_unpack(struct ttrpc_call *call, const ProtobufCMessageDescriptor *d,
+                     const void *payload, size_t len, struct arena *a)
 {
     struct err e = ERR_INIT;
     void *request = NULL;
@@ -74,20 +74,6 @@ static struct process *process_of(struct shim *s, struct ttrpc_call *call, const
     ttrpc_call_fail(call, TTRPC_NOT_FOUND, text);
     return NULL;
 }
-
-#define HANDLER(name)                                                                              \
-    static void handle_##name(void *ctx, struct ttrpc_call *call, const void *payload, size_t len, \
-                              uint64_t timeout_ns)
-
-#define REQUEST(type, descriptor)                                                                  \
-    struct shim *s = ctx;                                                                          \
-    AUTO(arena) a = arena_new();                                                                   \
-    type *r = unpack(call, &descriptor, payload, len, a);                                          \
-                                                                                                   \
-    (void)timeout_ns;                                                                              \
-    (void)s;                                                                                       \
-    if (!r)                                                                                        \
-    return
 
 /* ---- Create, Start, Delete ---- */
 
@@ -469,7 +455,7 @@ HANDLER(pids)
         service_fail(call, &e);
         return;
     }
-    answer.processes = arena_array(a, n + 1, sizeof(*answer.processes));
+    answer.processes = arena_array(a, n + 1, sizeof(Task__ProcessInfo *));
     for (size_t i = 0; i < n; i++) {
         answer.processes[i] = arena_alloc(a, sizeof(**answer.processes));
         pids_add(t, pids[i], a, answer.processes[i]);
@@ -507,10 +493,16 @@ HANDLER(connect)
     struct task *t;
     REQUEST(Task__ConnectRequest, task__connect_request__descriptor);
 
+    answer.shim_pid = (uint32_t)getpid();
+    /* containerd asks so, when it was started again, whether a sandbox's shim is there. Who names
+     * nothing asks for the daemon alone. */
+    if (!r->id[0] || (s->sandbox && str_eq(s->sandbox->id, r->id))) {
+        ttrpc_call_answer_message(call, &answer.base);
+        return;
+    }
     t = task_of(s, call, r->id);
     if (!t)
         return;
-    answer.shim_pid = (uint32_t)getpid();
     answer.task_pid = (uint32_t)t->init.pid;
     ttrpc_call_answer_message(call, &answer.base);
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "shim/shim.h"
+#include "wire/protobuf.h"
 #include "wire/ttrpc.h"
 
 /*
@@ -16,3 +17,23 @@ extern const size_t n_task_methods;
 void service_answer_empty(void *ctx, const struct err *e);
 /* Fails with the code that containerd knows the error by. */
 void service_fail(struct ttrpc_call *call, const struct err *e);
+
+/* The message of a request, in the arena; NULL when the call was answered with what is wrong. */
+void *service_unpack(struct ttrpc_call *call, const ProtobufCMessageDescriptor *d,
+                     const void *payload, size_t len, struct arena *a);
+
+/* The head of a method's function, and what its declarations end with: `s` is the shim, `r` the
+ * request, which lives as long as the function. */
+#define HANDLER(name)                                                                              \
+    static void handle_##name(void *ctx, struct ttrpc_call *call, const void *payload, size_t len, \
+                              uint64_t timeout_ns)
+
+#define REQUEST(type, descriptor)                                                                  \
+    struct shim *s = ctx;                                                                          \
+    AUTO(arena) a = arena_new();                                                                   \
+    type *r = service_unpack(call, &descriptor, payload, len, a);                                  \
+                                                                                                   \
+    (void)timeout_ns;                                                                              \
+    (void)s;                                                                                       \
+    if (!r)                                                                                        \
+    return

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/paths.h"
+#include "shim/sandbox.h"
 #include "shim/service.h"
 #include "shim/task/task_parts.h"
 
@@ -17,12 +18,13 @@
 static const struct ttrpc_service *services(size_t *ret_n)
 {
     static struct ttrpc_service v[] = {
-        {.name = "containerd.task.v2.Task", .methods = task_methods},
-        {.name = "containerd.task.v3.Task", .methods = task_methods},
+        {.name = "containerd.task.v2.Task",               .methods = task_methods   },
+        {.name = "containerd.task.v3.Task",               .methods = task_methods   },
+        {.name = "containerd.runtime.sandbox.v1.Sandbox", .methods = sandbox_methods},
     };
 
-    for (size_t i = 0; i < ARRAY_SIZE(v); i++)
-        v[i].n_methods = n_task_methods;
+    v[0].n_methods = v[1].n_methods = n_task_methods;
+    v[2].n_methods = n_sandbox_methods;
     *ret_n = ARRAY_SIZE(v);
     return v;
 }
@@ -31,7 +33,7 @@ static void idle(void *ctx)
 {
     struct shim *s = ctx;
 
-    if (!link_is_empty(&s->tasks))
+    if (!link_is_empty(&s->tasks) || s->sandbox)
         return;
     log_info("nobody has asked for a container in %d s", IDLE_MS / 1000);
     shim_shut_down(s);
@@ -91,7 +93,7 @@ void shim_shut_down(struct shim *s)
         is_created = !task_create_cancel(t) || is_created;
     }
     s->is_end_due = !is_created;
-    if (s->is_leaving || !link_is_empty(&s->tasks))
+    if (s->is_leaving || !link_is_empty(&s->tasks) || s->sandbox)
         return;
     s->is_leaving = true;
     /* Nobody is to find it from here on. */
@@ -151,6 +153,7 @@ int shim_run(const struct shim_flags *f, const struct bootstrap *b, struct shim_
     if (r >= 0)
         loop_run(s.loop);
     task_pod_end(&s);
+    sandbox_free(s.sandbox);
     ttrpc_server_free(s.server);
     programs_free(s.programs);
     events_free(s.events);

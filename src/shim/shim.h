@@ -33,6 +33,7 @@ struct shim {
     char *worker;       /* the path of wherry-worker */
     struct link tasks;  /* struct task */
     struct shim_pod pod;
+    struct sandbox *sandbox; /* of the sandbox API; NULL: none */
     bool is_leaving;
     bool is_end_due; /* it was told to end while its only tasks were being created */
 };

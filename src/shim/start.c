@@ -23,8 +23,14 @@ static int group_find(const struct shim_flags *f, int bundle_fd, char **ret, str
 {
     struct oci_config config = {0};
     const char *sandbox;
+    int r = oci_config_read(bundle_fd, &config, e);
 
-    TRY(oci_config_read(bundle_fd, &config, e));
+    /* The sandbox of a pod by the sandbox API has none. */
+    if (r == -ENOENT) {
+        *ret = xstrdup(f->id);
+        return 0;
+    }
+    TRY(r);
     sandbox = oci_config_annotation(&config, SANDBOX_ANNOTATION);
     *ret = xstrdup(sandbox && *sandbox ? sandbox : f->id);
     oci_config_done(&config);

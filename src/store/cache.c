@@ -152,6 +152,13 @@ static bool is_trusted(const struct stat *st)
            !(st->st_mode & 022);
 }
 
+/* Entries were not always for all to read: see entry_write(). */
+static void modes_mend(int fd, const struct stat *st)
+{
+    if ((st->st_mode & 0444) != 0444)
+        (void)fchmod(fd, 0444);
+}
+
 int cache_find(struct cache *c, const char *key, int *ret_fd, struct err *e)
 {
     autofd fd = file_open_at(c->dirfd, key);
@@ -170,6 +177,7 @@ int cache_find(struct cache *c, const char *key, int *ret_fd, struct err *e)
     if (!seal_fits(fd, key, &st))
         return err_set(e, -EBADMSG, "DamagedFile", "the cache entry %s is damaged", key);
     use_note(fd, &st);
+    modes_mend(fd, &st);
     *ret_fd = take_fd(&fd);
     return 1;
 }

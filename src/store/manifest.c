@@ -189,8 +189,7 @@ static bool is_for_here(const struct image_descriptor *d, const char *which)
     return d->os && d->architecture && str_eq(d->os, "linux") && str_eq(d->architecture, which);
 }
 
-/* As images call it. */
-static const char here[] =
+const char image_architecture_here[] =
 #if defined(__x86_64__)
     "amd64";
 #elif defined(__aarch64__)
@@ -286,7 +285,7 @@ unsigned image_platform_rank(const struct image_descriptor *d)
     for (unsigned i = 0; i < ARRAY_SIZE(systems); i++)
         if (is_for_wasm(d, systems[i]))
             return i;
-    return is_for_wasm(d, NULL) ? IMAGE_RANK_WASM : is_for_here(d, here) ? 4 : 5;
+    return is_for_wasm(d, NULL) ? IMAGE_RANK_WASM : is_for_here(d, image_architecture_here) ? 4 : 5;
 }
 
 const struct image_descriptor *image_platform_find(const struct image_document *index,
@@ -302,7 +301,7 @@ const struct image_descriptor *image_platform_find(const struct image_document *
     if (!n)
         found = image_descriptor_find(list, n_all, NULL, NULL, &n_of);
     if (!n && !found)
-        found = image_descriptor_find(list, n_all, is_for_here, here, &n_of);
+        found = image_descriptor_find(list, n_all, is_for_here, image_architecture_here, &n_of);
     if (!found)
         not_runnable(n, "of its platforms is for WebAssembly", index->manifests, index->n_manifests,
                      describe_platform, e);

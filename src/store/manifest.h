@@ -91,6 +91,9 @@ bool image_is_container(const struct image_document *manifest);
 /* Whether a layer is a WebAssembly program by itself. */
 bool image_layer_is_program(const struct image_descriptor *d);
 
+/* This machine's processor, as images and Go call it; "unknown" for one that they may not know. */
+extern const char image_architecture_here[];
+
 /* How well a manifest of an index fits: for WebAssembly and wasip2, wasip1, wasi, another system
  * (0 to 3), for this machine (4), or neither (5). */
 unsigned image_platform_rank(const struct image_descriptor *d);

@@ -147,8 +147,9 @@ def toml(tables):
     return "\n".join(lines) + "\n"
 
 
-def settings(version, folder, network, runtimes, snapshotter, level):
-    """The text of config.toml. runtimes: {handler: {key: value}}"""
+def settings(version, folder, network, runtimes, snapshotter, level, more):
+    """The text of config.toml. runtimes: {handler: {key: value}}; more: [(table, {key: value})],
+    which go before what is here."""
     cni = {"bin_dir": CNI, "conf_dir": network.conf_dir, "max_conf_num": 0}
     streaming = {"stream_server_address": "127.0.0.1", "stream_server_port": "0"}
     # Test machines may lack CAP_SYS_RESOURCE, without which a pause container's -998 is refused.
@@ -184,6 +185,12 @@ def settings(version, folder, network, runtimes, snapshotter, level):
         tables.append(([*cri, "containerd", "runtimes", handler], values))
         if options:
             tables.append(([*cri, "containerd", "runtimes", handler, "options"], options))
+    for name, values in more:
+        found = next((t for n, t in tables if n == name), None)
+        if found is None:
+            tables.append((name, values))
+        else:
+            found.update(values)
     return toml(tables)
 
 
@@ -348,10 +355,10 @@ class Pod:
 class Containerd:
     """`with Containerd("1.6") as daemon:`; afterwards `daemon.left` has what leftovers() found when
     the block was through, which is told unless is_quiet. `shims` is put before PATH, `runtimes`
-    added to runc and wherry, `level` is what it logs."""
+    added to runc and wherry, `level` is what it logs, `more` settings, as settings() has them."""
 
     def __init__(self, version, shims=SHIMS, runtimes=None, snapshotter="overlayfs", env=None,
-                 is_quiet=False, level="debug"):
+                 is_quiet=False, level="debug", more=()):
         self.version, self.snapshotter = version, snapshotter
         self.programs = PROGRAMS[version]
         # Not /tmp, which may be in memory: overlayfs keeps more on a file system of a disk.
@@ -368,14 +375,18 @@ class Containerd:
         # ctr's default; runc's state and control groups are named after namespace and container
         # alone, whichever daemon they belong to.
         self.namespace = f"wherry-test-{self.network.number}"
+        # The process has a name that is no other's.
+        self.program = os.path.join(self.dir, f"containerd-{self.network.number}")
+        os.symlink(os.path.join(self.programs, "containerd"), self.program)
         self.env["CONTAINERD_NAMESPACE"] = self.namespace
+        self._groups_clear()  # of a test that was killed
         try:
             with open(os.path.join(self.dir, "config.toml"), "w", encoding="ascii") as f:
                 f.write(settings(version, self.dir, self.network, {
                     "runc": {"runtime_type": RUNC},
                     "wherry": {"runtime_type": WHERRY, "pod_annotations": ["*"],
                                "container_annotations": ["*"]},
-                    **(runtimes or {})}, snapshotter, level))
+                    **(runtimes or {})}, snapshotter, level, more))
             self._start()
             self.events = Events(self)
         except BaseException:
@@ -389,8 +400,7 @@ class Containerd:
                 open(self.log_path, "ab") as log:
             notify.bind(path)
             self.process = subprocess.Popen(
-                [os.path.join(self.programs, "containerd"), "--config",
-                 os.path.join(self.dir, "config.toml")], cwd=self.dir,
+                [self.program, "--config", os.path.join(self.dir, "config.toml")], cwd=self.dir,
                 env={**self.env, "NOTIFY_SOCKET": path}, stdin=subprocess.DEVNULL, stdout=log,
                 stderr=log)
             with open(os.pidfd_open(self.process.pid), "rb") as ended:
@@ -406,6 +416,10 @@ class Containerd:
     def restart(self, number=signal.SIGTERM):
         """Ends the daemon alone, as an upgrade does, and starts it again: its containers stay."""
         self._end(number)
+        self.start_again()
+
+    def start_again(self):
+        """After somebody has ended it."""
         self._start()
         self.events.listen()
         if self._cri:
@@ -459,8 +473,7 @@ class Containerd:
         # The last process of a group may still be on its way out.
         for group in reversed(self._groups()):
             wait_until(lambda group=group: _is_removed(group), f"{group} is removed")
-        for path in glob.glob(f"/sys/fs/cgroup/*/{self.namespace}"):
-            os.rmdir(path)
+        self._groups_clear()
         for path in self._records():
             shutil.rmtree(path, ignore_errors=True)
         for path in self._own_sockets():
@@ -585,6 +598,15 @@ class Containerd:
 
     def _groups(self):
         return self._named("/sys/fs/cgroup")
+
+    def _groups_clear(self):
+        """The control groups of the namespace, which has no containers any more."""
+        for top in glob.glob(f"/sys/fs/cgroup/*/{self.namespace}"):
+            for group, _, _ in os.walk(top, topdown=False):
+                with open(os.path.join(group, "cgroup.procs"), encoding="ascii") as f:
+                    for pid in f.read().split():
+                        os.kill(int(pid), signal.SIGKILL)
+                wait_until(lambda group=group: _is_removed(group), f"{group} is removed")
 
     def _records(self):
         """What runc and others note of what runs."""

@@ -23,16 +23,17 @@ FORMS = ("files", "compat", "layers", "artifact")
 
 def layer(files, links=(), folders=()):
     """A tar of {path: (bytes, mode)} (bytes alone are a program's), [(path, target)] and
-    [(path, mode)]."""
+    [(path, mode)] or [(path, mode, user and group)]."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as tar:
-        def add(path, kind, mode, data=b"", target=""):
+        def add(path, kind, mode, data=b"", target="", owner=0):
             info = tarfile.TarInfo(path.lstrip("/"))
             info.type, info.mode, info.size, info.linkname = kind, mode, len(data), target
+            info.uid = info.gid = owner
             tar.addfile(info, io.BytesIO(data))
 
-        for path, mode in folders:
-            add(path, tarfile.DIRTYPE, mode)
+        for path, mode, *owner in folders:
+            add(path, tarfile.DIRTYPE, mode, owner=owner[0] if owner else 0)
         for path, data in files.items():
             data, mode = data if isinstance(data, tuple) else (data, 0o755)
             add(path, tarfile.REGTYPE, mode, data)
@@ -92,7 +93,7 @@ def native(program):
     """A static program alone, as /NAME."""
     name = os.path.basename(program)
     return _native(f"localhost/native-{name}:1", lambda: layer({"/" + name: read(program)}),
-                   {"Entrypoint": ["/" + name]}, [program])
+                   {"Cmd": ["/" + name]}, [program])
 
 
 @functools.cache
@@ -102,24 +103,31 @@ def pause():
                    {"Entrypoint": ["/pause"]}, [path])
 
 
+NOBODY = 65534
 PASSWD = b"root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/tmp:/bin/sh\n"
-GROUP = b"root:x:0:\nuser:x:1000:\nextra:x:2000:user\n"
+PASSWD += b"nobody:x:65534:65534::/:/bin/false\n"
+GROUP = b"root:x:0:\nuser:x:1000:\nextra:x:2000:user\nnogroup:x:65534:\n"
 FOLDERS = [("tmp", 0o1777), ("root", 0o700), ("etc", 0o755)]
 
 
-@functools.cache
-def busybox():
-    """Debian's, with a link for each of its tools, and the users root and user (1000)."""
+def busybox_with(name, files, config, folders=()):
+    """It with more files, folders and settings; sources of the files are the caller's."""
     path = shutil.which("busybox")
 
     def tar():
         said = subprocess.run([path, "--list"], stdout=subprocess.PIPE, check=True)
         return layer({"/bin/busybox": read(path), "/etc/passwd": (PASSWD, 0o644),
-                      "/etc/group": (GROUP, 0o644)},
+                      "/etc/group": (GROUP, 0o644), **files},
                      [("bin/" + n, "busybox") for n in said.stdout.decode().split()
-                      if n != "busybox"], FOLDERS)
+                      if n != "busybox"], [*FOLDERS, *folders])
 
-    return _native("localhost/busybox:1", tar, {"Cmd": ["sh"]}, [path])
+    return _native(f"localhost/{name}:1", tar, {"Cmd": ["sh"], **config}, [path])
+
+
+@functools.cache
+def busybox():
+    """Debian's, with a link for each of its tools, and the users root, user (1000) and nobody."""
+    return busybox_with("busybox", {}, {})
 
 
 @functools.cache

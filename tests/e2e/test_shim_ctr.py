@@ -61,7 +61,10 @@ class Case:
 
     def exit(self, name):
         """The status of a task, once it has ended."""
-        return dict(self.daemon.events.of(name, until="/tasks/exit"))["/tasks/exit"]["exit_status"]
+        events = self.daemon.events
+        events.wait(lambda e: e[1] == "/tasks/exit" and e[2].get("id") == name)
+        return next(body.get("exit_status", 0) for topic, body in events.of(name)
+                    if topic == "/tasks/exit" and body["id"] == name)
 
     def remove(self, name):
         self.daemon.ctr("tasks", "delete", name, is_checked=False)  # its status is the task's

@@ -39,16 +39,24 @@ class Own:
         self.group = d.namespace
         os.makedirs(self.dir)
         self.client = self.pid = None
+        self.ids = set()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *exception):
         if exception[0]:
-            with open(os.path.join(self.dir, "log"), encoding="utf-8", errors="replace") as log:
-                sys.stderr.write(f"the log of the shim {self.name}:\n" + log.read()[-8000:])
+            log = os.path.join(self.dir, "log")
+            sys.stderr.write(f"the log of the shim {self.name}:\n" + (
+                said(log)[-8000:] if os.path.exists(log) else "none\n"))
+            for group in self.groups():
+                for pid in said(os.path.join(group, "cgroup.procs")).split():
+                    os.kill(int(pid), signal.SIGKILL)
+                wait_until(lambda g=group: not said(os.path.join(g, "cgroup.procs")), "they end")
+                os.rmdir(group)
 
     def bundle(self, id, *args, annotations=None, **options):
+        self.ids.add(id)
         return shim.Bundle(self.dir, id, *args, group=self.group, annotations={
             "io.kubernetes.cri.sandbox-id": self.name, **(annotations or {})}, **options)
 
@@ -112,10 +120,20 @@ class Own:
     def groups(self):
         return [os.path.join(p, n) for root in os.listdir("/sys/fs/cgroup")
                 if os.path.isdir(p := f"/sys/fs/cgroup/{root}/{self.group}")
-                for n in os.listdir(p) if os.path.isdir(os.path.join(p, n))]
+                for n in os.listdir(p) if n in self.ids and os.path.isdir(os.path.join(p, n))]
+
+    def sockets(self):
+        return [self.socket] if os.path.exists(self.socket) else []
 
     def left(self):
         return [*self.groups(), *self.d.leftovers()]
+
+
+def words(pid):
+    try:
+        return said(f"/proc/{pid}/cmdline").split("\0")
+    except OSError:
+        return []
 
 
 def said(path):
@@ -208,7 +226,7 @@ def order(d):
         tap.equal("what has ended is not there to be signalled, paused, updated or executed in", [
             call["Kill"](signal=9), call["Pause"](), call["Update"](resources=shim.any_of({})),
             call["Exec"](exec_id="g", spec=spec), call["Start"]()],
-            [NOT_FOUND, *[FAILED_PRECONDITION] * 4])
+            [NOT_FOUND, FAILED_PRECONDITION, NOT_FOUND, *[FAILED_PRECONDITION] * 2])
         tap.equal("Delete is done once", [call["Delete"](), call["Delete"](), call["Start"]()],
                   [OK, NOT_FOUND, NOT_FOUND])
         own.client.answer(added)
@@ -404,7 +422,8 @@ def hooks(d):
 def hanging_hook_killed(d):
     """The shim is killed beside a hook that hangs: the command takes all away."""
     with Own(d, "hanging") as own:
-        b = own.bundle("hang", "1000", hooks={"createRuntime": [hook("touch here; sleep 1000")]})
+        b = own.bundle("hang", "1000", hooks={"createRuntime": [
+            hook("touch here; exec sleep 31415")]})
         good = own.bundle("hang-good", "1000")
         own.create(good)
         own.client("Start", id=good.id)
@@ -416,15 +435,89 @@ def hanging_hook_killed(d):
         ends = [own.delete(x)[2] for x in (b, good)]
         tap.ok("delete takes away what a killed shim has left, in time",
                time.monotonic() - start < 8 and ends == [137, 137], ends)
-        tap.equal("nothing is left of a killed shim", own.settled(), [])
+        tap.equal("nothing is left of a killed shim", [*own.settled(), *own.sockets(), *(
+            p for p in os.listdir("/proc") if p.isdigit() and "31415" in words(p))], [])
+
+
+CALLS_TO_KILL_AT = ("mkdir,mkdirat,mount,umount2,openat,write,writev,sendmsg,clone,clone3,renameat,"
+                    "renameat2,unlinkat,pidfd_send_signal,rmdir,close")
+KILLS = range(1, 60) if IS_FULL else (1, 3, 8, 20)
+
+
+def life(own, b, rootfs):
+    """All that happens to a container. False when the shim went away in the middle."""
+    c = own.client
+    try:
+        c("Create", id=b.id, bundle=b.dir, rootfs=rootfs)
+        c("Start", id=b.id)
+        c("Exec", id=b.id, exec_id="e", spec=shim.any_of(b.config["process"]))
+        c("Start", id=b.id, exec_id="e")
+        c("Kill", id=b.id, signal=9)
+        c("Wait", id=b.id)
+        c("Wait", id=b.id, exec_id="e")
+        c("Delete", id=b.id, exec_id="e")
+        c("Delete", id=b.id)
+    except (ConnectionError, OSError):
+        return False
+    return True
+
+
+def killed_at_each_step(d):
+    """The shim is killed after its n-th call of a kind."""
+    n_killed, bad = 0, []
+    for kind in ("wasm", "native"):
+        for n in KILLS:
+            with Own(d, f"kill-{kind}-{n}") as own:
+                b = own.bundle(f"kill-{kind}-{n}", *(("sleep", "1000") if kind == "native" else (
+                    "1000",)), guest="busybox" if kind == "native" else "sleep")
+                b.config["process"]["args"][0] = "/bin/sleep" if kind == "native" else "/app.wasm"
+                b.write()
+                source = os.path.join(own.dir, "source")
+                os.rename(b.root, source)
+                os.mkdir(b.root)
+                rootfs = [{1: "bind", 2: source, 4: ["rbind", "rw"]}]
+                own.start(b)
+                assert life(own, b, rootfs)  # the pool has its threads now
+                pid = next(int(p) for p in os.listdir("/proc") if p.isdigit() and
+                           b.dir in words(p) and "start" in words(p))
+                threads = [x for t in os.listdir(f"/proc/{pid}/task") for x in ("-p", t)]
+                tracer = subprocess.Popen(["strace", "-o", os.path.join(own.dir, "trace"), *threads,
+                    "-e", f"inject={CALLS_TO_KILL_AT}:signal=KILL:when={n}"],
+                    stderr=subprocess.PIPE)
+                for _ in range(len(threads) // 2):
+                    tracer.stderr.readline()  # "attached"
+                is_alive = life(own, b, rootfs)
+                if is_alive:
+                    tracer.terminate()
+                tracer.communicate()
+                n_killed += not is_alive
+                if not is_alive:
+                    own.client.close()
+                    own.delete(b)
+                    if left := [*own.settled(), *own.sockets()]:
+                        bad.append((kind, n, left))
+                    own.client = None
+                    os.unlink(os.path.join(b.dir, "log"))
+                    own.start(b)
+                    if not life(own, b, rootfs):
+                        bad.append((kind, n, "its name is not free"))
+                own.close()
+    tap.ok("the shim was killed", n_killed >= len(KILLS), n_killed)
+    tap.equal("a shim that is killed at any step leaves nothing, and the name is free", bad, [])
 
 
 # ---- Where it runs ---------------------------------------------------------------------------
 
 
+def in_mount_namespace(script):
+    """A command that executes the one behind it in a world of mounts that the script has changed."""
+    return ["unshare", "-m", "--propagation", "private", "sh", "-c", script + '; exec "$@"', "sh"]
+
+
 def machines(d):
     """Programs that are missing or broken, a full disk, control groups that cannot be written."""
-    with Own(d, "no-runc", env={"PATH": "/nowhere"}) as own:
+    with Own(d, "no-runc", prefix=in_mount_namespace(
+            "for p in $(which -a runc crun); do mount --bind /dev/null $p || exit; done")) as own:
         native, b = own.bundle("no-runc", "sleep", "9", guest="busybox"), own.bundle("wasm", "1000")
         why = own.refusal(native)
         tap.ok("without runc a native container is refused, with what to do",
@@ -466,12 +559,8 @@ def full_disk(d):
             b, good = own.bundle("full", "1000"), own.bundle("full-good", "1000")
             own.create(good)
             filler = os.path.join(own.dir, "filler")
-            with open(filler, "wb") as f:
-                try:
-                    while f.write(b"x" * 4096):
-                        f.flush()
-                except OSError:
-                    pass
+            subprocess.run(["dd", "if=/dev/zero", "of=" + filler, "bs=4k"],
+                           stderr=subprocess.DEVNULL)
             why = own.refusal(b)
             tap.ok("on a full disk a container is refused", why and "space" in why, why)
             tap.equal("one that is there goes on", own.client.code("Start", id=good.id), OK)
@@ -480,17 +569,15 @@ def full_disk(d):
             own.create(b)
             tap.equal("and with room again it is created", own.client.code("Start", id=b.id), OK)
             own.remove(b)
-            tap.equal("nothing is left of a full disk", [
-                x for x in own.close() if own.dir not in x], [])
         finally:
             subprocess.run(["umount", "-l", own.dir], check=True)
+        tap.equal("nothing is left of a full disk", own.close(), [])
 
 
 def read_only_groups(d):
-    script = ("for m in $(awk '$5 ~ /^\\/sys\\/fs\\/cgroup/ {print $5}' /proc/self/mountinfo); do "
-              "mount -o remount,bind,ro $m || exit; done; exec \"$@\"")
-    with Own(d, "read-only", prefix=["unshare", "-m", "--propagation", "private", "sh", "-c",
-                                     script, "sh"]) as own:
+    with Own(d, "read-only", prefix=in_mount_namespace(
+            "for m in $(awk '$5 ~ /^\\/sys\\/fs\\/cgroup/ {print $5}' /proc/self/mountinfo); "
+            "do mount -o remount,bind,ro $m || exit; done")) as own:
         b = own.bundle("read-only", "1000")
         why = own.refusal(b)
         tap.ok("without a control group to write to a container is refused",
@@ -570,7 +657,7 @@ def main():
     daemon.peers()
     build_guests("sleep", "exitcode")
     with daemon.Containerd("1.6") as d:
-        for part in (frames, order, configurations, mounts, hooks, hanging_hook_killed, machines,
+        for part in (frames, order, configurations, mounts, hooks, hanging_hook_killed, killed_at_each_step, machines,
                      storm):
             tap.run(part, d)
     tap.equal("nothing is left", d.left, [])

@@ -23,6 +23,7 @@ static void open_one(const char *mounts, const char *self, const char *path, boo
 
     cgroup_host_parse(mounts, &h);
     BUG_ON(h.n > CGROUP_FDS_MAX);
+    (void)cgroup_host_is_complete(&h, self);
     if (h.version && cgroup_open_on(&h, self, self, path, is_systemd, "id", &c, &e) >= 0)
         assert_below(c, &h);
     else if (h.version)

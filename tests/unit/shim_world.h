@@ -247,7 +247,7 @@ static inline void world_bundle(void)
     static const char config[] =
         "{\"ociVersion\":\"1.0.2\",\"root\":{\"path\":\"rootfs\"},"
         "\"process\":{\"args\":[\"/app\"],\"cwd\":\"/\",\"user\":{\"uid\":0,\"gid\":0}}}";
-    autofree char *rootfs = NULL, *path = NULL;
+    autofree char *rootfs = NULL, *path = NULL, *app = NULL;
     struct err e = ERR_INIT;
 
     world.bundle = path_join(world.folder, "b");
@@ -255,6 +255,8 @@ static inline void world_bundle(void)
     path = path_join(world.bundle, "config.json");
     assert_ok(path_mkdir_p(rootfs, 0711, &e));
     assert_ok(file_write(path, config, sizeof(config) - 1, 0600, 0, &e));
+    app = path_join(rootfs, "app");
+    assert_ok(file_write(app, "#!/bin/sh\n", 10, 0755, 0, &e));
 }
 
 static inline void world_open(void)

@@ -226,6 +226,22 @@ static void test_untrusted(void **state)
     free(path);
 }
 
+static void a_container_of_any_user_can_map_an_old_entry_too(void **state)
+{
+    AUTO(cache) c = cache_new();
+    char key[CACHE_KEY_SIZE], *path = entry_new(c, key);
+    autofd fd = -EBADF;
+    struct err e = ERR_INIT;
+    struct stat st;
+
+    (void)state;
+    assert_int_equal(chmod(path, 0400), 0);
+    assert_int_equal(cache_find(c, key, &fd, &e), 1);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0444);
+    free(path);
+}
+
 static void test_untrusted_folder(void **state)
 {
     struct cache *c = NULL;
@@ -389,6 +405,7 @@ int main(void)
         TEST(test_being_made),
         TEST(test_left_behind),
         TEST(test_untrusted),
+        TEST(a_container_of_any_user_can_map_an_old_entry_too),
         TEST(test_untrusted_folder),
         TEST(test_damaged),
         TEST(test_copied),

@@ -97,6 +97,28 @@ static void in_a_container_its_group_is_at_the_mount_point(void **state)
     cgroup_host_done(&h);
 }
 
+static void mounts_are_read_until_every_hierarchy_of_the_process_is_found(void **state)
+{
+    static const struct {
+        const char *groups;
+        bool is_complete;
+    } rows[] = {
+        {"5:devices:/\n4:memory:/b\n2:cpu,cpuacct:/\n9:name=systemd:/\n0::/x\n", true },
+        {"0::/",                                                                 true },
+        {"7:pids:/\n0::/\n",                                                     false},
+        {"2:cpu:/\n3:cpuacct:/\n",                                               false},
+        {"nothing of the kind\n",                                                false},
+        {"",                                                                     false},
+    };
+    struct cgroup_host h;
+
+    (void)state;
+    cgroup_host_parse(hybrid, &h);
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        assert_int_equal(cgroup_host_is_complete(&h, rows[i].groups), rows[i].is_complete);
+    cgroup_host_done(&h);
+}
+
 static void paths_that_lead_elsewhere_are_refused(void **state)
 {
     static const char *const bad[] = {"/", "//.", "..", "/a/../../b", "/a/..", "./"};
@@ -686,6 +708,7 @@ int main(void)
         cmocka_unit_test(a_relative_path_is_below_the_own_group_of_each_hierarchy),
         cmocka_unit_test(a_relative_path_of_version_2_is_beside_the_own_group),
         cmocka_unit_test(in_a_container_its_group_is_at_the_mount_point),
+        cmocka_unit_test(mounts_are_read_until_every_hierarchy_of_the_process_is_found),
         cmocka_unit_test(paths_that_lead_elsewhere_are_refused),
         cmocka_unit_test(a_unit_lies_in_the_folders_of_its_slice),
         cmocka_unit_test(what_is_no_unit_is_refused),

@@ -13,17 +13,15 @@ static char *folder;
 static int set_up(void **state)
 {
     (void)state;
-    folder = xstrdup("/tmp/containerd-install-XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
+    folder = unit_temp_dir();
+    return 0;
 }
 
 static int tear_down(void **state)
 {
-    autofree char *command = xasprintf("rm -rf '%s'", folder);
-
     (void)state;
-    free(folder);
-    return system(command);
+    unit_remove(folder);
+    return 0;
 }
 
 /* Its path, heap. */

@@ -324,6 +324,25 @@ static void a_deletion_waits_for_a_kill_that_is_under_way(void **state)
     buf_done(&delete.payload);
 }
 
+/* Its streams may be over before that. */
+static void a_deletion_before_the_start_waits_for_its_kill(void **state)
+{
+    struct answer delete;
+
+    (void)state;
+    must("Create", NULL);
+    fake.holds[FAKE_SIGNAL] = true;
+    ask("Delete", NULL, &delete);
+    run_until(process_now(NULL)->is_ended);
+    while (process_now(NULL)->stdio)
+        run_for(5);
+    expect_answer(&delete, OPEN);
+    fake_release(FAKE_SIGNAL);
+    expect_answer(&delete, OK);
+    buf_done(&delete.payload);
+    expect_told("create c, exit c 137, delete c, ");
+}
+
 static void the_end_of_a_container_ends_its_execs_and_its_deletion_waits_for_them(void **state)
 {
     struct answer wait;
@@ -503,6 +522,7 @@ int main(void)
         TEST(a_start_that_fails_is_followed_by_the_end),
         TEST(a_pause_that_ends_after_the_container_is_not_told),
         TEST(a_deletion_waits_for_a_kill_that_is_under_way),
+        TEST(a_deletion_before_the_start_waits_for_its_kill),
         TEST(the_end_of_a_container_ends_its_execs_and_its_deletion_waits_for_them),
         TEST(an_exec_that_starts_as_its_container_ends_is_killed),
         TEST(an_exec_that_nobody_started_goes_with_its_container),

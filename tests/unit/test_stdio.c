@@ -180,6 +180,59 @@ static void much_goes_both_ways_to_a_slow_reader(void **state)
     place_done(&p);
 }
 
+static void copied_outputs_go_to_a_slow_reader_and_end_with_the_process(void **state)
+{
+    (void)state;
+    struct place p;
+    struct process c, writer, reader;
+    struct client err;
+    struct stdio_options o;
+    place_init(&p);
+    o = place_options(&p);
+    o.is_copied = true;
+    place_open(&p, &o);
+    client_open(&err, &p, p.err);
+    client_start(&writer, &p, much_write, p.in);
+    client_start(&reader, &p, much_read, p.out);
+    process_start(&c, &p, run_shell, "cat; echo all >&2");
+    process_wait_ok(&writer);
+    stdio_close_stdin(p.s);
+    process_wait_ok(&c);
+    place_end(&p);
+    process_wait_ok(&reader);
+    client_wait(&err, NULL);
+    assert_string_equal(buf_str(&err.got), "all\n");
+    client_close(&err);
+    place_done(&p);
+}
+
+static void copied_outputs_end_on_delete_though_another_holds_them(void **state)
+{
+    (void)state;
+    struct place p;
+    struct process c;
+    struct client out;
+    struct stdio_options o;
+    place_init(&p);
+    o = place_options(&p);
+    o.is_copied = true;
+    o.drain_ms = 1;
+    place_open(&p, &o);
+    client_open(&out, &p, p.out);
+    process_start(&c, &p, run_shell, "sleep 1000 & echo $!");
+    process_wait_ok(&c);
+    stdio_end(p.s, place_ended, &p);
+    stdio_hurry(p.s);
+    client_wait(&out, NULL);
+    pid_t other = (pid_t)strtol(buf_str(&out.got), NULL, 10);
+    assert_true(other > 1);
+    assert_int_equal(kill(other, SIGKILL), 0);
+    while (!p.ends)
+        loop_run(p.l);
+    client_close(&out);
+    place_done(&p);
+}
+
 static void both_outputs_go_to_the_end_of_one_file(void **state)
 {
     (void)state;
@@ -306,6 +359,8 @@ int main(void)
         cmocka_unit_test(input_ends_with_close_io_and_not_with_the_clients_end),
         cmocka_unit_test(a_client_that_writes_sees_the_end_of_the_process),
         cmocka_unit_test(much_goes_both_ways_to_a_slow_reader),
+        cmocka_unit_test(copied_outputs_go_to_a_slow_reader_and_end_with_the_process),
+        cmocka_unit_test(copied_outputs_end_on_delete_though_another_holds_them),
         cmocka_unit_test(both_outputs_go_to_the_end_of_one_file),
         cmocka_unit_test(what_cannot_be_opened_is_named),
         cmocka_unit_test(a_process_that_is_not_root_may_open_its_outputs_again),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which hierarchies of control groups are mounted, and where (proc(5), cgroups(7)). */
+#include <fcntl.h>
 #include <pthread.h>
 
 #include "base/fds.h"
@@ -109,20 +110,52 @@ static void mount_add(struct cgroup_host *h, struct text line)
     h->v[h->n++] = (struct cgroup_hierarchy){version, has, unescape(mount), unescape(root)};
 }
 
+/* Of the lines that end; how long they are. */
+static size_t lines_add(struct cgroup_host *h, const char *mountinfo)
+{
+    const char *at = mountinfo, *end;
+
+    for (; (end = strchr(at, '\n')); at = end + 1)
+        mount_add(h, (struct text){at, (size_t)(end - at)});
+    return (size_t)(at - mountinfo);
+}
+
+static void version_find(struct cgroup_host *h)
+{
+    h->version = 0;
+    for (size_t i = 0; i < h->n; i++)
+        if (h->v[i].version == 1 && h->v[i].has != 1u << CGROUP_SYSTEMD)
+            h->version = 1;
+        else if (h->v[i].version == 2 && !h->version)
+            h->version = 2;
+}
+
 void cgroup_host_parse(const char *mountinfo, struct cgroup_host *ret)
 {
     *ret = (struct cgroup_host){0};
-    while (*mountinfo) {
-        size_t len = strcspn(mountinfo, "\n");
+    mountinfo += lines_add(ret, mountinfo);
+    mount_add(ret, (struct text){mountinfo, strlen(mountinfo)});
+    version_find(ret);
+}
 
-        mount_add(ret, (struct text){mountinfo, len});
-        mountinfo += len + (mountinfo[len] == '\n');
+bool cgroup_host_is_complete(const struct cgroup_host *h, const char *proc_cgroup)
+{
+    if (!*proc_cgroup)
+        return false;
+    while (*proc_cgroup) {
+        size_t len = strcspn(proc_cgroup, "\n");
+        struct text line = {proc_cgroup, len};
+        const char *list = memchr(line.data, ':', len);
+        const char *path =
+            list ? memchr(list + 1, ':', len - (size_t)(list + 1 - line.data)) : NULL;
+        struct text names = {list + 1, path ? (size_t)(path - list - 1) : 0};
+        unsigned has = path ? controllers_parse(names) : 0;
+
+        if (!path || ((has || !names.len) && !is_known(h, names.len ? 1 : 2, has)))
+            return false;
+        proc_cgroup += len + (proc_cgroup[len] == '\n');
     }
-    for (size_t i = 0; i < ret->n; i++)
-        if (ret->v[i].version == 1 && ret->v[i].has != 1u << CGROUP_SYSTEMD)
-            ret->version = 1;
-        else if (ret->v[i].version == 2 && !ret->version)
-            ret->version = 2;
+    return true;
 }
 
 void cgroup_host_done(struct cgroup_host *h)
@@ -139,14 +172,35 @@ void cgroup_host_done(struct cgroup_host *h)
 static struct cgroup_host machine;
 static struct err machine_error;
 
+/* The kernel writes mountinfo while it is read, page by page. A machine with many containers has
+ * many mounts, but those of control groups are among the first. */
+static int machine_read(struct cgroup_host *ret, struct err *e)
+{
+    autobuf groups = BUF_INIT, mounts = BUF_INIT;
+    autofd fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+    struct err unused = ERR_INIT;
+    size_t parsed = 0;
+    ssize_t n;
+
+    (void)file_read("/proc/self/cgroup", MOUNTS_LIMIT_BYTES, &groups, &unused);
+    do {
+        char chunk[4096];
+
+        n = fd < 0 ? -1 : read(fd, chunk, sizeof(chunk));
+        if (n < 0)
+            return err_errno(e, -errno, "NoCgroups", "cannot read '/proc/self/mountinfo'");
+        buf_add(&mounts, chunk, (size_t)n);
+        if (mounts.len > MOUNTS_LIMIT_BYTES)
+            return err_set(e, -EFBIG, "TooLarge", "'/proc/self/mountinfo' is too large");
+        parsed += lines_add(ret, buf_str(&mounts) + parsed);
+    } while (n && !cgroup_host_is_complete(ret, buf_str(&groups)));
+    version_find(ret);
+    return 0;
+}
+
 static void machine_find(void)
 {
-    autobuf text = BUF_INIT;
-
-    if (file_read("/proc/self/mountinfo", MOUNTS_LIMIT_BYTES, &text, &machine_error) < 0)
-        return;
-    cgroup_host_parse(buf_str(&text), &machine);
-    if (!machine.version)
+    if (machine_read(&machine, &machine_error) >= 0 && !machine.version)
         err_set(&machine_error, -ENOENT, "NoCgroups",
                 "no control groups are mounted here; mount them ('mount -t cgroup2 none "
                 "/sys/fs/cgroup')");

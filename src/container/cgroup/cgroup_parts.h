@@ -50,6 +50,10 @@ struct cgroup_host {
 void cgroup_host_parse(const char *mountinfo, struct cgroup_host *ret);
 void cgroup_host_done(struct cgroup_host *h);
 
+/* Whether all hierarchies that a /proc/PID/cgroup names have been found, so that what follows in
+ * mountinfo adds nothing. */
+bool cgroup_host_is_complete(const struct cgroup_host *h, const char *proc_cgroup);
+
 /* This machine's, in static storage. "NoCgroups" */
 int cgroup_host_get(const struct cgroup_host **ret, struct err *e);
 

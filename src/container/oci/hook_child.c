@@ -84,6 +84,7 @@ static void inner_start(const struct hook_child *c)
         give_up(c, HOOK_STEP_FORK);
     if (pid)
         mirror(pid);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
 
 static _Noreturn void child_main(const struct hook_child *c)
@@ -93,6 +94,7 @@ static _Noreturn void child_main(const struct hook_child *c)
     for (int i = 1; i < NSIG; i++)
         signal(i, SIG_DFL);
     setsid();
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* nobody would end it any more */
     if (dup2(c->input, STDIN_FILENO) < 0 || dup2(c->output, STDOUT_FILENO) < 0 ||
         dup2(c->output, STDERR_FILENO) < 0 ||
         close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC) < 0)

@@ -3,6 +3,7 @@
 
 #include "shim/messages/bootstrap.pb-c.h"
 #include "shim/messages/containerd.pb-c.h"
+#include "shim/messages/cri.pb-c.h"
 #include "shim/messages/events.pb-c.h"
 #include "shim/messages/options.pb-c.h"
 #include "shim/messages/sandbox.pb-c.h"

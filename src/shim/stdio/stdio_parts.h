@@ -32,7 +32,7 @@ void logger_end(struct logger *g, void (*ended)(void *ctx));
 void logger_free(struct logger *g); /* kills it if it has not been ready */
 DEFINE_AUTO(logger);
 
-/* ---- The copying for a terminal (stdio_terminal.c) ---- */
+/* ---- The copying for a terminal, or for a pipe instead of one (stdio_terminal.c) ---- */
 
 struct terminal;
 

@@ -13,7 +13,7 @@
 enum stdio_phase {
     PHASE_OPENING,
     PHASE_OPEN,
-    PHASE_DRAINING, /* the terminal */
+    PHASE_DRAINING, /* what is copied */
     PHASE_LOGGER,   /* it has its end of input */
     PHASE_OVER,     /* to be told, or it was */
 };
@@ -25,8 +25,10 @@ struct stdio {
     /* Ours until stdio_started(): what the process gets. -EBADF: closed. */
     int fds[3];
     int holds[3]; /* both ends of each FIFO */
+    bool is_copied;
     struct terminal *terminal;
-    bool is_drained; /* the terminal has ended, and all output is out */
+    struct terminal *copies[3]; /* of outputs, without a terminal */
+    size_t n_copying;           /* of all those, which have not ended, or still have output */
     struct logger *logger;
     struct loop_timer *timer; /* by the phase: to tell of the opening, of the end, or not to wait */
     uint16_t width, height;
@@ -175,11 +177,11 @@ static int logger_open(struct stdio *s, const struct stdio_options *o,
 
 static void outputs_over(struct stdio *s);
 
-static void on_terminal_finished(void *ctx)
+static void on_copied(void *ctx)
 {
     struct stdio *s = ctx;
-    s->is_drained = true;
-    if (s->phase == PHASE_DRAINING)
+    s->n_copying--;
+    if (s->n_copying == 0 && s->phase == PHASE_DRAINING)
         outputs_over(s);
 }
 
@@ -198,7 +200,8 @@ static int slave_give(struct stdio *s, int slave, struct err *e)
 static int terminal_open(struct stdio *s, struct err *e)
 {
     int in = take_fd(&s->fds[STDIN_FILENO]), out = take_fd(&s->fds[STDOUT_FILENO]);
-    TRY(terminal_new(s->loop, in, out, on_terminal_finished, s, &s->terminal, e));
+    TRY(terminal_new(s->loop, in, out, on_copied, s, &s->terminal, e));
+    s->n_copying++;
     if (s->terminal_kind == STDIO_GIVEN_TERMINAL)
         return 0;
     autofd master = -EBADF;
@@ -208,6 +211,24 @@ static int terminal_open(struct stdio *s, struct err *e)
         return err_errno(e, r, "StartFailed", "cannot make a terminal");
     TRY(slave_give(s, slave, e));
     return stdio_console_set(s, take_fd(&master), e);
+}
+
+/* The process gets a pipe, and what it says goes on to where it would have gone. */
+static int copy_open(struct stdio *s, size_t i, struct err *e)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return err_errno(e, -errno, "StartFailed", "cannot make a pipe for %s", names[i]);
+    int out = s->fds[i];
+    s->fds[i] = ends[1];
+    own(s, ends[1]);
+    int r = terminal_new(s->loop, -EBADF, out, on_copied, s, &s->copies[i], e);
+    if (r < 0) {
+        close(ends[0]);
+        return r;
+    }
+    s->n_copying++;
+    return terminal_master_set(s->copies[i], ends[0], e);
 }
 
 int stdio_console_set(struct stdio *s, int master, struct err *e)
@@ -270,7 +291,12 @@ static int uris_open(struct stdio *s, const struct stdio_options *o, struct stdi
         TRY(stream_open(s, i, &uris[i], e));
     if (uris[STDOUT_FILENO].kind == STDIO_LOGGER)
         TRY(logger_open(s, o, uris, e));
-    return o->terminal == STDIO_NO_TERMINAL ? 0 : terminal_open(s, e);
+    if (o->terminal != STDIO_NO_TERMINAL)
+        return terminal_open(s, e);
+    for (size_t i = STDOUT_FILENO; s->is_copied && i < n; i++)
+        if (uris[i].kind == STDIO_FIFO)
+            TRY(copy_open(s, i, e));
+    return 0;
 }
 
 static void on_timer(void *ctx)
@@ -294,6 +320,7 @@ struct stdio *stdio_open(struct loop *l, const struct stdio_options *o,
     *s = (struct stdio){
         .loop = l,
         .terminal_kind = o->terminal,
+        .is_copied = o->is_copied,
         .fds = {-EBADF, -EBADF, -EBADF},
         .holds = {-EBADF, -EBADF, -EBADF},
         .timer = loop_timer_new(l, on_timer, s),
@@ -332,11 +359,18 @@ void stdio_close_stdin(struct stdio *s)
 
 /* ---- The end ---- */
 
+static void terminals_free(struct stdio *s)
+{
+    terminal_free(take_ptr(s->terminal));
+    for (size_t i = 0; i < 3; i++)
+        terminal_free(take_ptr(s->copies[i]));
+}
+
 /* All output is where it goes, or never will be. */
 static void outputs_over(struct stdio *s)
 {
     loop_timer_clear(s->timer);
-    terminal_free(take_ptr(s->terminal));
+    terminals_free(s);
     fds_close(s->holds);
     if (s->logger) {
         s->phase = PHASE_LOGGER;
@@ -355,9 +389,9 @@ void stdio_end(struct stdio *s, void (*done)(void *ctx), void *ctx)
     s->phase = PHASE_DRAINING;
     fds_close(s->fds);
     fd_close(&s->holds[STDIN_FILENO]);
-    if (s->terminal && !s->is_drained)
+    if (s->terminal)
         terminal_end(s->terminal);
-    else
+    if (s->n_copying == 0)
         outputs_over(s);
 }
 
@@ -371,7 +405,7 @@ void stdio_free(struct stdio *s)
 {
     if (!s)
         return;
-    terminal_free(s->terminal);
+    terminals_free(s);
     logger_free(s->logger);
     loop_timer_free(s->timer);
     fds_close(s->fds);

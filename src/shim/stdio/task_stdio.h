@@ -20,11 +20,15 @@
  *
  * Percent signs are decoded in the forms that have a scheme. Anything else is "BadStdio".
  *
- * Without a terminal nothing is copied: the process gets the FIFO, the file, or the logger's pipe
- * itself. For FIFOs the stdio holds both ends as well until stdio_end(), so that a client that
- * comes late or goes away (a containerd that is restarted) neither blocks nor ends the process: it
- * waits when the FIFO is full. A process's descriptors block, and no other has their open file
- * description, but for the three of a terminal.
+ * Without a terminal nothing is copied, unless that is asked for: the process gets the FIFO, the
+ * file, or the logger's pipe itself. For FIFOs the stdio holds both ends as well until stdio_end(),
+ * so that a client that comes late or goes away (a containerd that is restarted) neither blocks nor
+ * ends the process: it waits when the FIFO is full. A process's descriptors block, and no other has
+ * their open file description, but for the three of a terminal.
+ *
+ * `is_copied` is for a process that may leave others behind which hold its outputs, as a command in
+ * a container does: it gets pipes instead of FIFOs, and a client sees the end of output when all of
+ * them have closed those, or after stdio_hurry().
  *
  * With a terminal the stdio has the master and copies, with back-pressure both ways: what the
  * client writes to the terminal, and its output to stdout; stderr is not looked at. A client that
@@ -46,6 +50,7 @@ enum stdio_terminal {
 struct stdio_options {
     const char *stdin_uri, *stdout_uri, *stderr_uri; /* NULL is as "" */
     enum stdio_terminal terminal;
+    bool is_copied;                /* without a terminal */
     uint16_t width, height;        /* of the terminal; 0: not known yet */
     const char *container_id, *ns; /* told to a logger */
     /* To whom FIFOs, pipes and an own terminal are given, so that the process may open /dev/stdout
@@ -59,7 +64,7 @@ struct stdio_options {
 #define STDIO_LOGGER_READY_MS 10000 /* in which a logger has to be ready */
 #define STDIO_LOGGER_QUIT_MS  2000  /* after the end of its input, until SIGTERM */
 #define STDIO_LOGGER_KILL_MS  10000 /* from then until SIGKILL */
-#define STDIO_DRAIN_MS        10000 /* for a terminal's output, after stdio_hurry() */
+#define STDIO_DRAIN_MS        10000 /* for a copied output, after stdio_hurry() */
 
 /*
  * Opens what is named, makes the terminal, and starts the logger; `done`, once, when the process
@@ -90,9 +95,9 @@ void stdio_close_stdin(struct stdio *s);
 /*
  * After the process's end, or instead of its start; once, after `done` of stdio_open(). Without a
  * terminal our ends are closed at once, and a client sees the end of output behind all that was
- * written. With one, what was written before is still copied, however long the client takes to read
- * (or to come back), and until no other process has the terminal open: stdio_hurry(). A logger sees
- * the end of its input then, and gets time to finish (as above).
+ * written. With one, or when outputs are copied, what was written before is still copied, however
+ * long the client takes to read (or to come back), and until no other process has them open:
+ * stdio_hurry(). A logger sees the end of its input then, and gets time to finish (as above).
  *
  * `done` when all that is over. A task's exit need not wait for it; its Delete should.
  */

@@ -78,7 +78,7 @@ static void streams_over(void *ctx)
     struct process *p = ctx;
 
     stdio_free(take_ptr(p->stdio));
-    if (p->is_deleting)
+    if (p->is_deleting && (p->exec_id || !p->task->is_delete_waiting))
         p->task->ops->clean(p);
 }
 

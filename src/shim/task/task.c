@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/paths.h"
 #include "shim/publish.h"
+#include "shim/sandbox.h"
 #include "shim/task/task_parts.h"
 
 #define CGROUP_WAIT_MS 10000 /* for killed processes to be gone */
@@ -96,12 +97,14 @@ static void remains_remove(void *ctx)
     struct err *e = &t->chore_failed;
 
     *e = ERR_INIT;
-    if (t->cgroup && t->kind != RECORD_NATIVE) {
+    /* Mostly its only process has ended. */
+    if (t->cgroup && t->kind != RECORD_NATIVE && cgroup_delete(t->cgroup, 0, e) < 0) {
         cgroup_kill_all(t->cgroup, e);
         *e = ERR_INIT;
         if (cgroup_delete(t->cgroup, CGROUP_WAIT_MS, e) < 0)
             return;
     }
+    *e = ERR_INIT;
     if (rootfs_unmount(rootfs, e) >= 0 && t->bundle_fd >= 0)
         record_drop(t->bundle_fd);
 }
@@ -371,6 +374,8 @@ void task_stdio_open(struct process *p, void (*done)(void *ctx, const struct err
         .stdout_uri = p->streams.out,
         .stderr_uri = p->streams.err,
         .terminal = p->streams.has_terminal ? terminal : STDIO_NO_TERMINAL,
+        /* A guest has no children, and a container's go with its first process. */
+        .is_copied = p->exec_id && t->kind == RECORD_NATIVE,
         .width = p->width ? p->width : (uint16_t)spec->console_width,
         .height = p->height ? p->height : (uint16_t)spec->console_height,
         .container_id = t->id,
@@ -388,6 +393,12 @@ static int bundle_read(struct task *t, struct err *e)
     if (t->bundle_fd < 0)
         return err_errno(e, -errno, "NoBundle", "cannot open the bundle '%s'", t->bundle);
     TRY(oci_config_read(t->bundle_fd, &t->config, e));
+    if (t->shim->sandbox) {
+        TRY(sandbox_files_add(t->shim->sandbox, t->bundle_fd, &t->config, e));
+        oci_config_done(&t->config);
+        t->config = (struct oci_config){0};
+        TRY(oci_config_read(t->bundle_fd, &t->config, e));
+    }
     if (!t->config.has_process || !t->config.root_path)
         return err_set(e, -EINVAL, "BadConfig", "config.json of '%s' has no process or no root",
                        t->id);
@@ -457,6 +468,7 @@ bool task_create_cancel(struct task *t)
 
     if (t->init.state != PROCESS_NEW)
         return false;
+    t->is_cancelled = true;
     task_hooks_cancel(t);
     if (t->init.preparing) {
         program_cancel(take_ptr(t->init.preparing));

@@ -146,6 +146,16 @@ static void port_found(void *ctx, const struct err *e, struct image_program *fou
     guest_make(&t->init, t->contract);
 }
 
+static void program_refuse(struct process *p, const struct err *e)
+{
+    const struct strv *args = p->exec_id ? &p->spec.args : &p->task->config.process.args;
+    struct err named = *e;
+
+    if (args->n)
+        err_prefix(&named, "the program '%.200s'", args->v[0]);
+    guest_forked(p, &named, 0);
+}
+
 static void prepared(void *ctx, const struct err *e, struct prepared *prepared)
 {
     struct process *p = ctx;
@@ -153,7 +163,7 @@ static void prepared(void *ctx, const struct err *e, struct prepared *prepared)
 
     p->preparing = NULL;
     if (e) {
-        guest_forked(p, e, 0);
+        program_refuse(p, e);
         return;
     }
     p->code_fd = take_fd(&prepared->code_fd);
@@ -196,6 +206,13 @@ static void create_hooked(void *ctx, const struct err *e)
          .is_inside = true},
     };
 
+    struct err cancelled = ERR_INIT;
+
+    if (!e && t->is_cancelled) {
+        err_set(&cancelled, -ECANCELED, "Cancelled",
+                "'%s' was not created, since it is deleted; its hooks were not run", t->id);
+        e = &cancelled;
+    }
     if (e || t->n_hooked == ARRAY_SIZE(moments))
         process_created(&t->init, e, t->init.pid);
     else

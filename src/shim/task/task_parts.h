@@ -78,6 +78,8 @@ struct task {
     unsigned n_chores;      /* under way beside the operations of its processes */
     bool is_delete_waiting; /* for chores and for what is done with execs */
 
+    bool is_cancelled; /* its create is to fail */
+
     /* After a create that failed, while it is taken apart. */
     bool is_dead;
     struct err failed;
@@ -157,6 +159,12 @@ struct task_moment {
 void task_hooks_run(struct task *t, const struct task_moment *m, task_done *done, void *ctx);
 /* Ends those that run: their operation fails with -ECANCELED ("Cancelled"). */
 void task_hooks_cancel(struct task *t);
+
+/* ---- pod_namespaces.c ---- */
+
+/* Puts this process into the namespaces of the pod, new ones and others, and sets what belongs to
+ * them. "Unsupported", "NamespaceFailed", "SysctlFailed" */
+int task_sandbox_enter(const struct oci_config *c, struct err *e);
 
 /* ---- task_pid.c ---- */
 

@@ -10,83 +10,14 @@
 #include <stdio.h>
 #include <sys/wait.h>
 
-#include "base/fds.h"
 #include "shim/task/task_parts.h"
-
-static const struct {
-    const char *type;
-    int flag;
-} namespaces[] = {
-    {"network", CLONE_NEWNET},
-    {"ipc",     CLONE_NEWIPC},
-    {"uts",     CLONE_NEWUTS},
-};
-
-static int namespace_enter(const struct oci_namespace *n, int flag, struct err *e)
-{
-    autofd fd = -EBADF;
-
-    if (!n->path || !*n->path) {
-        if (unshare(flag) < 0)
-            return err_errno(e, -errno, "NamespaceFailed", "cannot make a new %s namespace",
-                             n->type);
-        return 0;
-    }
-    fd = open(n->path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || setns(fd, flag) < 0)
-        return err_errno(e, -errno, "NamespaceFailed", "cannot enter the %s namespace '%s'",
-                         n->type, n->path);
-    return 0;
-}
-
-/* A file below /proc/sys has dots in its name for slashes, or slashes where a dot is in the name
- * (sysctl(8)). */
-static int sysctl_set(const struct json_pair *pair, struct err *e)
-{
-    bool has_slashes = strchr(pair->name, '/') != NULL;
-    autofree char *path = xasprintf("/proc/sys/%s", pair->name);
-    autofd fd = -EBADF;
-
-    for (char *c = path + strlen("/proc/sys/"); *c && !has_slashes; c++)
-        if (*c == '.')
-            *c = '/';
-    if (strstr(path, "/../") || (fd = open(path, O_WRONLY | O_CLOEXEC)) < 0)
-        return err_errno(e, fd < 0 && errno ? -errno : -EINVAL, "SysctlFailed",
-                         "cannot open '%s' for the sysctl '%s'", path, pair->name);
-    if (fd_write_all(fd, pair->value, strlen(pair->value), e) < 0)
-        return err_prefix(e, "the sysctl '%s'", pair->name);
-    return 0;
-}
-
-static int enter(const struct oci_config *c, struct err *e)
-{
-    bool has_uts = false;
-
-    for (size_t i = 0; i < c->linux_.n_namespaces; i++) {
-        const struct oci_namespace *n = &c->linux_.namespaces[i];
-
-        if (str_eq(n->type, "user"))
-            return err_set(e, -EOPNOTSUPP, "Unsupported",
-                           "a pod with a user namespace of its own needs a native runtime class");
-        for (size_t k = 0; k < ARRAY_SIZE(namespaces); k++)
-            if (str_eq(n->type, namespaces[k].type))
-                TRY(namespace_enter(n, namespaces[k].flag, e));
-        has_uts = has_uts || (str_eq(n->type, "uts") && (!n->path || !*n->path));
-    }
-    if (c->hostname && has_uts && sethostname(c->hostname, strlen(c->hostname)) < 0)
-        return err_errno(e, -errno, "NamespaceFailed", "cannot set the host name '%s'",
-                         c->hostname);
-    for (size_t i = 0; i < c->linux_.sysctl.n; i++)
-        TRY(sysctl_set(&c->linux_.sysctl.v[i], e));
-    return 0;
-}
 
 static void create(struct task *t)
 {
     struct record r = {.kind = RECORD_SANDBOX};
     struct err e = ERR_INIT;
 
-    if (record_save(t->bundle_fd, &r, &e) < 0 || enter(&t->config, &e) < 0 ||
+    if (record_save(t->bundle_fd, &r, &e) < 0 || task_sandbox_enter(&t->config, &e) < 0 ||
         task_pod_begin(t->shim, !oci_config_namespace(&t->config, "pid"), t->bundle_fd, &e) < 0)
         process_created(&t->init, &e, 0);
     else

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use containerd_shim_wasm::sandbox::Sandbox;
 use containerd_shim_wasm::sandbox::context::{RuntimeContext, WasmBinaryType, WasmLayer};
 use containerd_shim_wasm::shim::{Cli, Compiler, Shim, Version, version};
@@ -126,9 +126,7 @@ impl PeerSandbox {
         p1::add_to_linker_async(&mut linker, |ctx: &mut WasiP1Ctx| ctx)?;
         let mut store = Store::new(&self.0, wasi(ctx).build_p1());
         let instance = linker.instantiate_async(&mut store, &module).await?;
-        let function = instance
-            .get_typed_func::<(), ()>(&mut store, function)
-            .context("the module exports no such function")?;
+        let function = instance.get_typed_func::<(), ()>(&mut store, function)?;
         Ok(function.call_async(&mut store, ()).await?)
     }
 
@@ -172,11 +170,17 @@ async fn handle(
     let state = State::new(WasiCtx::builder().inherit_stdio().build());
     let mut store = Store::new(pre.engine(), state);
     let (sender, receiver) = tokio::sync::oneshot::channel();
-    let request = store.data_mut().http().new_incoming_request(Scheme::Http, request)?;
+    let request = store
+        .data_mut()
+        .http()
+        .new_incoming_request(Scheme::Http, request)?;
     let out = store.data_mut().http().new_response_outparam(sender)?;
     let task = tokio::spawn(async move {
         let proxy = pre.instantiate_async(&mut store).await?;
-        proxy.wasi_http_incoming_handler().call_handle(store, request, out).await
+        proxy
+            .wasi_http_incoming_handler()
+            .call_handle(store, request, out)
+            .await
     });
     match receiver.await {
         Ok(response) => Ok(response?),
@@ -212,13 +216,20 @@ struct State {
 
 impl State {
     fn new(wasi: WasiCtx) -> Self {
-        State { wasi, http: WasiHttpCtx::new(), table: ResourceTable::new() }
+        State {
+            wasi,
+            http: WasiHttpCtx::new(),
+            table: ResourceTable::new(),
+        }
     }
 }
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
     }
 }
 
