@@ -182,7 +182,10 @@ def _artifact(layout, path, config):
     if config == "image":
         # containerd counts only layers that are tar files.
         described = layout.blob("application/vnd.oci.image.config.v1+json", {
-            "architecture": "wasm", "os": "wasi", "config": {"Entrypoint": ["/app.wasm"]},
+            "architecture": "wasm", "os": "wasi", "config": {
+                "Entrypoint": ["/app.wasm"],
+                # CRI takes images with the same configuration for one.
+                "Labels": {"program": program["digest"]}},
             "rootfs": {"type": "layers", "diff_ids": []}})
     else:
         described = layout.blob("application/vnd.wasm.config.v0+json", {
