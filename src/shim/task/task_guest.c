@@ -315,7 +315,11 @@ static void container_tell(struct process *p)
 
 static int exec_program_find(struct process *p, struct err *e)
 {
-    entrypoint_find(guest_mounts_root(p->task->mounts), &p->spec, &p->entry);
+    struct mount_view v;
+
+    mount_view_init(&v, NULL, guest_mounts_root(p->task->mounts), -EBADF);
+    entrypoint_find(&v, &p->spec, &p->entry);
+    mount_view_done(&v);
     if (p->entry.kind == ENTRYPOINT_WASM)
         return 0;
     /* Any other word is for the tool box, which says if it has none of that name. */
