@@ -245,6 +245,7 @@ static void guest_forked(void *ctx, const struct err *e, pid_t pid)
         return;
     }
     first_noted(p, pid);
+    cgroup_settle(p->task->cgroup);
     if (guest_process_is_score_kept(p->guest))
         log_warn("%s: its score for the out-of-memory killer cannot be lowered to %lld without "
                  "CAP_SYS_RESOURCE, and stays",
@@ -481,14 +482,24 @@ static void update_work(void *ctx)
     cgroup_update(c->task->cgroup, &c->resources, &c->failed);
 }
 
+static void update_done(void *ctx)
+{
+    struct group_chore *c = ctx;
+
+    loop_orphans_release(c->task->shim->loop);
+    chore_done(c);
+}
+
 static void update(struct task *t, const char *json, size_t len, task_done *done, void *ctx)
 {
     struct group_chore *c = chore_new(t, done, ctx);
 
-    if (oci_resources_decode(json, len, &c->resources, &c->failed) < 0)
+    if (oci_resources_decode(json, len, &c->resources, &c->failed) < 0) {
         chore_done(c);
-    else
-        loop_work(t->shim->loop, update_work, chore_done, c);
+        return;
+    }
+    loop_orphans_hold(t->shim->loop); /* systemd is asked by a child */
+    loop_work(t->shim->loop, update_work, update_done, c);
 }
 
 const struct task_ops task_guest_ops = {.create = create,
