@@ -279,6 +279,15 @@ static int root_open(struct task *t, struct err *e)
                : 0;
 }
 
+static void entry_find(struct task *t)
+{
+    struct mount_view v;
+
+    mount_view_init(&v, &t->config, t->root_fd, t->bundle_fd);
+    entrypoint_find(&v, &t->config.process, &t->init.entry);
+    mount_view_done(&v);
+}
+
 static int files_prepare(struct task *t, struct err *e)
 {
     autofree char *rootfs = path_join(t->bundle, "rootfs");
@@ -289,7 +298,7 @@ static int files_prepare(struct task *t, struct err *e)
     }
     TRY(root_open(t, e));
     if (!t->has_image)
-        entrypoint_find(t->root_fd, &t->config.process, &t->init.entry);
+        entry_find(t);
     t->kind = t->init.entry.kind == ENTRYPOINT_WASM ? RECORD_GUEST : RECORD_NATIVE;
     TRY(kind_note(t, e));
     return t->kind == RECORD_GUEST ? task_guest_prepare(t, e) : 0;

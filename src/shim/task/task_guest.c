@@ -245,6 +245,7 @@ static void guest_forked(void *ctx, const struct err *e, pid_t pid)
         return;
     }
     first_noted(p, pid);
+    cgroup_settle(p->task->cgroup);
     if (guest_process_is_score_kept(p->guest))
         log_warn("%s: its score for the out-of-memory killer cannot be lowered to %lld without "
                  "CAP_SYS_RESOURCE, and stays",
@@ -315,7 +316,11 @@ static void container_tell(struct process *p)
 
 static int exec_program_find(struct process *p, struct err *e)
 {
-    entrypoint_find(guest_mounts_root(p->task->mounts), &p->spec, &p->entry);
+    struct mount_view v;
+
+    mount_view_init(&v, NULL, guest_mounts_root(p->task->mounts), -EBADF);
+    entrypoint_find(&v, &p->spec, &p->entry);
+    mount_view_done(&v);
     if (p->entry.kind == ENTRYPOINT_WASM)
         return 0;
     /* Any other word is for the tool box, which says if it has none of that name. */
@@ -477,14 +482,24 @@ static void update_work(void *ctx)
     cgroup_update(c->task->cgroup, &c->resources, &c->failed);
 }
 
+static void update_done(void *ctx)
+{
+    struct group_chore *c = ctx;
+
+    loop_orphans_release(c->task->shim->loop);
+    chore_done(c);
+}
+
 static void update(struct task *t, const char *json, size_t len, task_done *done, void *ctx)
 {
     struct group_chore *c = chore_new(t, done, ctx);
 
-    if (oci_resources_decode(json, len, &c->resources, &c->failed) < 0)
+    if (oci_resources_decode(json, len, &c->resources, &c->failed) < 0) {
         chore_done(c);
-    else
-        loop_work(t->shim->loop, update_work, chore_done, c);
+        return;
+    }
+    loop_orphans_hold(t->shim->loop); /* systemd is asked by a child */
+    loop_work(t->shim->loop, update_work, update_done, c);
 }
 
 const struct task_ops task_guest_ops = {.create = create,

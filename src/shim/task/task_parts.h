@@ -163,7 +163,7 @@ void task_hooks_cancel(struct task *t);
 /* ---- pod_namespaces.c ---- */
 
 /* Puts this process into the namespaces of the pod, new ones and others, and sets what belongs to
- * them. "Unsupported", "NamespaceFailed", "SysctlFailed" */
+ * them. "Unsupported", "NamespaceFailed", "SysctlFailed", "BadConfig" */
 int task_sandbox_enter(const struct oci_config *c, struct err *e);
 
 /* ---- task_pid.c ---- */
