@@ -16,7 +16,7 @@
 #include "base/fds.h"
 #include "base/paths.h"
 #include "shim/messages/messages.h"
-#include "shim/service.h"
+#include "shim/service/service.h"
 #include "shim/task/task_parts.h"
 
 /* ---- The kind ---- */

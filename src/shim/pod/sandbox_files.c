@@ -5,8 +5,8 @@
 
 #include "base/fds.h"
 #include "base/paths.h"
-#include "shim/config_edit.h"
-#include "shim/sandbox.h"
+#include "shim/bundle/config_edit.h"
+#include "shim/pod/sandbox.h"
 
 #define FILE_LIMIT_BYTES (1u << 20)
 #define SHM_NAME         "shm"

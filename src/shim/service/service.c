@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "shim/service.h"
+#include "shim/service/service.h"
 
 #include "shim/messages/messages.h"
-#include "shim/options.h"
-#include "shim/sandbox.h"
-#include "shim/stats.h"
+#include "shim/pod/sandbox.h"
+#include "shim/service/options.h"
+#include "shim/service/stats.h"
 #include "shim/task/task_parts.h"
 
 /* An operation that was not possible is no call that does not exist: containerd would ask again

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "shim/pod/pod.h"
+
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
 
 #include "base/fds.h"
-#include "shim/task/task_parts.h"
 
 static const struct {
     const char *type;
@@ -51,7 +52,7 @@ static int sysctl_set(const struct json_pair *pair, struct err *e)
     return 0;
 }
 
-int task_sandbox_enter(const struct oci_config *c, struct err *e)
+int shim_pod_enter(const struct oci_config *c, struct err *e)
 {
     bool has_uts = false;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "shim/config_edit.h"
+#include "shim/bundle/config_edit.h"
 
 #include "base/json.h"
 

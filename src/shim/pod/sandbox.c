@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "shim/sandbox.h"
+#include "shim/pod/sandbox.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -7,8 +7,8 @@
 #include "base/clock.h"
 #include "base/fds.h"
 #include "base/log.h"
-#include "shim/service.h"
-#include "shim/stats.h"
+#include "shim/service/service.h"
+#include "shim/service/stats.h"
 #include "shim/task/task_parts.h"
 #include "store/manifest.h"
 
@@ -102,11 +102,11 @@ static int sandbox_make(struct shim *s, struct sandbox *b, const Sandbox__Create
     b->cgroup_parent = xstrdup(l ? l->cgroup_parent : "");
     TRY(record_save(bundle_fd, &record, e));
     config_of(r, c, o, &config);
-    code = task_sandbox_enter(&config, e);
+    code = shim_pod_enter(&config, e);
     if (code >= 0)
         code = sandbox_files_make(b, c, bundle_fd, e);
     if (code >= 0)
-        code = task_pod_begin(s, !oci_config_namespace(&config, "pid"), bundle_fd, e);
+        code = shim_pod_begin(&s->pod, !oci_config_namespace(&config, "pid"), bundle_fd, e);
     if (code < 0)
         sandbox_files_unmount(b->bundle);
     oci_config_done(&config);
@@ -203,7 +203,7 @@ static void sandbox_stop(struct shim *s, struct sandbox *b)
         if (t->init.state == PROCESS_RUNNING && !t->init.is_ended)
             process_signal(&t->init, SIGKILL, true, ignored, s);
     }
-    task_pod_end(s);
+    shim_pod_end(&s->pod);
     sandbox_files_unmount(b->bundle);
     while ((w = LINK_FIRST(&b->waits, struct wait_call, link))) {
         link_remove(&w->link);
