@@ -265,8 +265,11 @@ HANDLER(shutdown)
     REQUEST(Sandbox__ShutdownSandboxRequest, sandbox__shutdown_sandbox_request__descriptor);
 
     b = sandbox_of(s, call, r->sandbox_id);
-    if (!b)
+    if (!b) {
+        /* It could not be created, and nobody else will come for this shim. */
+        shim_shut_down(s);
         return;
+    }
     sandbox_stop(s, b);
     fd = open(b->bundle, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd >= 0)
