@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#include "base/fds.h"
 #include "shim/bundle/config_edit.h"
 #include "shim/task/task_parts.h"
 
@@ -41,9 +40,9 @@ static int path_change(struct task *t, size_t index, const char *path, struct er
 {
     autobuf json = BUF_INIT, changed = BUF_INIT;
 
-    TRY(file_read_at(t->bundle_fd, "config.json", OCI_CONFIG_LIMIT_BYTES, &json, e));
+    TRY(config_text_read(t->bundle_fd, &json, e));
     TRY(config_edit_namespace(&json, index, path, &changed, e));
-    return file_write_at(t->bundle_fd, "config.json", changed.data, changed.len, 0600, 0, e);
+    return config_text_write(t->bundle_fd, &changed, e);
 }
 
 int task_pid_prepare(struct task *t, struct err *e)
