@@ -5,7 +5,7 @@
 #include <fcntl.h>
 
 #include "base/fds.h"
-#include "shim/record.h"
+#include "shim/bundle/record.h"
 
 static char *folder;
 static int fd;

@@ -4,8 +4,8 @@
 
 #include "base/log.h"
 #include "base/paths.h"
-#include "shim/publish.h"
-#include "shim/sandbox.h"
+#include "shim/events/publish.h"
+#include "shim/pod/sandbox.h"
 #include "shim/task/task_parts.h"
 
 #define CGROUP_WAIT_MS 10000 /* for killed processes to be gone */

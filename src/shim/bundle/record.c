@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "shim/record.h"
+#include "shim/bundle/record.h"
 
 #include "base/fds.h"
 #include "base/json.h"
+#include "base/paths.h"
 
 #define RECORD_NAME        "wherry.json"
 #define RECORD_LIMIT_BYTES 65536u
+#define RUNTIME_ROOT       "/run/containerd/runc"
 
 static const char *const kinds[] = {
     [RECORD_SANDBOX] = "sandbox", [RECORD_GUEST] = "guest", [RECORD_NATIVE] = "native"};
@@ -78,4 +80,9 @@ void record_drop(int bundle_fd)
 void record_done(struct record *r)
 {
     json_fields_done(fields, r);
+}
+
+char *record_runtime_root(const char *runtime_root, const char *namespace)
+{
+    return path_join(runtime_root ? runtime_root : RUNTIME_ROOT, namespace);
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "shim/pod/pod.h"
+
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
 
 #include "base/fds.h"
 #include "container/oci/sysctl.h"
-#include "shim/task/task_parts.h"
 
 static const struct {
     const char *type;
@@ -48,7 +49,7 @@ static int sysctl_set(const struct oci_config *c, const struct json_pair *pair, 
     return 0;
 }
 
-int task_sandbox_enter(const struct oci_config *c, struct err *e)
+int shim_pod_enter(const struct oci_config *c, struct err *e)
 {
     bool has_uts = false;
 
