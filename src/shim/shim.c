@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shim/shim.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <sys/prctl.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/paths.h"
 #include "shim/pod/sandbox.h"
@@ -12,6 +14,7 @@
 
 #define EVENTS_WAIT_MS 10000 /* for containerd to take the last events */
 #define IDLE_MS        60000
+#define TIDY_AFTER_MS  3000 /* after the last thing that took memory */
 
 static const struct ttrpc_service *services(size_t *ret_n)
 {
@@ -99,8 +102,23 @@ void shim_shut_down(struct shim *s)
     events_flush(s->events, EVENTS_WAIT_MS, flushed, s);
 }
 
+/* What a create has taken, and a deletion given back, lies between living pieces otherwise. */
+static void tidy(void *ctx)
+{
+    (void)ctx;
+    malloc_trim(0);
+}
+
+void shim_tidy_soon(struct shim *s)
+{
+    if (!s->tidy)
+        s->tidy = loop_timer_new(s->loop, tidy, s);
+    loop_timer_set(s->tidy, clock_monotonic_ns() + TIDY_AFTER_MS * UINT64_C(1000000));
+}
+
 void shim_task_gone(struct shim *s)
 {
+    shim_tidy_soon(s);
     if (link_is_empty(&s->tasks) && (s->is_end_due || ttrpc_server_is_idle(s->server)))
         shim_shut_down(s);
 }
@@ -131,6 +149,8 @@ int shim_run(const struct shim_flags *f, const struct bootstrap *b, struct shim_
     int r;
 
     link_init(&s.tasks);
+    /* An arena for each thread of the work pool would be most of what it takes. */
+    mallopt(M_ARENA_MAX, 1);
     signals_ignore();
     r = begin(&s, take_fd(&d->listen_fd), e);
     shim_daemon_report(d, r < 0 ? e : NULL);
@@ -141,6 +161,7 @@ int shim_run(const struct shim_flags *f, const struct bootstrap *b, struct shim_
     ttrpc_server_free(s.server);
     programs_free(s.programs);
     events_free(s.events);
+    loop_timer_free(s.tidy);
     loop_free(s.loop);
     free(s.worker);
     free(s.cache_dir);

@@ -16,6 +16,7 @@
  */
 struct shim {
     struct loop *loop;
+    struct loop_timer *tidy;
     struct ttrpc_server *server;
     struct events *events;
     struct programs *programs;
@@ -41,3 +42,5 @@ int shim_run(const struct shim_flags *f, const struct bootstrap *b, struct shim_
 void shim_shut_down(struct shim *s);
 /* After a create has failed, or a task was deleted. */
 void shim_task_gone(struct shim *s);
+/* Gives memory that is not used any more back to the system, once things are quiet. */
+void shim_tidy_soon(struct shim *s);

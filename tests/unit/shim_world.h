@@ -298,6 +298,7 @@ static inline void world_close(void)
     ttrpc_client_free(world.client);
     ttrpc_server_free(world.shim.server);
     events_free(world.shim.events);
+    loop_timer_free(world.shim.tidy);
     ttrpc_server_free(world.containerd);
     loop_free(loop);
     buf_done(&world.told);

@@ -156,6 +156,7 @@ void process_started(struct process *p, const struct err *e, pid_t pid)
     if (p->stdio && (p->width || p->height))
         stdio_resize(p->stdio, p->width, p->height);
     publish_start(p);
+    shim_tidy_soon(p->task->shim);
     process_finish(p, NULL);
     if (p->is_ended && p->state == PROCESS_RUNNING)
         process_end_tell(p);
