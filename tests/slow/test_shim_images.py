@@ -22,6 +22,7 @@ import images  # noqa: E402
 from machine import Machine  # noqa: E402
 from registry import Registry  # noqa: E402
 from serve_client import ROOT, example, tap  # noqa: E402
+from worker_client import PATIENCE_S  # noqa: E402
 
 COMMANDS = ("c", "c-component", "cgi-go", "cgi-rust", "go", "js", "p3", "python", "rust")
 SERVICES = ("http-c", "http-js", "http-p3", "http-python")
@@ -84,8 +85,9 @@ def pull(daemon, image):
     daemon.cri("PullImage", image={"image": image})
 
 
-def command_by_cri(daemon, pod, name, form, image):
-    """[status, stdout]"""
+def command_by_cri(daemon, pod, name, form, image, wanted):
+    """[status, stdout], which is waited for: CRI writes the log's last lines after it has told of the
+    end."""
     pairs = (v.encode().partition(b"=") for v in VARIABLES.get(name, ()))
     config = {"envs": [{"key": k.decode(), "value": base64.b64encode(v).decode()}
                        for k, _, v in pairs]}
@@ -96,8 +98,14 @@ def command_by_cri(daemon, pod, name, form, image):
     while (state := daemon.cri.state(container))["state"] != "CONTAINER_EXITED":
         assert time.monotonic() < end, state
         time.sleep(0.01)
-    said = [text for stream, text in pod.log(title) if stream == "stdout"]
-    return state["exit_code"], "".join(line + "\n" for line in said)
+
+    def said():
+        return "\n".join(text for stream, text in pod.log(title) if stream == "stdout")
+
+    end = time.monotonic() + PATIENCE_S
+    while same(said()) != same(wanted) and time.monotonic() < end:
+        time.sleep(0.01)
+    return state["exit_code"], said()
 
 
 def service_by_cri(daemon, pod, name, form, image):
@@ -149,7 +157,7 @@ def commands(daemon, made, wanted):
             status, out = wanted[name]
             title = f"{daemon.version}: {name} as {form}"
             pull(daemon, image)
-            got = command_by_cri(daemon, pod, name, form, image)
+            got = command_by_cri(daemon, pod, name, form, image, out)
             tap.ok(f"{title}, by CRI", (got[0], same(got[1])) == (status, same(out)), got)
             # Of layers test_shim_ctr.py has more. What CGI reads, ctr leaves open.
             if form in FILES and name not in VARIABLES:
