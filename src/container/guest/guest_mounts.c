@@ -280,7 +280,7 @@ static int point_open(int root, const char *path, bool is_file, struct layer *la
         fd = is_in_layer ? -ENOENT : root_open(root, buf_str(&prefix), O_PATH);
         if (fd == -ENOENT) {
             if (layer && !is_in_layer) {
-                int inside;
+                int inside = -EBADF;
 
                 TRY(layer_follow(layer->fd, root, parent, &inside));
                 close(parent);

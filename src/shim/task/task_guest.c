@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Containers of WebAssembly: each process is a confined one of its own. */
+#include <fcntl.h>
 #include <signal.h>
 
 #include "base/fds.h"
 #include "base/log.h"
 #include "base/paths.h"
 #include "container/folder.h"
-#include "shim/publish.h"
+#include "shim/events/publish.h"
 #include "shim/task/declared_port.h"
 #include "shim/task/task_parts.h"
 
 #define TOOLBOX_NAME "toolbox"
+#define TOOLBOX_FILE "toolbox.wasm"
 #define SECCOMP_DIR  "/run/wherry/seccomp"
 
 /* ---- Before ---- */
@@ -72,8 +74,7 @@ static void guest_ended(void *ctx, int status)
     process_ended(p, status);
 }
 
-/* Where it listens if it is an HTTP service: as the pod says, else as the image does; 0: neither.
- */
+/* Where an HTTP service listens: as the pod says, else as the image does; 0: neither. */
 static unsigned task_port(const struct task *t)
 {
     const char *declared = oci_config_annotation(&t->config, DECLARED_PORTS_ANNOTATION);
@@ -197,14 +198,10 @@ static void create_hooked(void *ctx, const struct err *e)
     struct task *t = ctx;
     const struct oci_hooks *h = &t->config.hooks;
     const struct task_moment moments[] = {
-        {.list = &h->prestart,     .name = "prestart",   .status = "creating"},
-        {                            .list = &h->create_runtime, .name = "createRuntime", .status = "creating"                    },
-        { .list = &h->create_container,
-         .name = "createContainer",
-         .status = "creating",
-         .is_inside = true},
+        {&h->prestart,         "prestart",        "creating", false, false},
+        {&h->create_runtime,   "createRuntime",   "creating", false, false},
+        {&h->create_container, "createContainer", "creating", true,  false},
     };
-
     struct err cancelled = ERR_INIT;
 
     if (!e && t->is_cancelled) {
@@ -283,12 +280,12 @@ static void start_hooked(void *ctx, const struct err *e)
 {
     struct process *p = ctx;
 
-    if (e)
-        (void)guest_process_kill(p->guest, SIGKILL);
-    if (e)
-        process_started(p, e, p->pid);
-    else
+    if (!e) {
         guest_process_start(p->guest, started, p);
+        return;
+    }
+    (void)guest_process_kill(p->guest, SIGKILL);
+    process_started(p, e, p->pid);
 }
 
 /* ---- One that is added ---- */
@@ -313,6 +310,20 @@ static void container_tell(struct process *p)
     strv_add_owned(&p->spec.env, buf_take(&words));
 }
 
+/* The tool box's program, beside those of wherry. */
+static int toolbox_open(struct err *e)
+{
+    autofree char *image = NULL, *dir = NULL, *path = NULL;
+    int fd;
+
+    TRY(paths_program_find("wherry-image", &image, e));
+    dir = path_dir(image);
+    path = path_join(dir, TOOLBOX_FILE);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    return fd < 0 ? err_errno(e, -errno, "ProgramMissing", "cannot open the tool box '%s'", path)
+                  : fd;
+}
+
 static int exec_program_find(struct process *p, struct err *e)
 {
     struct mount_view v;
@@ -324,7 +335,7 @@ static int exec_program_find(struct process *p, struct err *e)
         return 0;
     /* Any other word is for the tool box, which says if it has none of that name. */
     container_tell(p);
-    p->entry.fd = shim_toolbox_open(p->task->shim, e);
+    p->entry.fd = toolbox_open(e);
     return p->entry.fd < 0 ? e->code : 0;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "shim/rootfs.h"
+#include "shim/bundle/rootfs.h"
 
 #include <fcntl.h>
 #include <linux/openat2.h>

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "shim/pod/pod.h"
+
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
 
 #include "base/fds.h"
 #include "container/oci/sysctl.h"
-#include "shim/task/task_parts.h"
 
 /* Those that the shim is in itself. */
 #define OWN_NAMESPACES (CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)
@@ -42,10 +43,14 @@ static int sysctl_set(const struct oci_config *c, const struct json_pair *pair, 
     return 0;
 }
 
-int task_sandbox_enter(const struct oci_config *c, struct err *e)
+int shim_pod_enter(const struct oci_config *c, struct err *e)
 {
     bool has_uts = false;
 
+    if (c->hostname && *c->hostname && !oci_config_namespace(c, "uts"))
+        return err_set(e, -EINVAL, "BadConfig",
+                       "the host name '%s' would be the machine's: give the pod a uts namespace",
+                       c->hostname);
     for (size_t i = 0; i < c->linux_.n_namespaces; i++) {
         const struct oci_namespace *n = &c->linux_.namespaces[i];
         const struct oci_namespace_kind *kind = oci_namespace_kind(n->type);
