@@ -380,6 +380,8 @@ static void signal_send(struct process *p, int number, bool is_all, task_done *d
         }
     }
     r = p->guest ? guest_process_kill(p->guest, number) : -ESRCH;
+    if (number == SIGKILL && !p->exec_id)
+        p->task->is_guest_killed = true;
     /* A frozen process does not even die. */
     if (number == SIGKILL && p->task->is_paused && !p->exec_id)
         (void)cgroup_thaw(p->task->cgroup, &e);
@@ -477,12 +479,22 @@ static void pause_work(void *ctx)
         cgroup_thaw(c->task->cgroup, &c->failed);
 }
 
+static void pause_worked(void *ctx)
+{
+    struct group_chore *c = ctx;
+    struct err e = ERR_INIT;
+
+    if (c->is_paused && c->task->is_guest_killed)
+        (void)cgroup_thaw(c->task->cgroup, &e);
+    chore_done(c);
+}
+
 static void pause_set(struct task *t, bool is_paused, task_done *done, void *ctx)
 {
     struct group_chore *c = chore_new(t, done, ctx);
 
     c->is_paused = is_paused;
-    loop_work(t->shim->loop, pause_work, chore_done, c);
+    loop_work(t->shim->loop, pause_work, pause_worked, c);
 }
 
 static void update_work(void *ctx)
