@@ -613,19 +613,18 @@ static void a_score_that_may_not_be_lowered_stays(void **state)
 static void a_step_that_fails_is_named(void **state)
 {
     struct guest_process_options o;
-    const int no_group = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    struct cgroup_fds no_group = {{open("/dev/null", O_RDONLY | O_CLOEXEC)}, 1};
     struct life l;
 
     (void)state;
     life_decode(&l, CONFIG(ROOT_USER "\"args\":[\"/inside.wasm\"]", ""));
     o = life_options(&l);
-    o.cgroup_fds = &no_group;
-    o.n_cgroup_fds = 1;
+    o.cgroup = &no_group;
     life_run(&l, &o);
     assert_string_equal(l.failed.reason, "ConfinementFailed");
     assert_contains(l.failed.msg, "cannot enter its control group: ");
     assert_int_equal(l.pid, 0);
-    close(no_group);
+    cgroup_fds_close(&no_group);
     life_free(&l);
 }
 

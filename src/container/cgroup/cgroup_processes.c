@@ -5,7 +5,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/syscall.h>
+#include <sys/pidfd.h>
 
 #include "base/clock.h"
 #include "base/fds.h"
@@ -294,7 +294,7 @@ static int all_remove(const struct cgroup *c, const char **ret_dir)
 /* Until one of them is gone, or not for long. */
 static void one_wait(pid_t pid, uint64_t deadline_ns)
 {
-    autofd fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    autofd fd = pidfd_open(pid, 0);
     struct pollfd p = {.fd = fd, .events = POLLIN};
     int ms = clock_wait_ms(deadline_ns);
 

@@ -56,9 +56,12 @@ static bool limits_set(const struct confinement *c, bool is_of_descriptors,
 
 static bool host_side(const struct confinement *c, struct confinement_report *failed)
 {
-    for (size_t i = 0; i < c->n_cgroup_fds; i++)
-        if (write(c->cgroup_fds[i], "0", 1) != 1)
-            return fail(failed, STEP_CGROUP, i);
+    int r = cgroup_enter(&c->cgroup);
+
+    if (r < 0) {
+        errno = -r;
+        return fail(failed, STEP_CGROUP, 0);
+    }
     if (c->score && !file_put("/proc/self/oom_score_adj", c->score)) {
         if (errno != EACCES)
             return fail(failed, STEP_SCORE, 0);

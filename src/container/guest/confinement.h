@@ -4,6 +4,7 @@
 #include <linux/filter.h>
 #include <sys/resource.h>
 
+#include "container/cgroup/cgroup.h"
 #include "container/oci/oci_config.h"
 
 /*
@@ -11,9 +12,9 @@
  * limits, user and rights, turned into a plan of plain numbers and open descriptors, which a child
  * of a program with threads can carry out by system calls alone.
  *
- * The order is that of runc: control group and score, namespaces, session, network and names,
- * limits, rights, user, and the system call filter last (before the rights go, when new privileges
- * are not forbidden, since the kernel wants one or the other).
+ * The order: control group, score and limits, namespaces with what is theirs, session, labels,
+ * rights, user, and the system call filter last (before the rights go, when new privileges are not
+ * forbidden, since the kernel wants one or the other).
  *
  * A score that is lower than this process may give is left as it is, as under a user who is not
  * root: a kubelet asks for -997 for its guaranteed pods, and they are to run there too.
@@ -26,10 +27,9 @@ struct confinement;
 struct confinement_options {
     const struct oci_config *config;
     const struct oci_process *process; /* the config's own, or that of an exec */
-    const int *cgroup_fds; /* open for writing; entered by writing "0"; stay the caller's */
-    size_t n_cgroup_fds;
-    const struct sock_fprog *seccomp; /* NULL: none; stays the caller's until the child has it */
-    unsigned seccomp_flags;           /* SECCOMP_FILTER_FLAG_* */
+    const struct cgroup_fds *cgroup;   /* NULL: none; stay the caller's */
+    const struct sock_fprog *seccomp;  /* NULL: none; stays the caller's until the child has it */
+    unsigned seccomp_flags;            /* SECCOMP_FILTER_FLAG_* */
     bool is_joining; /* an exec: what the document makes anew was made, and is found in `of_pid` */
     pid_t of_pid;
     unsigned listen_port; /* not 0: listens there on all addresses of its network namespace */
@@ -48,7 +48,7 @@ struct confinement_report {
 #define CONFINEMENT_EXEC       (-2) /* the program could not be executed */
 
 /* Opens namespaces and looks names up. "BadConfig" (unknown names, numbers that cannot be),
- * "NamespaceFailed" ("cannot open the network namespace '/run/netns/x': No such file or
+ * "NamespaceFailed" ("cannot enter the network namespace '/run/netns/x': No such file or
  * directory"), "Unsupported" (-ENOTSUP: a new user namespace). */
 int confinement_new(const struct confinement_options *o, struct confinement **ret, struct err *e);
 void confinement_free(struct confinement *c);

@@ -194,35 +194,28 @@ static int user_add(struct confinement *c, const struct oci_user *u, struct err 
 /* ---- Namespaces ---- */
 
 /* The user namespace first: it owns the right to enter the others. */
-static const struct {
-    const char *type, *file;
-    int flag;
-} entered[CONFINEMENT_NAMESPACES] = {
-    {"user",    "user", CLONE_NEWUSER},
-    {"network", "net",  CLONE_NEWNET },
-    {"ipc",     "ipc",  CLONE_NEWIPC },
-    {"uts",     "uts",  CLONE_NEWUTS },
-};
+static const char *const entered[CONFINEMENT_NAMESPACES] = {"user", "network", "ipc", "uts"};
 
-static int namespace_add(struct confinement *c, const struct confinement_options *o, size_t kind,
-                         struct err *e)
+static int namespace_add(struct confinement *c, const struct confinement_options *o,
+                         const char *type, struct err *e)
 {
-    const struct oci_namespace *from = oci_config_namespace(o->config, entered[kind].type);
+    const struct oci_namespace_kind *kind = oci_namespace_kind(type);
+    const struct oci_namespace *from = oci_config_namespace(o->config, type);
     struct confinement_namespace *n = &c->namespaces[c->n_namespaces];
 
     if (!from)
         return 0;
-    if (!from->path && !o->is_joining && entered[kind].flag == CLONE_NEWUSER)
+    if (!from->path && !o->is_joining && kind->flag == CLONE_NEWUSER)
         return err_set(e, -ENOTSUP, "Unsupported",
                        "a WebAssembly container cannot have a new user namespace of its own; name "
                        "the path of one that is there, as pods do, or leave it out");
-    *n = (struct confinement_namespace){.type = entered[kind].type,
-                                        .flag = entered[kind].flag,
+    *n = (struct confinement_namespace){.type = type,
+                                        .flag = kind->flag,
                                         .fd = -EBADF,
                                         .path = from->path ? xstrdup(from->path) : NULL};
     c->n_namespaces++;
     if (!n->path && o->is_joining)
-        n->path = xasprintf("/proc/%d/ns/%s", (int)o->of_pid, entered[kind].file);
+        n->path = xasprintf("/proc/%d/ns/%s", (int)o->of_pid, kind->file);
     if (!n->path) {
         c->has_loopback_down |= n->flag == CLONE_NEWNET;
         return 0;
@@ -272,11 +265,10 @@ int confinement_new(const struct confinement_options *o, struct confinement **re
     c->seccomp_flags = o->seccomp_flags;
     c->listen_port = o->listen_port;
     c->has_terminal = o->has_terminal;
-    c->cgroup_fds = xcalloc(o->n_cgroup_fds + 1, sizeof(*c->cgroup_fds));
-    for (; c->n_cgroup_fds < o->n_cgroup_fds; c->n_cgroup_fds++)
-        c->cgroup_fds[c->n_cgroup_fds] = o->cgroup_fds[c->n_cgroup_fds];
+    if (o->cgroup)
+        c->cgroup = *o->cgroup;
     for (size_t i = 0; i < ARRAY_SIZE(entered); i++)
-        TRY(namespace_add(c, o, i, e));
+        TRY(namespace_add(c, o, entered[i], e));
     if (!o->is_joining)
         TRY(names_add(c, o->config, e));
     for (size_t i = 0; i < o->process->n_rlimits; i++)
@@ -298,7 +290,6 @@ void confinement_free(struct confinement *c)
         free(c->sysctl.v[i].value);
     }
     free(c->sysctl.v);
-    free(c->cgroup_fds);
     free(c->limits);
     free(c->groups);
     free(c->hostname);
@@ -313,9 +304,9 @@ size_t confinement_fds(const struct confinement *c, int *ret, size_t max)
 {
     size_t n = 0;
 
-    BUG_ON(c->n_cgroup_fds + c->n_namespaces > max);
-    for (size_t i = 0; i < c->n_cgroup_fds; i++)
-        ret[n++] = c->cgroup_fds[i];
+    BUG_ON(c->cgroup.n + c->n_namespaces > max);
+    for (size_t i = 0; i < c->cgroup.n; i++)
+        ret[n++] = c->cgroup.v[i];
     for (size_t i = 0; i < c->n_namespaces; i++)
         if (c->namespaces[i].fd >= 0)
             ret[n++] = c->namespaces[i].fd;

@@ -51,8 +51,7 @@ struct confinement {
     bool has_loopback_down; /* the network namespace is new */
     char *hostname, *domainname;
     struct json_pairs sysctl; /* names are paths below /proc/sys */
-    int *cgroup_fds;
-    size_t n_cgroup_fds;
+    struct cgroup_fds cgroup;
     char *score; /* NULL: as it is */
     struct confinement_limit *limits;
     size_t n_limits;

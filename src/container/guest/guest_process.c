@@ -201,7 +201,7 @@ static void reap(struct guest_process *p)
     siginfo_t info;
 
     if (p->pid_fd >= 0)
-        (void)syscall(SYS_pidfd_send_signal, p->pid_fd, SIGKILL, NULL, 0);
+        (void)pidfd_send_signal(p->pid_fd, SIGKILL, NULL, 0);
     else
         kill(p->pid, SIGKILL);
     while (waitid(P_PID, (id_t)p->pid, &info, WEXITED) < 0 && errno == EINTR)
@@ -437,8 +437,7 @@ static int parts_make(struct guest_process *p, const struct guest_process_option
     const struct confinement_options c = {
         .config = o->config,
         .process = process,
-        .cgroup_fds = o->cgroup_fds,
-        .n_cgroup_fds = o->n_cgroup_fds,
+        .cgroup = o->cgroup,
         .seccomp = o->seccomp,
         .seccomp_flags = o->seccomp_flags,
         .is_joining = o->of,
@@ -518,7 +517,7 @@ int guest_process_kill(struct guest_process *p, int number)
     /* The pool's thread has the rest until it is created. */
     if (p->state == STATE_CREATING || !p->pid || p->pid_fd < 0)
         return -ESRCH;
-    return syscall(SYS_pidfd_send_signal, p->pid_fd, number, NULL, 0) < 0 ? -errno : 0;
+    return pidfd_send_signal(p->pid_fd, number, NULL, 0) < 0 ? -errno : 0;
 }
 
 int guest_process_status(const struct guest_process *p, struct guest_status *ret, struct err *e)

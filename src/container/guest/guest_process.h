@@ -32,15 +32,14 @@ struct guest_process_options {
     /* Standard streams; -1: empty, or dropped. With process->terminal all three are the slave of
      * one. Without close-on-exec taken into account: they are given to the child as 0, 1 and 2. */
     int stdin_fd, stdout_fd, stderr_fd;
-    int program_fd;         /* the program */
-    const char *program;    /* its name for people */
-    int code_fd;            /* its machine code: guest/spec.h; -1: none */
-    enum contract contract; /* what the program is */
-    bool is_tool;           /* args[0] names a tool of the program, which finds it behind
-                             * its own name; it is no FILE#FUNCTION */
-    unsigned http_port;     /* where an HTTP program listens; 0: GUEST_PROCESS_HTTP_PORT */
-    const int *cgroup_fds;
-    size_t n_cgroup_fds;
+    int program_fd;                  /* the program */
+    const char *program;             /* its name for people */
+    int code_fd;                     /* its machine code: guest/spec.h; -1: none */
+    enum contract contract;          /* what the program is */
+    bool is_tool;                    /* args[0] names a tool of the program, which finds it behind
+                                      * its own name; it is no FILE#FUNCTION */
+    unsigned http_port;              /* where an HTTP program listens; 0: GUEST_PROCESS_HTTP_PORT */
+    const struct cgroup_fds *cgroup; /* NULL: none */
     const struct sock_fprog *seccomp; /* NULL: none */
     unsigned seccomp_flags;
     struct guest_process *of; /* an exec in this one, whose namespaces it enters; NULL: none */

@@ -2,6 +2,7 @@
 #include "container/oci/oci_config.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/stat.h>
 
 #include "base/fds.h"
@@ -276,6 +277,25 @@ const struct oci_namespace *oci_config_namespace(const struct oci_config *c, con
     for (size_t i = 0; i < c->linux_.n_namespaces; i++)
         if (str_eq(c->linux_.namespaces[i].type, type))
             return &c->linux_.namespaces[i];
+    return NULL;
+}
+
+const struct oci_namespace_kind *oci_namespace_kind(const char *type)
+{
+    static const struct oci_namespace_kind kinds[] = {
+        {"user",    "user",   CLONE_NEWUSER  },
+        {"network", "net",    CLONE_NEWNET   },
+        {"ipc",     "ipc",    CLONE_NEWIPC   },
+        {"uts",     "uts",    CLONE_NEWUTS   },
+        {"pid",     "pid",    CLONE_NEWPID   },
+        {"mount",   "mnt",    CLONE_NEWNS    },
+        {"cgroup",  "cgroup", CLONE_NEWCGROUP},
+        {"time",    "time",   CLONE_NEWTIME  },
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+        if (str_eq(type, kinds[i].type))
+            return &kinds[i];
     return NULL;
 }
 

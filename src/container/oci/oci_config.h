@@ -164,6 +164,14 @@ void oci_resources_done(struct oci_resources *r);
 /* NULL: there is none. */
 const char *oci_config_annotation(const struct oci_config *c, const char *key);
 const struct oci_namespace *oci_config_namespace(const struct oci_config *c, const char *type);
+/* How the kernel calls a namespace of this type: its file in /proc/PID/ns, and its flag of
+ * unshare(2). NULL: there is no such type. */
+struct oci_namespace_kind {
+    const char *type, *file;
+    int flag;
+};
+const struct oci_namespace_kind *oci_namespace_kind(const char *type);
+
 /* By its type or an option, as runc goes by. */
 bool oci_mount_is_bind(const struct oci_mount *m);
 

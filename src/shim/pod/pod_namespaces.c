@@ -8,14 +8,8 @@
 #include "base/fds.h"
 #include "container/oci/sysctl.h"
 
-static const struct {
-    const char *type;
-    int flag;
-} namespaces[] = {
-    {"network", CLONE_NEWNET},
-    {"ipc",     CLONE_NEWIPC},
-    {"uts",     CLONE_NEWUTS},
-};
+/* Those that the shim is in itself. */
+#define OWN_NAMESPACES (CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)
 
 static int namespace_enter(const struct oci_namespace *n, int flag, struct err *e)
 {
@@ -59,13 +53,13 @@ int shim_pod_enter(const struct oci_config *c, struct err *e)
                        c->hostname);
     for (size_t i = 0; i < c->linux_.n_namespaces; i++) {
         const struct oci_namespace *n = &c->linux_.namespaces[i];
+        const struct oci_namespace_kind *kind = oci_namespace_kind(n->type);
 
         if (str_eq(n->type, "user"))
             return err_set(e, -EOPNOTSUPP, "Unsupported",
                            "a pod with a user namespace of its own needs a native runtime class");
-        for (size_t k = 0; k < ARRAY_SIZE(namespaces); k++)
-            if (str_eq(n->type, namespaces[k].type))
-                TRY(namespace_enter(n, namespaces[k].flag, e));
+        if (kind && kind->flag & OWN_NAMESPACES)
+            TRY(namespace_enter(n, kind->flag, e));
         has_uts = has_uts || (str_eq(n->type, "uts") && (!n->path || !*n->path));
     }
     if (c->hostname && has_uts && sethostname(c->hostname, strlen(c->hostname)) < 0)

@@ -106,8 +106,7 @@ static int guest_new(struct process *p, enum contract contract, struct err *e)
         .contract = contract,
         .is_tool = is_tool,
         .http_port = task_port(t),
-        .cgroup_fds = t->cgroup_fds.v,
-        .n_cgroup_fds = t->cgroup_fds.n,
+        .cgroup = &t->cgroup_fds,
         .seccomp = t->seccomp.n ? &filter : NULL,
         .seccomp_flags = t->seccomp.flags,
         .of = p->exec_id ? t->init.guest : NULL,
@@ -381,6 +380,8 @@ static void signal_send(struct process *p, int number, bool is_all, task_done *d
         }
     }
     r = p->guest ? guest_process_kill(p->guest, number) : -ESRCH;
+    if (number == SIGKILL && !p->exec_id)
+        p->task->is_guest_killed = true;
     /* A frozen process does not even die. */
     if (number == SIGKILL && p->task->is_paused && !p->exec_id)
         (void)cgroup_thaw(p->task->cgroup, &e);
@@ -478,12 +479,22 @@ static void pause_work(void *ctx)
         cgroup_thaw(c->task->cgroup, &c->failed);
 }
 
+static void pause_worked(void *ctx)
+{
+    struct group_chore *c = ctx;
+    struct err e = ERR_INIT;
+
+    if (c->is_paused && c->task->is_guest_killed)
+        (void)cgroup_thaw(c->task->cgroup, &e);
+    chore_done(c);
+}
+
 static void pause_set(struct task *t, bool is_paused, task_done *done, void *ctx)
 {
     struct group_chore *c = chore_new(t, done, ctx);
 
     c->is_paused = is_paused;
-    loop_work(t->shim->loop, pause_work, chore_done, c);
+    loop_work(t->shim->loop, pause_work, pause_worked, c);
 }
 
 static void update_work(void *ctx)

@@ -40,13 +40,14 @@ static void hooks_done(void *ctx, const struct err *e)
 /* Those that the guest's process is in. */
 static int namespaces_open(struct task_hooks *h, struct err *e)
 {
-    static const char *const names[NAMESPACES] = {"net", "ipc", "uts"};
+    static const char *const types[NAMESPACES] = {"network", "ipc", "uts"};
     char path[48];
 
     for (size_t i = 0; i < NAMESPACES; i++) {
         int fd;
 
-        snprintf(path, sizeof(path), "/proc/%d/ns/%s", (int)h->task->init.pid, names[i]);
+        snprintf(path, sizeof(path), "/proc/%d/ns/%s", (int)h->task->init.pid,
+                 oci_namespace_kind(types[i])->file);
         fd = open(path, O_RDONLY | O_CLOEXEC);
         if (fd < 0)
             return err_errno(e, -errno, "HookFailed", "cannot open '%s'", path);

@@ -95,6 +95,7 @@ struct task {
 
     /* Of a guest. */
     struct cgroup_fds cgroup_fds;
+    bool is_guest_killed; /* by SIGKILL: a pause that is under way must not keep it */
     struct guest_mounts *mounts;
     struct seccomp_program seccomp;
     struct image_request *finding; /* what only the image says */
