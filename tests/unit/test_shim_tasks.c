@@ -386,6 +386,19 @@ static void an_exec_that_starts_as_its_container_ends_is_killed(void **state)
         "create c, start c, exec-added c, exit c 0, exec-started c, exit x 137, delete c, ");
 }
 
+static void an_exec_is_not_started_while_its_container_is_paused(void **state)
+{
+    (void)state;
+    must("Create", NULL);
+    must("Start", NULL);
+    must("Exec", "x");
+    must("Pause", NULL);
+    must_fail("Start", "x", REFUSED);
+    must("Resume", NULL);
+    must("Start", "x");
+    end("x", 0);
+}
+
 static void an_exec_that_nobody_started_goes_with_its_container(void **state)
 {
     struct answer wait;
@@ -547,6 +560,7 @@ int main(void)
         TEST(a_deletion_before_the_start_waits_for_its_kill),
         TEST(the_end_of_a_container_ends_its_execs_and_its_deletion_waits_for_them),
         TEST(an_exec_that_starts_as_its_container_ends_is_killed),
+        TEST(an_exec_is_not_started_while_its_container_is_paused),
         TEST(an_exec_that_nobody_started_goes_with_its_container),
         TEST(who_waits_for_an_exec_that_cannot_be_started_is_told_at_once),
         TEST(a_deletion_that_fails_can_be_asked_for_again),

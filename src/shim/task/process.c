@@ -100,6 +100,10 @@ static int startable_check(const struct process *p, struct err *e)
 
     if (p->exec_id && p->task->init.state != PROCESS_RUNNING)
         return err_set(e, -EPERM, "WrongState", "the container '%s' does not run", p->task->id);
+    /* It would be frozen before it has begun. */
+    if (p->exec_id && p->task->is_paused)
+        return err_set(e, -EPERM, "WrongState", "the container '%s' is paused; resume it first",
+                       p->task->id);
     if (p->state != wanted || p->is_ended)
         return err_set(e, -EPERM, "WrongState", "'%s' was started already, or has ended",
                        process_name(p));
