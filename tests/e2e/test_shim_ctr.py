@@ -157,7 +157,7 @@ def signals(case):
             if (name, number) == ("busybox", "SIGTERM"):
                 continue  # the first process of a pid namespace, which has no handler
             container = case.start(image, *argv)
-            # Nobody kills after the signal, so that an end with its status is one by the signal itself.
+            # Nobody kills after the signal: its status is that of whoever has heeded it.
             case.kill(container, number)
             tap.equal(case.name(f"{name} ends by {number}"), case.exit(container), status)
             case.remove(container)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The shim beside faulty callers, faulty bundles and faulty machines: what it refuses, what goes on,
-and that nothing is left. tests/slow/test_shim_load.py does the same in large numbers."""
+and that nothing is left. tests/e2e/test_shim_load.py has large numbers."""
 import json
 import os
 import random
