@@ -3,11 +3,13 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include "base/paths.h"
 
@@ -279,6 +281,23 @@ int file_open_at(int dirfd, const char *name)
     int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 
     return fd < 0 ? -errno : fd;
+}
+
+/* The kernel asks for another attempt when something was renamed while it checked a "..". */
+#define OPEN_ATTEMPTS 32
+
+int file_open_resolved(int dirfd, const char *path, int flags, uint64_t resolve)
+{
+    struct open_how how = {.flags = (unsigned)(flags | O_CLOEXEC),
+                           .resolve = resolve | RESOLVE_NO_MAGICLINKS};
+    long fd = -1;
+
+    for (int i = 0; i < OPEN_ATTEMPTS; i++) {
+        fd = syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
+        if (fd >= 0 || (errno != EAGAIN && errno != EINTR))
+            break;
+    }
+    return fd < 0 ? -errno : (int)fd;
 }
 
 bool file_is_at(int fd, int dirfd, const char *name)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/buf.h"
@@ -76,6 +77,13 @@ int file_try_lock_at(int dirfd, const char *name);
 /* Opens what may be a stranger's for reading: no link, and nothing that waits for somebody. The
  * descriptor (close-on-exec), or a negative errno, without a message. */
 int file_open_at(int dirfd, const char *name);
+
+/*
+ * Opens a path with these RESOLVE_ bits of openat2(2), and never through a link of /proc that is no
+ * name: so that it leads to nowhere else than the caller means. The descriptor (close-on-exec), or
+ * a negative errno, without a message.
+ */
+int file_open_resolved(int dirfd, const char *path, int flags, uint64_t resolve);
 
 /* Whether `name` in the folder is the file that is open as `fd`. */
 bool file_is_at(int fd, int dirfd, const char *name);

@@ -6,10 +6,10 @@
 #include "base/fds.h"
 #include "base/log.h"
 #include "base/version.h"
-#include "shim/delete.h"
-#include "shim/info.h"
+#include "shim/command/delete.h"
+#include "shim/command/info.h"
+#include "shim/command/start.h"
 #include "shim/shim.h"
-#include "shim/start.h"
 
 /* Whatever is on standard error becomes part of containerd's own error. */
 static int fail(const struct err *e)
@@ -18,7 +18,7 @@ static int fail(const struct err *e)
     return 1;
 }
 
-static int start(const struct shim_flags *f)
+static int command_start(const struct shim_flags *f)
 {
     struct bootstrap b = {0};
     autobuf input = BUF_INIT;
@@ -39,14 +39,14 @@ static int start(const struct shim_flags *f)
     return r < 0 ? fail(&e) : 0;
 }
 
-static int delete (const struct shim_flags *f)
+static int command_delete(const struct shim_flags *f)
 {
     struct err e = ERR_INIT;
 
     return shim_delete(f, &e) < 0 ? fail(&e) : 0;
 }
 
-static int info(void)
+static int command_info(void)
 {
     struct err e = ERR_INIT;
 
@@ -65,11 +65,11 @@ int main(int argc, char **argv)
         log_level_set(LOG_LEVEL_DEBUG);
     switch (f.action) {
     case SHIM_START:
-        return start(&f);
+        return command_start(&f);
     case SHIM_DELETE:
-        return delete (&f);
+        return command_delete(&f);
     case SHIM_INFO:
-        return info();
+        return command_info();
     case SHIM_VERSION:
         printf("containerd-shim-wherry-v1:\n  Version: %s\n", wherry_version);
         return 0;

@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shim/shim.h"
 
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
 
 #include "base/log.h"
 #include "base/paths.h"
-#include "shim/sandbox.h"
-#include "shim/service.h"
+#include "shim/pod/sandbox.h"
+#include "shim/service/service.h"
 #include "shim/task/task_parts.h"
 
-#define TOOLBOX_FILE   "toolbox.wasm"
 #define EVENTS_WAIT_MS 10000 /* for containerd to take the last events */
 #define IDLE_MS        60000
 
@@ -107,20 +105,6 @@ void shim_task_gone(struct shim *s)
         shim_shut_down(s);
 }
 
-int shim_toolbox_open(const struct shim *s, struct err *e)
-{
-    autofree char *image = NULL, *dir = NULL, *path = NULL;
-    int fd;
-
-    (void)s;
-    TRY(paths_program_find("wherry-image", &image, e));
-    dir = path_dir(image);
-    path = path_join(dir, TOOLBOX_FILE);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    return fd < 0 ? err_errno(e, -errno, "ProgramMissing", "cannot open the tool box '%s'", path)
-                  : fd;
-}
-
 /* What stops the machine's services must not stop containers; containerd tells when to end. */
 static void signals_ignore(void)
 {
@@ -143,7 +127,7 @@ static int begin(struct shim *s, int listen_fd, struct err *e)
 int shim_run(const struct shim_flags *f, const struct bootstrap *b, struct shim_daemon *d,
              struct err *e)
 {
-    struct shim s = {.flags = f, .bootstrap = b, .socket = d->socket, .pod = {.bundle_fd = -EBADF}};
+    struct shim s = {.flags = f, .bootstrap = b, .socket = d->socket, .pod = SHIM_POD_INIT};
     int r;
 
     link_init(&s.tasks);
@@ -152,7 +136,7 @@ int shim_run(const struct shim_flags *f, const struct bootstrap *b, struct shim_
     shim_daemon_report(d, r < 0 ? e : NULL);
     if (r >= 0)
         loop_run(s.loop);
-    task_pod_end(&s);
+    shim_pod_end(&s.pod);
     sandbox_free(s.sandbox);
     ttrpc_server_free(s.server);
     programs_free(s.programs);

@@ -4,18 +4,11 @@
 #include "container/guest/program.h"
 #include "container/list.h"
 #include "loop/loop.h"
-#include "shim/bootstrap.h"
-#include "shim/events.h"
-#include "shim/flags.h"
-#include "shim/start.h"
-
-/* The pod whose containers the daemon has; it is not there for one container by itself. */
-struct shim_pod {
-    bool is_there;
-    bool has_host_pid;         /* its containers are to be in the machine's PID namespace */
-    int bundle_fd;             /* of its sandbox */
-    struct pid_holder *holder; /* of the PID namespace that they share; NULL: none needed it yet */
-};
+#include "shim/command/bootstrap.h"
+#include "shim/command/flags.h"
+#include "shim/command/start.h"
+#include "shim/events/events.h"
+#include "shim/pod/pod.h"
 
 /*
  * The daemon: one for the containers of a pod, or for one container. It answers containerd's calls
@@ -48,6 +41,3 @@ int shim_run(const struct shim_flags *f, const struct bootstrap *b, struct shim_
 void shim_shut_down(struct shim *s);
 /* After a create has failed, or a task was deleted. */
 void shim_task_gone(struct shim *s);
-
-/* The tool box's program, open for reading (close-on-exec). "ProgramMissing" */
-int shim_toolbox_open(const struct shim *s, struct err *e);

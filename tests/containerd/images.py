@@ -110,15 +110,16 @@ GROUP = b"root:x:0:\nuser:x:1000:\nextra:x:2000:user\nnogroup:x:65534:\n"
 FOLDERS = [("tmp", 0o1777), ("root", 0o700), ("etc", 0o755)]
 
 
-def busybox_with(name, files, config, folders=()):
-    """It with more files, folders and settings; sources of the files are the caller's."""
+def busybox_with(name, files, config, folders=(), link="busybox"):
+    """It with more files, folders and settings; sources of the files are the caller's. Its tools
+    are links of this kind."""
     path = shutil.which("busybox")
 
     def tar():
         said = subprocess.run([path, "--list"], stdout=subprocess.PIPE, check=True)
         return layer({"/bin/busybox": read(path), "/etc/passwd": (PASSWD, 0o644),
                       "/etc/group": (GROUP, 0o644), **files},
-                     [("bin/" + n, "busybox") for n in said.stdout.decode().split()
+                     [("bin/" + n, link) for n in said.stdout.decode().split()
                       if n != "busybox"], [*FOLDERS, *folders])
 
     return _native(f"localhost/{name}:1", tar, {"Cmd": ["sh"], **config}, [path])
@@ -181,7 +182,10 @@ def _artifact(layout, path, config):
     if config == "image":
         # containerd counts only layers that are tar files.
         described = layout.blob("application/vnd.oci.image.config.v1+json", {
-            "architecture": "wasm", "os": "wasi", "config": {"Entrypoint": ["/app.wasm"]},
+            "architecture": "wasm", "os": "wasi", "config": {
+                "Entrypoint": ["/app.wasm"],
+                # CRI takes images with the same configuration for one.
+                "Labels": {"program": program["digest"]}},
             "rootfs": {"type": "layers", "diff_ids": []}})
     else:
         described = layout.blob("application/vnd.wasm.config.v0+json", {

@@ -299,6 +299,16 @@ def nothing_of_a_container_outlives_its_first_process(case):
     assert not said, said
 
 
+def a_pod_that_would_name_the_machine_is_refused(case):
+    shared = {"security_context": {"namespace_options": {"network": "NODE"}}}
+    try:
+        case.pod("shared", hostname="other", linux=shared)
+    except daemon.CriError as e:
+        assert "'other' would be the machine's" in e.message, e
+    else:
+        raise AssertionError("it has the name")
+
+
 def a_kill_ends_what_does_not_heed(case):
     pod = case.pod("kill")
     c = case.native(pod, "native", "trap '' TERM; while true; do sleep 1; done")
@@ -590,7 +600,8 @@ ALL = (containers_of_a_pod_reach_each_other, logs_are_those_of_a_kubelet,
        memory_over_the_limit_is_said_to_be_it, a_program_that_cannot_run_is_named,
        limits_are_those_of_the_control_group, figures_are_plausible, a_security_context_holds,
        a_system_call_filter_lets_guests_work, mounts_are_seen, an_exec_that_takes_too_long_is_ended,
-       a_kill_ends_what_does_not_heed, a_restart_of_containerd_is_survived)
+       a_kill_ends_what_does_not_heed, a_pod_that_would_name_the_machine_is_refused,
+       a_restart_of_containerd_is_survived)
 
 
 def run(version, is_full):

@@ -5,6 +5,7 @@ parts that have it in their names, with VERSION=1.6 all of them, only under that
 import itertools
 import os
 import re
+import shutil
 import signal
 import sys
 import tempfile
@@ -120,6 +121,23 @@ def folders(case):
             "--mount", f"type=bind,src={folder},dst=/work,options=rbind:rw"])
         tap.ok(case.name("a folder that is mounted is the program's"),
                status == 0 and "FAIL" not in out, f"{status} {out} {err}")
+
+
+def mounted_programs(case):
+    """Whether a program is WebAssembly is seen in the volume that it is in."""
+    image = case.image("busybox")
+    with tempfile.TemporaryDirectory(dir=BOX) as folder:
+        os.symlink("exitcode.wasm", os.path.join(folder, "link"))
+        program = os.path.join(folder, "exitcode.wasm")
+        shutil.copy(guest("exitcode"), program)
+        for what, source, point, argv in (
+                ("a folder", folder, "/opt/volume", "/opt/volume/exitcode.wasm"),
+                ("a folder, behind a link,", folder, "/opt/volume", "/opt/volume/link"),
+                ("a mount of its own", program, "/app.wasm", "/app.wasm")):
+            tap.equal(case.name(f"a program in {what} that is mounted runs"), case.run(
+                image, argv, "5",
+                options=["--mount", f"type=bind,src={source},dst={point},options=rbind:ro"]),
+                (5, "", ""))
 
 
 def missing(case):
@@ -239,8 +257,8 @@ def killed_shim(case):
         case.remove(container)
 
 
-PARTS = (statuses, arguments, image_forms, streams, folders, missing, native, terminals, signals,
-         events, listing, execution, restart, killed_shim)
+PARTS = (statuses, arguments, image_forms, streams, folders, mounted_programs, missing, native,
+         terminals, signals, events, listing, execution, restart, killed_shim)
 # Where the versions differ for the shim.
 OF_EACH_VERSION = (statuses, image_forms, events, execution, restart, killed_shim)
 

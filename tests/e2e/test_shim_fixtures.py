@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the tests of runwasi (containerd's own shims for WebAssembly) hold, by their fixtures, and what
 its demo app does, held by ours. With FULL=1 also the fixtures that need a compiler for Rust."""
+import functools
 import itertools
 import os
 import subprocess
@@ -12,8 +13,8 @@ sys.dont_write_bytecode = True
 TESTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
 sys.path[:0] = [TESTS, os.path.join(TESTS, "containerd")]
 import images  # noqa: E402
-from daemon import VERSIONS, WHERRY, Containerd, peers  # noqa: E402
-from worker_client import PATIENCE_S, Tap  # noqa: E402
+from daemon import VERSIONS, WHERRY, Containerd, finished, peers  # noqa: E402
+from worker_client import Tap  # noqa: E402
 
 tap = Tap()
 numbers = itertools.count(1)
@@ -45,14 +46,14 @@ class Case:
     def __init__(self, version, daemon, form):
         self.daemon, self.form = daemon, form
         self.title = f"{version}, {form}"
+        self.image = functools.cache(lambda guest: daemon.load(images.wasm(guest, form))[0])
 
     def name(self):
         return f"c{next(numbers)}"
 
     def run(self, guest, *argv, options=()):
-        image, = self.daemon.load(images.wasm(guest, self.form))
-        return self.daemon.ctr("run", "--rm", "--runtime", WHERRY, *options, image, self.name(),
-                               *argv, is_checked=False)
+        return self.daemon.ctr("run", "--rm", "--runtime", WHERRY, *options, self.image(guest),
+                               self.name(), *argv, is_checked=False)
 
 
 def fixtures(case):
@@ -77,15 +78,14 @@ def verbs(case):
 
 
 def ends_at_once(case):
-    image, = case.daemon.load(images.wasm("verbs", case.form))
     for verb in ("sleep", "daemon"):
         name = case.name()
-        with case.daemon.ctr_process("run", "--rm", "--runtime", WHERRY, image, name, "/app.wasm",
-                                     verb, stdin=subprocess.DEVNULL,
+        with case.daemon.ctr_process("run", "--rm", "--runtime", WHERRY, case.image("verbs"),
+                                     name, "/app.wasm", verb, stdin=subprocess.DEVNULL,
                                      stdout=subprocess.PIPE) as process:
             process.stdout.readline()  # it is at it
             case.daemon.ctr("tasks", "kill", "-s", "SIGTERM", name)
-            status = process.wait(PATIENCE_S)
+            status = finished(process)[0]
         tap.ok(f"{case.title}: {verb} ends at once by SIGTERM",
                status == 143, status)  # nobody kills after the signal
 
@@ -95,8 +95,9 @@ def main():
     for version in VERSIONS if FULL else VERSIONS[-1:]:
         with Containerd(version) as daemon:
             for form in FORMS[version]:
+                case = Case(version, daemon, form)
                 for part in (fixtures, verbs, ends_at_once):
-                    tap.run(part, Case(version, daemon, form))
+                    tap.run(part, case)
         tap.equal(f"{version}: nothing is left", daemon.left, [])
     tap.finish()
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A config.json of any bytes: what decodes can be changed, or not, and decodes as before but for
  * the change. */
-#include "shim/config_edit.h"
+#include "shim/bundle/config_edit.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

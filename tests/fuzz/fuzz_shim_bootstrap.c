@@ -4,7 +4,7 @@
 #include <stdint.h>
 
 #include "base/json_value.h"
-#include "shim/bootstrap.h"
+#include "shim/command/bootstrap.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Any words as the shim's command line: an error that says which, or an action that has what it
  * needs, whose strings are those of the words. */
-#include "shim/flags.h"
+#include "shim/command/flags.h"
 #include "words.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -3,7 +3,7 @@
  * the table itself. */
 #include <stdint.h>
 
-#include "shim/options.h"
+#include "shim/service/options.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

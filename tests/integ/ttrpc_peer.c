@@ -5,7 +5,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "shim/events.h"
+#include "shim/events/events.h"
 #include "shim/messages/messages.h"
 #include "wire/ttrpc.h"
 

@@ -16,7 +16,8 @@
 #include "base/fds.h"
 #include "base/paths.h"
 #include "shim/messages/messages.h"
-#include "shim/service.h"
+#include "shim/pod/sandbox.h"
+#include "shim/service/service.h"
 #include "shim/task/task_parts.h"
 
 /* ---- The kind ---- */
@@ -222,14 +223,17 @@ static const struct ttrpc_method world_forward_methods[] = {
 static const struct ttrpc_service world_events_service[] = {
     {"containerd.services.events.ttrpc.v1.Events", world_forward_methods, 1}
 };
-static struct ttrpc_service world_task_service[] = {
-    {"containerd.task.v2.Task", task_methods, 0}
+#define TASKS     "containerd.task.v2.Task"
+#define SANDBOXES "containerd.runtime.sandbox.v1.Sandbox"
+static struct ttrpc_service world_services[] = {
+    {TASKS,     task_methods,    0},
+    {SANDBOXES, sandbox_methods, 0},
 };
 
-static inline struct ttrpc_server *world_serve(const char *path,
-                                               const struct ttrpc_service *service, void *ctx)
+static inline struct ttrpc_server *
+world_serve(const char *path, const struct ttrpc_service *services, size_t n, void *ctx)
 {
-    struct ttrpc_server_options o = {.services = service, .n_services = 1, .ctx = ctx};
+    struct ttrpc_server_options o = {.services = services, .n_services = n, .ctx = ctx};
     struct sockaddr_un a = {.sun_family = AF_UNIX};
     struct ttrpc_server *s = NULL;
     struct err e = ERR_INIT;
@@ -274,14 +278,16 @@ static inline void world_open(void)
     world_bundle();
     address = path_join(world.folder, "events");
     world.socket = path_join(world.folder, "shim");
-    world.containerd = world_serve(address, world_events_service, NULL);
+    world.containerd = world_serve(address, world_events_service, 1, NULL);
     o.ttrpc_address = address;
     world.flags = (struct shim_flags){.namespace = "k8s.io", .id = "c"};
     world.shim = (struct shim){.loop = loop, .flags = &world.flags, .socket = world.socket};
     link_init(&world.shim.tasks);
     assert_ok(events_open(loop, &o, &world.shim.events, &e));
-    world_task_service[0].n_methods = n_task_methods;
-    world.shim.server = world_serve(world.socket, world_task_service, &world.shim);
+    world_services[0].n_methods = n_task_methods;
+    world_services[1].n_methods = n_sandbox_methods;
+    world.shim.server =
+        world_serve(world.socket, world_services, ARRAY_SIZE(world_services), &world.shim);
     c.path = world.socket;
     assert_ok(ttrpc_client_new(loop, &c, &world.client, &e));
 }
@@ -324,10 +330,11 @@ static inline void answered(void *ctx, const struct err *e, const void *payload,
     loop_stop(loop);
 }
 
-static inline void call(const char *method, const ProtobufCMessage *m, struct answer *ret)
+static inline void call_of(const char *service, const char *method, const ProtobufCMessage *m,
+                           struct answer *ret)
 {
     autobuf packed = BUF_INIT;
-    struct ttrpc_request r = {.service = "containerd.task.v2.Task", .method = method};
+    struct ttrpc_request r = {.service = service, .method = method};
 
     protobuf_add(m, &packed);
     r.payload = packed.data;
@@ -335,6 +342,11 @@ static inline void call(const char *method, const ProtobufCMessage *m, struct an
     snprintf(ret->what, sizeof(ret->what), "%s", OPEN);
     ret->payload = BUF_INIT;
     ttrpc_client_call(world.client, &r, answered, ret);
+}
+
+static inline void call(const char *method, const ProtobufCMessage *m, struct answer *ret)
+{
+    call_of(TASKS, method, m, ret);
 }
 
 static inline bool is_open(const struct answer *a)

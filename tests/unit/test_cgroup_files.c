@@ -3,9 +3,12 @@
  * does not have. */
 #include "unit.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/pidfd.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "base/fds.h"
 #include "base/paths.h"
@@ -665,7 +668,7 @@ static void a_scope_is_held_until_the_container_is_in(void **state)
     struct err e = ERR_INIT;
     autobuf args = BUF_INIT;
     struct tree t;
-    pid_t keeper;
+    autofd keeper = -EBADF;
 
     (void)state;
     scope_make(stand_in, &t);
@@ -674,11 +677,49 @@ static void a_scope_is_held_until_the_container_is_in(void **state)
     assert_contains(args.data, "--scope\n");
     assert_contains(args.data, "--unit=p-7.scope\n--slice=system.slice\n");
     assert_contains(args.data, "--property=Delegate=yes\n--property=TasksMax=5\n--\n");
-    keeper = t.c->keeper_pid;
-    assert_int_equal(kill(keeper, 0), 0);
+    keeper = fcntl(t.c->keeper_pidfd, F_DUPFD_CLOEXEC, 0);
+    assert_int_equal(pidfd_send_signal(keeper, 0, NULL, 0), 0);
     cgroup_settle(t.c);
-    assert_int_equal(kill(keeper, 0), -1);
+    assert_int_equal(pidfd_send_signal(keeper, 0, NULL, 0), -1);
     assert_int_equal(errno, ESRCH);
+    tree_remove(&t);
+}
+
+/* By the loop, as an orphan: its number may be another process's by then. */
+static void what_holds_a_scope_may_be_reaped_by_somebody_else(void **state)
+{
+    struct oci_resources none = {0};
+    struct err e = ERR_INIT;
+    siginfo_t info;
+    struct tree t;
+
+    (void)state;
+    scope_make(stand_in, &t);
+    assert_ok(cgroup_create(t.c, &none, &e));
+    assert_int_equal(pidfd_send_signal(t.c->keeper_pidfd, SIGKILL, NULL, 0), 0);
+    assert_int_equal(waitid(P_ALL, 0, &info, WEXITED), 0);
+    cgroup_settle(t.c);
+    assert_int_equal(t.c->keeper_pidfd, -EBADF);
+    tree_remove(&t);
+}
+
+static void a_limit_that_systemd_refuses_is_an_error(void **state)
+{
+    struct oci_resources r = {.pids_limit = 5, .has_pids_limit = true};
+    autofree char *path = NULL;
+    struct err e = ERR_INIT;
+    struct tree t;
+
+    (void)state;
+    scope_make(stand_in, &t);
+    path = path_join(t.dir, "systemctl");
+    put(t.dir, "systemctl", "#!/bin/sh\n[ \"$4\" = TasksMax=5 ]\n");
+    assert_int_equal(chmod(path, 0755), 0);
+    assert_ok(cgroup_update(t.c, &r, &e));
+    r.pids_limit = 6;
+    assert_true(cgroup_update(t.c, &r, &e) < 0);
+    assert_string_equal(e.reason, "SystemdFailed");
+    assert_contains(e.msg, "p-7.scope");
     tree_remove(&t);
 }
 
@@ -696,7 +737,7 @@ static void a_scope_that_cannot_be_made_is_an_error(void **state)
         assert_true(cgroup_create(t.c, &none, &e) < 0);
         assert_string_equal(e.reason, "SystemdFailed");
         assert_contains(e.msg, programs[i] ? "p-7.scope" : "SystemdCgroup = false");
-        assert_int_equal(t.c->keeper_pid, 0);
+        assert_int_equal(t.c->keeper_pidfd, -EBADF);
         tree_remove(&t);
     }
 }
@@ -728,6 +769,8 @@ int main(void)
         cmocka_unit_test(only_a_kill_of_version_2_is_told),
         cmocka_unit_test(what_a_process_list_says_is_not_believed),
         cmocka_unit_test(a_scope_is_held_until_the_container_is_in),
+        cmocka_unit_test(what_holds_a_scope_may_be_reaped_by_somebody_else),
+        cmocka_unit_test(a_limit_that_systemd_refuses_is_an_error),
         cmocka_unit_test(a_scope_that_cannot_be_made_is_an_error),
     };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit.h"
 
-#include "shim/config_edit.h"
+#include "shim/bundle/config_edit.h"
 
 #define HEAD                                                                                       \
     "{ \"ociVersion\": \"1.0.2\", \"x\" : [ {\"linux\": \"a\\\"]}\"}, 1e400 ],\n \"linux\": "

@@ -71,7 +71,7 @@ static void what_cannot_be_is_refused_with_its_name(void **state)
          "cannot enter the network namespace '/run/netns/none-here': No such file or directory"                                                       },
         {LINUX("\"namespaces\":[{\"type\":\"user\"}]"),                                            -ENOTSUP, "Unsupported",     "user"                },
         {LINUX("\"sysctl\":{\"net.ipv4.ip_forward\":\"1\"}"),                                      -EINVAL,  "BadConfig",
-         "needs a network namespace"                                                                                                                  },
+         "needs the network namespace"                                                                                                                },
         {LINUX("\"sysctl\":{\"vm.overcommit_memory\":\"1\"},\"namespaces\":[{\"type\":\"ipc\"}]"),
          -EINVAL,                                                                                            "BadConfig",       "vm.overcommit_memory"},
         {LINUX("\"sysctl\":{\"net/../kernel/core_pattern\":\"|x\"},\"namespaces\":"

@@ -9,16 +9,25 @@
 #include "base/paths.h"
 #include "container/oci/entrypoint.h"
 
-static char *folder;
-static int root_fd;
+static char *folder, *root;
+static int bundle_fd, root_fd;
+static struct oci_config config;
 
-static void file(const char *name, const char *bytes, size_t len, mode_t mode)
+/* In the bundle, whose root file system is the folder "rootfs". */
+static void bundle_file(const char *name, const char *bytes, size_t len, mode_t mode)
 {
     autofree char *path = path_join(folder, name), *dir = path_dir(path);
     struct err e = ERR_INIT;
 
     assert_ok(path_mkdir_p(dir, 0755, &e));
     assert_ok(file_write(path, bytes, len, mode, 0, &e));
+}
+
+static void file(const char *name, const char *bytes, size_t len, mode_t mode)
+{
+    autofree char *path = path_join("rootfs", name);
+
+    bundle_file(path, bytes, len, mode);
 }
 
 static void wasm(const char *name)
@@ -35,14 +44,20 @@ static int before(void **state)
 {
     (void)state;
     folder = unit_temp_dir();
-    root_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    root = path_join(folder, "rootfs");
+    assert_int_equal(mkdir(root, 0755), 0);
+    bundle_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    root_fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return 0;
 }
 
 static int after(void **state)
 {
     (void)state;
+    oci_config_done(&config);
     close(root_fd);
+    close(bundle_fd);
+    free(root);
     unit_remove(folder);
     return 0;
 }
@@ -52,12 +67,15 @@ static struct entrypoint find(const char *word, const char *path, const char *cw
 {
     struct oci_process p = {.cwd = (char *)cwd};
     struct entrypoint found;
+    struct mount_view v;
 
     if (word)
         strv_add(&p.args, word);
     if (path)
         strv_add(&p.env, path);
-    entrypoint_find(root_fd, &p, &found);
+    mount_view_init(&v, &config, root_fd, bundle_fd);
+    entrypoint_find(&v, &p, &found);
+    mount_view_done(&v);
     strv_done(&p.args);
     strv_done(&p.env);
     assert_int_equal(found.fd >= 0, found.kind == ENTRYPOINT_WASM);
@@ -103,7 +121,7 @@ static void a_program_needs_no_execute_bit(void **state)
 
 static void folders_and_devices_are_no_programs(void **state)
 {
-    autofree char *fifo = path_join(folder, "fifo");
+    autofree char *fifo = path_join(root, "fifo");
 
     (void)state;
     wasm("dir/app");
@@ -152,8 +170,8 @@ static void a_relative_path_is_from_the_working_folder(void **state)
 static void no_link_leads_out_of_the_root(void **state)
 {
     autofree char *outside = unit_temp_dir(), *secret = path_join(outside, "app");
-    autofree char *absolute = path_join(folder, "absolute"), *up = path_join(folder, "up"),
-                  *inner = path_join(folder, "inner");
+    autofree char *absolute = path_join(root, "absolute"), *up = path_join(root, "up"),
+                  *inner = path_join(root, "inner");
     autofree char *climb = xasprintf("../../../../..%s", secret);
     struct err e = ERR_INIT;
 
@@ -204,6 +222,127 @@ static void a_function_of_a_native_program_is_not_kept(void **state)
     expect_kind("/bin/tool#x", ENTRYPOINT_NATIVE);
 }
 
+/* ---- With mounts ---- */
+
+/* `list` is that of config.json. */
+static void mounts(const char *list)
+{
+    autofree char *json = xasprintf("{\"ociVersion\": \"1.0.2\", \"mounts\": [%s]}", list);
+    struct err e = ERR_INIT;
+
+    oci_config_done(&config);
+    assert_ok(oci_config_decode(json, strlen(json), &config, &e));
+}
+
+#define BIND(source, destination)                                                                  \
+    "{\"type\": \"bind\", \"source\": \"" source "\", \"destination\": \"" destination "\"}"
+
+static void link_make(const char *target, const char *name)
+{
+    autofree char *path = path_join(folder, name);
+
+    assert_int_equal(symlink(target, path), 0);
+}
+
+static void a_program_may_be_in_a_folder_that_is_mounted(void **state)
+{
+    struct entrypoint found;
+
+    (void)state;
+    native("data/app");
+    bundle_file("volume/app", "\0asm", 4, 0644);
+    bundle_file("volume/bin/tool", "\0asm", 4, 0644);
+    mounts(BIND("volume", "/data") ", " BIND("volume", "/to/be/made"));
+    expect_kind("/data/app", ENTRYPOINT_WASM);
+    expect_kind("/to/be/made/app", ENTRYPOINT_WASM);
+    expect_kind("/data/missing", ENTRYPOINT_NONE);
+    expect_kind("/datax/app", ENTRYPOINT_NONE);
+    found = find("./app", NULL, "/data");
+    assert_int_equal(found.kind, ENTRYPOINT_WASM);
+    entrypoint_done(&found);
+    found = find("tool", "PATH=/usr/bin:/data/bin", "/");
+    assert_int_equal(found.kind, ENTRYPOINT_WASM);
+    entrypoint_done(&found);
+    found = find("tool", "PATH=bin", "/data");
+    assert_int_equal(found.kind, ENTRYPOINT_WASM);
+    entrypoint_done(&found);
+}
+
+static void a_program_may_be_mounted_by_itself(void **state)
+{
+    autofree char *list = NULL;
+
+    (void)state;
+    bundle_file("one.wasm", "\0asm", 4, 0644);
+    file("app", "", 0, 0644);
+    /* As ctr says it, and with an absolute source. */
+    list = xasprintf("{\"source\": \"%s/one.wasm\", \"destination\": \"/app\", "
+                     "\"options\": [\"rbind\", \"ro\"]}",
+                     folder);
+    mounts(list);
+    expect_kind("/app", ENTRYPOINT_WASM);
+    expect_kind("/app/below", ENTRYPOINT_NONE);
+    expect_kind("/app#", ENTRYPOINT_WASM);
+}
+
+static void the_last_mount_on_a_path_is_the_one_that_is_seen(void **state)
+{
+    (void)state;
+    wasm("a/app");
+    bundle_file("outer/app", "\0asm", 4, 0644);
+    bundle_file("inner/app", "#!/bin/sh\n", 10, 0755);
+    mounts(BIND("outer", "/a") ", " BIND("inner", "/a/b"));
+    expect_kind("/a/app", ENTRYPOINT_WASM);
+    expect_kind("/a/b/app", ENTRYPOINT_NATIVE);
+    mounts(BIND("inner", "/a/b") ", " BIND("outer", "/a/"));
+    expect_kind("/a/app", ENTRYPOINT_WASM);
+    expect_kind("/a/b/app", ENTRYPOINT_NONE);
+    mounts("{\"type\": \"tmpfs\", \"source\": \"tmpfs\", \"destination\": \"/a\"}");
+    expect_kind("/a/app", ENTRYPOINT_NONE);
+}
+
+/* Kubernetes keeps the content of a ConfigMap behind links, and an image has /var/run as one. */
+static void links_lead_from_one_mount_into_another(void **state)
+{
+    (void)state;
+    bundle_file("volume/..one/app", "\0asm", 4, 0644);
+    link_make("..one", "volume/..data");
+    link_make("..data/app", "volume/app");
+    link_make("/data/app", "volume/absolute");
+    link_make("../usr/app", "volume/up");
+    native("usr/app");
+    file("var/x", "", 0, 0644);
+    link_make("/run", "rootfs/var/run");
+    link_make("/data/app", "rootfs/app");
+    link_make("loop", "rootfs/loop");
+    mounts(BIND("volume", "/data") ", " BIND("volume", "/var/run/v"));
+    expect_kind("/data/app", ENTRYPOINT_WASM);
+    expect_kind("/data/absolute", ENTRYPOINT_WASM);
+    expect_kind("/data/up", ENTRYPOINT_NATIVE);
+    expect_kind("/app", ENTRYPOINT_WASM);
+    expect_kind("/var/run/v/app", ENTRYPOINT_WASM);
+    expect_kind("/run/v/app", ENTRYPOINT_WASM);
+    expect_kind("/loop", ENTRYPOINT_NATIVE);
+}
+
+static void no_link_leads_out_of_a_mount(void **state)
+{
+    autofree char *outside = unit_temp_dir(), *secret = path_join(outside, "app");
+    autofree char *climb = xasprintf("../../../../..%s", secret);
+    struct err e = ERR_INIT;
+
+    (void)state;
+    assert_ok(file_write(secret, "\0asm", 4, 0644, 0, &e));
+    bundle_file("volume/x", "", 0, 0644);
+    link_make(secret, "volume/absolute");
+    link_make(climb, "volume/up");
+    mounts(BIND("volume", "/data") ", " BIND("gone", "/gone"));
+    expect_kind("/data/absolute", ENTRYPOINT_NONE);
+    expect_kind("/data/up", ENTRYPOINT_NONE);
+    expect_kind("/gone/app", ENTRYPOINT_NONE);
+    unit_remove(take_ptr(outside));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, before, after)
 
 int main(void)
@@ -217,6 +356,11 @@ int main(void)
         TEST(no_link_leads_out_of_the_root),
         TEST(a_function_is_named_behind_the_file),
         TEST(a_function_of_a_native_program_is_not_kept),
+        TEST(a_program_may_be_in_a_folder_that_is_mounted),
+        TEST(a_program_may_be_mounted_by_itself),
+        TEST(the_last_mount_on_a_path_is_the_one_that_is_seen),
+        TEST(links_lead_from_one_mount_into_another),
+        TEST(no_link_leads_out_of_a_mount),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

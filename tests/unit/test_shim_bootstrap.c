@@ -3,7 +3,7 @@
 #include "unit.h"
 
 #include "base/buf.h"
-#include "shim/bootstrap.h"
+#include "shim/command/bootstrap.h"
 #include "shim/messages/messages.h"
 
 static const struct shim_flags flags = {

@@ -13,9 +13,9 @@
 #include "container/cgroup/cgroup.h"
 #include "container/folder.h"
 #include "container/oci/oci_config.h"
-#include "shim/delete.h"
+#include "shim/bundle/record.h"
+#include "shim/command/delete.h"
 #include "shim/messages/messages.h"
-#include "shim/record.h"
 
 static char *folder, *bundle, *group;
 static int bundle_fd;

@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 
 #include "base/fds.h"
-#include "shim/events.h"
+#include "shim/events/events.h"
 #include "shim/messages/messages.h"
 #include "wire/ttrpc.h"
 

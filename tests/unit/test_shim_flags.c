@@ -2,7 +2,7 @@
 /* Command lines as containerd 1.6 to 2.4 write them. */
 #include "unit.h"
 
-#include "shim/flags.h"
+#include "shim/command/flags.h"
 
 static int parse(const char *const *argv, struct shim_flags *ret, struct err *e)
 {

@@ -2,7 +2,7 @@
 /* The runtime's options of Create, in both forms that containerd has for them. */
 #include "unit.h"
 
-#include "shim/options.h"
+#include "shim/service/options.h"
 
 static void done(struct task_options *o)
 {

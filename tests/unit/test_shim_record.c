@@ -5,7 +5,7 @@
 #include <fcntl.h>
 
 #include "base/fds.h"
-#include "shim/record.h"
+#include "shim/bundle/record.h"
 
 static char *folder;
 static int fd;
@@ -32,7 +32,8 @@ static void what_was_saved_is_loaded(void **state)
                            .cgroup = (char *)"system.slice:cri:\"x\"",
                            .has_systemd = true,
                            .runtime = (char *)"crun",
-                           .runtime_root = (char *)"/r"};
+                           .runtime_root = (char *)"/r",
+                           .pid = 4194304};
     struct record r;
     struct err e = ERR_INIT;
 
@@ -44,6 +45,7 @@ static void what_was_saved_is_loaded(void **state)
     assert_true(r.has_systemd);
     assert_string_equal(r.runtime, "crun");
     assert_string_equal(r.runtime_root, "/r");
+    assert_int_equal(r.pid, 4194304);
     record_done(&r);
 }
 

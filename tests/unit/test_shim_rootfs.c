@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/paths.h"
-#include "shim/rootfs.h"
+#include "shim/bundle/rootfs.h"
 
 #define LAYERS 120
 

@@ -13,7 +13,7 @@
 
 #include "base/fds.h"
 #include "base/paths.h"
-#include "shim/start.h"
+#include "shim/command/start.h"
 
 static char *folder, *sockets;
 static int life[2];  /* daemons live until its writing end is shut */

@@ -3,7 +3,7 @@
 #include "unit.h"
 
 #include "shim/messages/messages.h"
-#include "shim/stats.h"
+#include "shim/service/stats.h"
 
 static Stats__Metrics *unpacked(const struct cgroup_stats *s, struct arena *a)
 {

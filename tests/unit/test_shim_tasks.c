@@ -509,6 +509,28 @@ static void a_shutdown_while_a_container_is_created_counts_when_that_fails(void 
     assert_true(world.shim.is_leaving);
 }
 
+static void a_shutdown_of_another_sandbox_cancels_no_create(void **state)
+{
+    (void)state;
+    Sandbox__ShutdownSandboxRequest m = SANDBOX__SHUTDOWN_SANDBOX_REQUEST__INIT;
+    struct sandbox sandbox = {.id = (char *)"s"};
+    struct answer create, shutdown;
+
+    fake.holds[FAKE_CREATE] = true;
+    ask_create(&create);
+    run_until(fake.held[FAKE_CREATE] || (run_for(1), false));
+    /* From here on: its containers would want its files. */
+    world.shim.sandbox = &sandbox;
+    m.sandbox_id = (char *)"other";
+    call_of(SANDBOXES, "ShutdownSandbox", &m.base, &shutdown);
+    expect_answer(&shutdown, MISSING);
+    assert_false(task_find(&world.shim, "c")->is_cancelled);
+    world.shim.sandbox = NULL;
+    fake_release(FAKE_CREATE);
+    expect_answer(&create, OK);
+    buf_done(&create.payload);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, before, after)
 
 int main(void)
@@ -533,6 +555,7 @@ int main(void)
         TEST(a_shutdown_with_a_container_is_not_heeded),
         TEST(the_last_shutdown_ends_the_daemon_when_its_events_have_gone_out),
         TEST(a_shutdown_while_a_container_is_created_counts_when_that_fails),
+        TEST(a_shutdown_of_another_sandbox_cancels_no_create),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -154,6 +154,18 @@ static void a_logger_that_ends_at_once_fails_the_start(void **state)
     teardown(&g);
 }
 
+/* As for an exec, which stays until it is deleted. */
+static void streams_whose_logger_failed_can_be_ended(void **state)
+{
+    (void)state;
+    struct logger_place g;
+    setup(&g, "exit 3");
+    place_try(&g.p, &g.o);
+    assert_string_equal(g.p.failure.reason, "StartFailed");
+    place_end(&g.p);
+    teardown(&g);
+}
+
 static int pid_of(const struct logger_place *g)
 {
     struct err e = ERR_INIT;
@@ -278,6 +290,7 @@ int main(void)
         cmocka_unit_test(a_child_of_a_logger_may_do_its_work),
         cmocka_unit_test(a_logger_that_is_missing_cannot_be_started),
         cmocka_unit_test(a_logger_that_ends_at_once_fails_the_start),
+        cmocka_unit_test(streams_whose_logger_failed_can_be_ended),
         cmocka_unit_test(a_logger_that_is_never_ready_is_killed),
         cmocka_unit_test(a_logger_that_does_not_end_with_its_input_gets_sigterm),
         cmocka_unit_test(a_logger_that_is_left_sees_the_end_of_its_input),

@@ -80,7 +80,7 @@ int cgroup_open_on(const struct cgroup_host *h, const char *self, const char *in
     autofree char *below = NULL;
 
     c->host = h;
-    c->keeper_fd = -EBADF;
+    c->keeper_pidfd = c->keeper_fd = -EBADF;
     if (is_systemd)
         TRY(cgroup_systemd_open(c, cgroups_path, id, &below, e));
     else
@@ -120,7 +120,7 @@ int cgroup_open_pid(pid_t pid, struct cgroup **ret, struct err *e)
     autofree char *file = xasprintf("/proc/%d/cgroup", (int)pid);
     autobuf text = BUF_INIT;
 
-    c->keeper_fd = -EBADF;
+    c->keeper_pidfd = c->keeper_fd = -EBADF;
     c->is_borrowed = true;
     TRY(cgroup_host_get(&c->host, e));
     TRY(file_read(file, CGROUP_FILE_LIMIT_BYTES, &text, e));
@@ -293,7 +293,7 @@ int cgroup_create(struct cgroup *c, const struct oci_resources *r, struct err *e
 
 void cgroup_settle(struct cgroup *c)
 {
-    if (c->keeper_pid)
+    if (c->keeper_pidfd >= 0)
         cgroup_systemd_stop(c);
 }
 

@@ -71,7 +71,8 @@ void cgroup_settle(struct cgroup *c);
 
 /* Limits it anew; what the resources do not say stays. Values out of range ("BadResources") change
  * nothing; after another failure a part may have changed. -EBUSY when more memory is used than the
- * new limit (version 1). Waits with systemd, likewise. */
+ * new limit (version 1). Waits with systemd, for a child: orphans are to be held back meanwhile
+ * (loop_orphans_hold()), or its status may be lost and be taken for a failure. */
 int cgroup_update(struct cgroup *c, const struct oci_resources *r, struct err *e);
 
 /* ---- Entering ---- */

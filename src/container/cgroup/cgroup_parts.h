@@ -75,8 +75,9 @@ struct cgroup {
     char *dirs[CGROUP_FDS_MAX]; /* of the host's hierarchies; NULL for another version's */
     bool is_borrowed;           /* made by somebody else */
     char *slice, *unit;         /* of systemd; NULL without */
-    pid_t keeper_pid;           /* holds the scope while the container is not in; 0: none */
-    int keeper_fd;
+    /* What holds the scope while the container is not in, by a pidfd, since the loop may reap it
+     * as an orphan; and the pipe whose end is its own. -EBADF: none. */
+    int keeper_pidfd, keeper_fd;
 };
 
 /* cgroup_open() for a host, and with the texts of /proc/self/cgroup and /proc/1/cgroup. */

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
+#include <sys/pidfd.h>
 #include <sys/wait.h>
 
 #include "base/child.h"
@@ -125,36 +126,56 @@ void cgroup_systemd_properties(const struct oci_resources *r, int version, struc
 /* ---- Its programs ---- */
 
 /* With these as its standard input and output. */
-static int program_start(char *const *argv, int in, int out, pid_t *ret, struct err *e)
+static int program_start(char *const *argv, int in, int out, int *ret_pidfd, struct err *e)
 {
     posix_spawn_file_actions_t files;
+    pid_t pid;
     int r;
 
     posix_spawn_file_actions_init(&files);
     posix_spawn_file_actions_adddup2(&files, in, 0);
     posix_spawn_file_actions_adddup2(&files, out, 1);
     posix_spawn_file_actions_addopen(&files, 2, "/dev/null", O_WRONLY, 0);
-    r = -posix_spawnp(ret, argv[0], &files, NULL, argv, environ);
+    r = -posix_spawnp(&pid, argv[0], &files, NULL, argv, environ);
     posix_spawn_file_actions_destroy(&files);
     if (r < 0)
         return err_errno(e, r, "SystemdFailed",
                          "cannot execute '%s', which the systemd driver needs; install systemd, or "
                          "use the cgroupfs driver (SystemdCgroup = false)",
                          argv[0]);
+    r = pidfd_open(pid, 0);
+    if (r < 0) {
+        r = err_errno(e, -errno, "SystemdFailed", "cannot watch '%s'", argv[0]);
+        kill(pid, SIGKILL);
+        child_wait(pid, NULL);
+        return r;
+    }
+    *ret_pidfd = r;
     return 0;
 }
 
-static int systemctl(const struct strv *args, struct err *e)
+/* Its status is 0. Somebody else may have reaped it: then nobody knows. */
+static bool program_wait(int pidfd)
+{
+    siginfo_t info = {0};
+    int r;
+
+    do
+        r = waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED);
+    while (r < 0 && errno == EINTR);
+    return r >= 0 && info.si_code == CLD_EXITED && !info.si_status;
+}
+
+static int systemctl(const struct cgroup *c, const struct strv *args, struct err *e)
 {
     autofd null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    pid_t pid;
-    int status = 0;
+    autofd pidfd = -EBADF;
 
-    TRY(program_start(args->v, null, null, &pid, e));
-    if (child_wait(pid, &status) >= 0 && status)
+    TRY(program_start(args->v, null, null, &pidfd, e));
+    if (!program_wait(pidfd))
         return err_set(e, -EIO, "SystemdFailed",
-                       "'systemctl %s' failed for '%s' (status %d); look at 'systemctl status'",
-                       args->v[1], args->v[args->n - 1], status);
+                       "'systemctl %s' failed for '%s'; look at 'systemctl status %s'", args->v[1],
+                       c->unit, c->unit);
     return 0;
 }
 
@@ -201,13 +222,11 @@ int cgroup_systemd_start(struct cgroup *c, const struct oci_resources *r, struct
         return result;
     }
     argv_make(c, r, &argv);
-    result = program_start(argv.v, in[0], out[1], &c->keeper_pid, e);
+    result = program_start(argv.v, in[0], out[1], &c->keeper_pidfd, e);
     close(in[0]);
     close(out[1]);
     c->keeper_fd = in[1];
-    if (result < 0)
-        c->keeper_pid = 0;
-    else if (!answer_wait(out[0]))
+    if (result >= 0 && !answer_wait(out[0]))
         result = err_set(e, -EIO, "SystemdFailed",
                          "systemd did not make the scope '%s' in '%s' within %d s; 'journalctl -u "
                          "%s' may say why",
@@ -230,18 +249,16 @@ int cgroup_systemd_update(const struct cgroup *c, const struct oci_resources *r,
     strv_add(&argv, "--runtime");
     strv_add(&argv, c->unit);
     strv_addv(&argv, properties.v);
-    return systemctl(&argv, e);
+    return systemctl(c, &argv, e);
 }
 
 void cgroup_systemd_stop(struct cgroup *c)
 {
-    int status;
-
     if (c->keeper_fd >= 0)
         close(take_fd(&c->keeper_fd));
-    if (!c->keeper_pid)
+    if (c->keeper_pidfd < 0)
         return;
-    kill(c->keeper_pid, SIGKILL);
-    (void)child_wait(c->keeper_pid, &status); /* a subreaper may have been quicker */
-    c->keeper_pid = 0;
+    (void)pidfd_send_signal(c->keeper_pidfd, SIGKILL, NULL, 0);
+    (void)program_wait(c->keeper_pidfd);
+    close(take_fd(&c->keeper_pidfd));
 }

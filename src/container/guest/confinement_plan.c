@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "container/guest/confinement_plan.h"
 
-#include <ctype.h>
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+
+#include "container/oci/sysctl.h"
 
 #define BAD "BadConfig"
 
@@ -235,47 +236,14 @@ static int namespace_add(struct confinement *c, const struct confinement_options
 
 /* ---- What is the namespaces' ---- */
 
-static bool is_of_ipc(const char *name)
-{
-    static const char *const names[] = {"kernel.msgmax", "kernel.msgmnb",         "kernel.msgmni",
-                                        "kernel.sem",    "kernel.shmall",         "kernel.shmmax",
-                                        "kernel.shmmni", "kernel.shm_rmid_forced"};
-
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-        if (str_eq(name, names[i]))
-            return true;
-    return str_starts(name, "fs.mqueue.");
-}
-
-static bool sysctl_is_named_well(const char *name)
-{
-    for (const char *p = name; *p; p++)
-        if (!isalnum((unsigned char)*p) && !strchr("._-/", *p))
-            return false;
-    return !strstr(name, "..") && *name != '.' && *name != '/';
-}
-
 static int sysctl_add(struct confinement *c, const struct oci_config *config,
                       const struct json_pair *s, struct err *e)
 {
-    autofree char *dotted = xstrdup(s->name), *path = xasprintf("/proc/sys/%s", s->name);
-    bool has_slashes = strchr(s->name, '/');
-    const char *type;
+    char *path;
 
-    for (char *p = dotted; *p; p++)
-        *p = (char)(*p == '/' ? '.' : *p);
-    for (char *p = path + strlen("/proc/sys/"); *p && !has_slashes; p++)
-        *p = (char)(*p == '.' ? '/' : *p);
-    type = str_starts(dotted, "net.") ? "network" : is_of_ipc(dotted) ? "ipc" : NULL;
-    if (!type || !sysctl_is_named_well(s->name) || strstr(path, "//"))
-        return err_set(e, -EINVAL, BAD, "the sysctl '%.150s' is not one of a container's own",
-                       s->name);
-    if (!oci_config_namespace(config, type))
-        return err_set(e, -EINVAL, BAD,
-                       "the sysctl '%.150s' needs a %s namespace: it would change the host's",
-                       s->name, type);
+    TRY(oci_sysctl_path(config, s->name, &path, e));
     c->sysctl.v = xrealloc(c->sysctl.v, c->sysctl.n + 1, sizeof(*c->sysctl.v));
-    c->sysctl.v[c->sysctl.n++] = (struct json_pair){take_ptr(path), xstrdup(s->value)};
+    c->sysctl.v[c->sysctl.n++] = (struct json_pair){path, xstrdup(s->value)};
     return 0;
 }
 

@@ -15,10 +15,8 @@
 #include "base/fds.h"
 #include "container/guest/mount_options.h"
 
-#define FAILED "MountFailed"
-/* The kernel asks for another attempt when something was renamed while it checked a "..". */
-#define OPEN_ATTEMPTS 32
-#define PATH_SIZE     32
+#define FAILED    "MountFailed"
+#define PATH_SIZE 32
 
 struct guest_mounts {
     int root_fd, namespace_fd;
@@ -68,19 +66,10 @@ void guest_mounts_grant(const struct guest_mounts *m, struct guest_spec *s)
 
 /* ---- Looking up ---- */
 
-/* As the container would: links and ".." stay in the root. A negative errno, without a message. */
+/* As the container would: links and ".." stay in the root. */
 static int root_open(int root, const char *path, int flags)
 {
-    struct open_how how = {.flags = (unsigned)(flags | O_CLOEXEC),
-                           .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
-    long fd = -1;
-
-    for (int i = 0; i < OPEN_ATTEMPTS; i++) {
-        fd = syscall(SYS_openat2, root, path, &how, sizeof(how));
-        if (fd >= 0 || (errno != EAGAIN && errno != EINTR))
-            break;
-    }
-    return fd < 0 ? -errno : (int)fd;
+    return file_open_resolved(root, path, flags, RESOLVE_IN_ROOT);
 }
 
 int guest_mounts_file_open(const struct guest_mounts *m, const char *path)
@@ -291,7 +280,7 @@ static int point_open(int root, const char *path, bool is_file, struct layer *la
         fd = is_in_layer ? -ENOENT : root_open(root, buf_str(&prefix), O_PATH);
         if (fd == -ENOENT) {
             if (layer && !is_in_layer) {
-                int inside;
+                int inside = -EBADF;
 
                 TRY(layer_follow(layer->fd, root, parent, &inside));
                 close(parent);

@@ -65,7 +65,7 @@ static void data_add(struct mount_options *o, const char *option)
 static void option_read(struct mount_options *o, const char *option)
 {
     if (str_eq(option, "bind") || str_eq(option, "rbind"))
-        o->is_bind = true, o->is_recursive = *option == 'r';
+        o->is_recursive = *option == 'r';
     else if (str_eq(option, "ro") || str_eq(option, "rro"))
         o->is_read_only = true, o->is_recursively_ro = str_eq(option, "rro");
     else if (str_eq(option, "rw"))
@@ -82,13 +82,11 @@ static void option_read(struct mount_options *o, const char *option)
 
 int mount_options_read(const struct oci_mount *m, struct mount_options *ret, struct err *e)
 {
-    struct mount_options o = {.propagation = MS_PRIVATE};
+    struct mount_options o = {.is_bind = oci_mount_is_bind(m), .propagation = MS_PRIVATE};
 
     TRY(destination_check(m->destination, e));
     for (size_t i = 0; i < m->options.n; i++)
         option_read(&o, m->options.v[i]);
-    if (m->type && str_eq(m->type, "bind") && !o.is_bind)
-        o.is_bind = true;
     *ret = o;
     return 0;
 }

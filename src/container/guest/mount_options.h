@@ -10,7 +10,7 @@
  * nothing.
  */
 struct mount_options {
-    bool is_bind, is_recursive; /* bind and rbind */
+    bool is_bind, is_recursive; /* rbind */
     bool is_read_only, is_recursively_ro;
     uint64_t propagation;   /* MS_PRIVATE, MS_SLAVE or MS_SHARED */
     struct json_pairs data; /* of a tmpfs: size, mode, uid, gid, nr_inodes, nr_blocks */

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include "container/oci/oci_config.h"
+#include "container/oci/mount_view.h"
 
 /*
  * What the program of a container is, from its bytes: so that guests and native processes can be in
  * one pod, whatever its annotations say.
  */
 enum entrypoint_kind {
-    ENTRYPOINT_NONE,   /* no such file in the root file system */
+    ENTRYPOINT_NONE,   /* no such file in the container */
     ENTRYPOINT_WASM,   /* begins with "\0asm" */
     ENTRYPOINT_NATIVE, /* anything else: the native runtime says what is wrong with it */
 };
@@ -22,8 +22,9 @@ struct entrypoint {
 
 /*
  * Looks for args[0] as exec does: a path, a relative one from the process's cwd, or else a file of
- * that name in the folders of its PATH, all within the root file system `root_fd`, which no link
- * leads out of. Without arguments there is none. A file that cannot be read is native.
+ * that name in the folders of its PATH, all of it where the process will see it. Without arguments
+ * there is none. A file that cannot be read is native.
  */
-void entrypoint_find(int root_fd, const struct oci_process *process, struct entrypoint *ret);
+void entrypoint_find(const struct mount_view *v, const struct oci_process *process,
+                     struct entrypoint *ret);
 void entrypoint_done(struct entrypoint *p);

@@ -279,6 +279,12 @@ const struct oci_namespace *oci_config_namespace(const struct oci_config *c, con
     return NULL;
 }
 
+bool oci_mount_is_bind(const struct oci_mount *m)
+{
+    return (m->type && str_eq(m->type, "bind")) || strv_contains(&m->options, "bind") ||
+           strv_contains(&m->options, "rbind");
+}
+
 static void text_write(struct json_writer *w, const char *key, const char *text)
 {
     autobuf valid = BUF_INIT;

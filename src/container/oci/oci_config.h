@@ -164,6 +164,8 @@ void oci_resources_done(struct oci_resources *r);
 /* NULL: there is none. */
 const char *oci_config_annotation(const struct oci_config *c, const char *key);
 const struct oci_namespace *oci_config_namespace(const struct oci_config *c, const char *type);
+/* By its type or an option, as runc goes by. */
+bool oci_mount_is_bind(const struct oci_mount *m);
 
 /* The state of a container (runtime.md, State), for its hooks, appended as JSON. `status` is
  * "creating", "created", "running" or "stopped"; a pid of 0 is left out. */

@@ -7,43 +7,29 @@
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
+#include "base/fds.h"
 #include "base/util.h"
 
-/* The kernel asks for another attempt when something was renamed while it checked a "..". */
-#define OPEN_ATTEMPTS 32
 #define NAME_ATTEMPTS 1000000
 
 /* ---- Opening ---- */
 
-static int open_how(int dirfd, const char *path, int flags, uint64_t resolve)
-{
-    struct open_how how = {.flags = (unsigned)(flags | O_CLOEXEC),
-                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | resolve};
-    long fd = -1;
-
-    for (int i = 0; i < OPEN_ATTEMPTS; i++) {
-        fd = syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
-        if (fd >= 0 || (errno != EAGAIN && errno != EINTR))
-            break;
-    }
-    return fd < 0 ? -errno : (int)fd;
-}
-
 int tree_open(int dirfd, const char *path, int flags)
 {
-    return open_how(dirfd, path, flags, 0);
+    return file_open_resolved(dirfd, path, flags, RESOLVE_BENEATH);
 }
 
 int tree_open_own(int dirfd, const char *path, int flags)
 {
-    return open_how(dirfd, path, flags, RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
+    return file_open_resolved(dirfd, path, flags,
+                              RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
 }
 
 static int folder_open(int dirfd, const char *name)
 {
-    return open_how(dirfd, name, O_RDONLY | O_DIRECTORY, RESOLVE_NO_SYMLINKS);
+    return file_open_resolved(dirfd, name, O_RDONLY | O_DIRECTORY,
+                              RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
 }
 
 static int folder_failed(int code, const char *name, struct err *e)

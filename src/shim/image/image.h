@@ -41,9 +41,9 @@ struct image_program {
  * That no layer is a program is no error: p->fd is -EBADF then. Errors are "ConnectFailed" and
  * those of wire/grpc.h, with what was asked for; "NotFound" also for a layer that containerd does
  * not have any more; "NotRunnable" (-ENOEXEC): several layers are programs, which are listed;
- * "BadImage"
- * (-EINVAL): a document is no such thing, or what was read is not what its digest says; "TooLarge"
- * (-EFBIG); "CacheFailed", "UntrustedFolder".
+ * "BadImage" (-EINVAL): a
+ * document is no such thing, or what was read is not what its digest says; "TooLarge" (-EFBIG);
+ * "CacheFailed", "UntrustedFolder".
  */
 struct image_request *
 image_find(struct loop *l, const struct image_options *o,

@@ -16,9 +16,8 @@
  * this machine, then the rest. The first that is said to be for WebAssembly decides; of the others
  * the first that has a program as a layer, since there are tools that say nothing of the platform.
  */
-#define IMAGE_SEARCH_LIMIT                                                                         \
-    32                       /* documents that are read, and of each index those that are wanted   \
-                              */
+/* Documents that are read, and of each index those that are wanted. */
+#define IMAGE_SEARCH_LIMIT 32
 #define IMAGE_SEARCH_DEPTH 4 /* of indexes within indexes */
 
 struct image_candidate {

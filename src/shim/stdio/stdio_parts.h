@@ -6,7 +6,7 @@
 #include "shim/stdio/task_stdio.h"
 
 /*
- * The parts of shim/task_stdio.c that have a life of their own. No callback is called from within
+ * The parts of task_stdio.c that have a life of their own. No callback is called from within
  * the call that names it, nor after `_free`.
  */
 
@@ -18,7 +18,7 @@ struct logger_options {
     const struct stdio_uri *uri; /* only during the call */
     const char *container_id, *ns;
     int ready_ms, quit_ms;
-    /* Once: NULL when it is ready, or why it is not ("StartFailed"). */
+    /* Once: NULL when it is ready, or why it is not ("StartFailed"). May free the logger. */
     void (*ready)(void *ctx, const struct err *e);
     void *ctx;
 };

@@ -26,7 +26,8 @@ struct terminal {
      * moment; until terminal_end(). */
     int slave;
     int out_file;               /* -EBADF: none, or it takes nothing any more */
-    struct stream *master, *in; /* NULL: ended */
+    struct stream *master;      /* NULL: not known yet */
+    struct stream *in;          /* NULL: none, or ended */
     struct stream *out;         /* NULL: none, or nobody reads it any more */
     struct file_write *writing; /* the master is paused */
     bool is_over;               /* `finished` is due or was told */

@@ -139,6 +139,9 @@ static void on_logger_ready(void *ctx, const struct err *e)
 {
     struct stdio *s = ctx;
     s->phase = PHASE_OPEN;
+    /* One that never was ready has no end to wait for. */
+    if (e)
+        logger_free(take_ptr(s->logger));
     s->opened(s->opened_ctx, e);
 }
 

@@ -68,7 +68,7 @@ struct stdio_options {
 
 /*
  * Opens what is named, makes the terminal, and starts the logger; `done`, once, when the process
- * may be started, with NULL, or with why not (then only stdio_free() is left):
+ * may be started, with NULL, or with why not (then stdio_end() or stdio_free() is left):
  * "BadStdio" (names the stream: no such form, no FIFO, no such file), "StartFailed" (a logger that
  * cannot be started, ends, or is not ready in time; no terminal, no descriptors). Never NULL.
  */

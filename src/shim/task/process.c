@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "shim/publish.h"
+#include "shim/events/publish.h"
 #include "shim/task/task_parts.h"
 
 const char *process_name(const struct process *p)

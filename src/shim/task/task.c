@@ -4,8 +4,8 @@
 
 #include "base/log.h"
 #include "base/paths.h"
-#include "shim/publish.h"
-#include "shim/sandbox.h"
+#include "shim/events/publish.h"
+#include "shim/pod/sandbox.h"
 #include "shim/task/task_parts.h"
 
 #define CGROUP_WAIT_MS 10000 /* for killed processes to be gone */
@@ -231,15 +231,32 @@ static void oom_watch(struct task *t)
         log_warn("%s: %s", t->id, e.msg);
 }
 
+/* What it is made of, before it is made, and then again with its process: `delete` goes by it. */
+static int kind_note(const struct task *t, struct err *e)
+{
+    struct record r = {.kind = t->kind, .pid = t->init.pid};
+
+    if (t->kind != RECORD_SANDBOX) {
+        r.cgroup = t->config.linux_.cgroups_path;
+        r.has_systemd = t->options.has_systemd_cgroup;
+        r.runtime = t->options.runtime;
+        r.runtime_root = t->options.runtime_root;
+    }
+    return record_save(t->bundle_fd, &r, e);
+}
+
 void process_created(struct process *p, const struct err *e, pid_t pid)
 {
     struct task *t = p->task;
+    struct err note = ERR_INIT;
 
     if (e) {
         create_fail(t, e);
         return;
     }
     p->pid = pid;
+    if (kind_note(t, &note) < 0)
+        log_warn("%s: %s", t->id, note.msg);
     p->state = PROCESS_CREATED;
     oom_watch(t);
     publish_create(t);
@@ -249,19 +266,6 @@ void process_created(struct process *p, const struct err *e, pid_t pid)
     process_finish(p, NULL);
     if (p->is_ended && p->state == PROCESS_CREATED && !p->done)
         process_end_tell(p);
-}
-
-/* What it is made of, before it is made: `delete` goes by it. */
-static int kind_note(struct task *t, struct err *e)
-{
-    struct record r = {.cgroup = t->config.linux_.cgroups_path,
-                       .has_systemd = t->options.has_systemd_cgroup,
-                       .runtime = t->options.runtime,
-                       .runtime_root = t->options.runtime_root};
-
-    t->kind = t->init.entry.kind == ENTRYPOINT_WASM ? RECORD_GUEST : RECORD_NATIVE;
-    r.kind = t->kind;
-    return record_save(t->bundle_fd, &r, e);
 }
 
 static int root_open(struct task *t, struct err *e)
@@ -275,6 +279,15 @@ static int root_open(struct task *t, struct err *e)
                : 0;
 }
 
+static void entry_find(struct task *t)
+{
+    struct mount_view v;
+
+    mount_view_init(&v, &t->config, t->root_fd, t->bundle_fd);
+    entrypoint_find(&v, &t->config.process, &t->init.entry);
+    mount_view_done(&v);
+}
+
 static int files_prepare(struct task *t, struct err *e)
 {
     autofree char *rootfs = path_join(t->bundle, "rootfs");
@@ -285,7 +298,8 @@ static int files_prepare(struct task *t, struct err *e)
     }
     TRY(root_open(t, e));
     if (!t->has_image)
-        entrypoint_find(t->root_fd, &t->config.process, &t->init.entry);
+        entry_find(t);
+    t->kind = t->init.entry.kind == ENTRYPOINT_WASM ? RECORD_GUEST : RECORD_NATIVE;
     TRY(kind_note(t, e));
     return t->kind == RECORD_GUEST ? task_guest_prepare(t, e) : 0;
 }

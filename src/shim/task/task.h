@@ -2,8 +2,8 @@
 #pragma once
 
 #include "container/oci/oci_config.h"
-#include "shim/record.h"
-#include "shim/rootfs.h"
+#include "shim/bundle/record.h"
+#include "shim/bundle/rootfs.h"
 #include "shim/shim.h"
 
 /*

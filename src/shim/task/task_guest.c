@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Containers of WebAssembly: each process is a confined one of its own. */
+#include <fcntl.h>
 #include <signal.h>
 
 #include "base/fds.h"
 #include "base/log.h"
 #include "base/paths.h"
 #include "container/folder.h"
-#include "shim/publish.h"
+#include "shim/events/publish.h"
 #include "shim/task/declared_port.h"
 #include "shim/task/task_parts.h"
 
 #define TOOLBOX_NAME "toolbox"
+#define TOOLBOX_FILE "toolbox.wasm"
 #define SECCOMP_DIR  "/run/wherry/seccomp"
 
 /* ---- Before ---- */
@@ -72,8 +74,7 @@ static void guest_ended(void *ctx, int status)
     process_ended(p, status);
 }
 
-/* Where it listens if it is an HTTP service: as the pod says, else as the image does; 0: neither.
- */
+/* Where an HTTP service listens: as the pod says, else as the image does; 0: neither. */
 static unsigned task_port(const struct task *t)
 {
     const char *declared = oci_config_annotation(&t->config, DECLARED_PORTS_ANNOTATION);
@@ -198,14 +199,10 @@ static void create_hooked(void *ctx, const struct err *e)
     struct task *t = ctx;
     const struct oci_hooks *h = &t->config.hooks;
     const struct task_moment moments[] = {
-        {.list = &h->prestart,     .name = "prestart",   .status = "creating"},
-        {                            .list = &h->create_runtime, .name = "createRuntime", .status = "creating"                    },
-        { .list = &h->create_container,
-         .name = "createContainer",
-         .status = "creating",
-         .is_inside = true},
+        {&h->prestart,         "prestart",        "creating", false, false},
+        {&h->create_runtime,   "createRuntime",   "creating", false, false},
+        {&h->create_container, "createContainer", "creating", true,  false},
     };
-
     struct err cancelled = ERR_INIT;
 
     if (!e && t->is_cancelled) {
@@ -245,6 +242,7 @@ static void guest_forked(void *ctx, const struct err *e, pid_t pid)
         return;
     }
     first_noted(p, pid);
+    cgroup_settle(p->task->cgroup);
     if (guest_process_is_score_kept(p->guest))
         log_warn("%s: its score for the out-of-memory killer cannot be lowered to %lld without "
                  "CAP_SYS_RESOURCE, and stays",
@@ -283,12 +281,12 @@ static void start_hooked(void *ctx, const struct err *e)
 {
     struct process *p = ctx;
 
-    if (e)
-        (void)guest_process_kill(p->guest, SIGKILL);
-    if (e)
-        process_started(p, e, p->pid);
-    else
+    if (!e) {
         guest_process_start(p->guest, started, p);
+        return;
+    }
+    (void)guest_process_kill(p->guest, SIGKILL);
+    process_started(p, e, p->pid);
 }
 
 /* ---- One that is added ---- */
@@ -313,14 +311,32 @@ static void container_tell(struct process *p)
     strv_add_owned(&p->spec.env, buf_take(&words));
 }
 
+/* The tool box's program, beside those of wherry. */
+static int toolbox_open(struct err *e)
+{
+    autofree char *image = NULL, *dir = NULL, *path = NULL;
+    int fd;
+
+    TRY(paths_program_find("wherry-image", &image, e));
+    dir = path_dir(image);
+    path = path_join(dir, TOOLBOX_FILE);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    return fd < 0 ? err_errno(e, -errno, "ProgramMissing", "cannot open the tool box '%s'", path)
+                  : fd;
+}
+
 static int exec_program_find(struct process *p, struct err *e)
 {
-    entrypoint_find(guest_mounts_root(p->task->mounts), &p->spec, &p->entry);
+    struct mount_view v;
+
+    mount_view_init(&v, NULL, guest_mounts_root(p->task->mounts), -EBADF);
+    entrypoint_find(&v, &p->spec, &p->entry);
+    mount_view_done(&v);
     if (p->entry.kind == ENTRYPOINT_WASM)
         return 0;
     /* Any other word is for the tool box, which says if it has none of that name. */
     container_tell(p);
-    p->entry.fd = shim_toolbox_open(p->task->shim, e);
+    p->entry.fd = toolbox_open(e);
     return p->entry.fd < 0 ? e->code : 0;
 }
 
@@ -477,14 +493,24 @@ static void update_work(void *ctx)
     cgroup_update(c->task->cgroup, &c->resources, &c->failed);
 }
 
+static void update_done(void *ctx)
+{
+    struct group_chore *c = ctx;
+
+    loop_orphans_release(c->task->shim->loop);
+    chore_done(c);
+}
+
 static void update(struct task *t, const char *json, size_t len, task_done *done, void *ctx)
 {
     struct group_chore *c = chore_new(t, done, ctx);
 
-    if (oci_resources_decode(json, len, &c->resources, &c->failed) < 0)
+    if (oci_resources_decode(json, len, &c->resources, &c->failed) < 0) {
         chore_done(c);
-    else
-        loop_work(t->shim->loop, update_work, chore_done, c);
+        return;
+    }
+    loop_orphans_hold(t->shim->loop); /* systemd is asked by a child */
+    loop_work(t->shim->loop, update_work, update_done, c);
 }
 
 const struct task_ops task_guest_ops = {.create = create,

@@ -3,7 +3,7 @@
 #include <signal.h>
 
 #include "base/log.h"
-#include "shim/publish.h"
+#include "shim/events/publish.h"
 #include "shim/task/task_parts.h"
 
 static struct process *process_of(struct task *t, const char *exec_id)
@@ -77,9 +77,7 @@ static void created(void *ctx, const struct err *e, pid_t pid, int console_fd)
 
 static int native_open(struct task *t, struct err *e)
 {
-    autofree char *root =
-        xasprintf("%s/%s", t->options.runtime_root ? t->options.runtime_root : RECORD_RUNTIME_ROOT,
-                  t->shim->flags->namespace);
+    autofree char *root = record_runtime_root(t->options.runtime_root, t->shim->flags->namespace);
     struct native_options o = {.loop = t->shim->loop,
                                .runtime = t->options.runtime,
                                .root = root,
@@ -118,7 +116,7 @@ static void exec_started(void *ctx, const struct err *e, pid_t pid, int console_
     struct err failed = ERR_INIT;
 
     if (!failure(e) && console_take(p, console_fd, &failed) < 0)
-        native_exec_kill(p->task->native, p->exec_id, 9, &(struct err){0});
+        native_exec_kill(p->task->native, p->exec_id, SIGKILL, &(struct err){0});
     process_started(p, failure(e) ? e : failure(&failed), pid);
 }
 

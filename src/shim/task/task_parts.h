@@ -9,7 +9,6 @@
 #include "container/oci/seccomp_cache.h"
 #include "shim/image/image.h"
 #include "shim/stdio/task_stdio.h"
-#include "shim/task/pid_holder.h"
 #include "shim/task/task.h"
 
 /*
@@ -160,12 +159,6 @@ void task_hooks_run(struct task *t, const struct task_moment *m, task_done *done
 /* Ends those that run: their operation fails with -ECANCELED ("Cancelled"). */
 void task_hooks_cancel(struct task *t);
 
-/* ---- pod_namespaces.c ---- */
-
-/* Puts this process into the namespaces of the pod, new ones and others, and sets what belongs to
- * them. "Unsupported", "NamespaceFailed", "SysctlFailed" */
-int task_sandbox_enter(const struct oci_config *c, struct err *e);
-
 /* ---- task_pid.c ---- */
 
 /* Of a native container, before the runtime reads its bundle: where the document names the shim's
@@ -173,10 +166,6 @@ int task_sandbox_enter(const struct oci_config *c, struct err *e);
 int task_pid_prepare(struct task *t, struct err *e);
 /* Whether all processes of the container end with its first one. */
 bool task_pid_is_private(const struct task *t);
-
-int task_pod_begin(struct shim *s, bool has_host_pid, int bundle_fd, struct err *e);
-/* Ends the processes that share a PID namespace. */
-void task_pod_end(struct shim *s);
 
 /* ---- task_guest.c ---- */
 

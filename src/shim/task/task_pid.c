@@ -4,13 +4,10 @@
  * sandbox, which is this shim, or of another container. The shim and its guests are in the
  * machine's, where no container may get by accident.
  */
-#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#include "base/fds.h"
-#include "container/folder.h"
-#include "shim/config_edit.h"
+#include "shim/bundle/config_edit.h"
 #include "shim/task/task_parts.h"
 
 #define OWN_NAMESPACE "/proc/self/ns/pid"
@@ -39,35 +36,20 @@ static int is_own(const char *path, struct err *e)
     return own.st_dev == it.st_dev && own.st_ino == it.st_ino;
 }
 
-/* Once for the pod, when the first container asks for it. */
-static int holder_start(struct shim *s, struct err *e)
-{
-    struct pid_holder *h;
-
-    if (s->pod.holder)
-        return 0;
-    TRY(pid_holder_new(&h, e));
-    if (process_note(s->pod.bundle_fd, RECORD_PROCESS_NAME, pid_holder_pid(h), e) < 0) {
-        pid_holder_free(h);
-        return e->code;
-    }
-    s->pod.holder = h;
-    return 0;
-}
-
 static int path_change(struct task *t, size_t index, const char *path, struct err *e)
 {
     autobuf json = BUF_INIT, changed = BUF_INIT;
 
-    TRY(file_read_at(t->bundle_fd, "config.json", OCI_CONFIG_LIMIT_BYTES, &json, e));
+    TRY(config_text_read(t->bundle_fd, &json, e));
     TRY(config_edit_namespace(&json, index, path, &changed, e));
-    return file_write_at(t->bundle_fd, "config.json", changed.data, changed.len, 0600, 0, e);
+    return config_text_write(t->bundle_fd, &changed, e);
 }
 
 int task_pid_prepare(struct task *t, struct err *e)
 {
     const struct shim *s = t->shim;
     const struct oci_namespace *n = oci_config_namespace(&t->config, "pid");
+    const char *path;
     pid_t pid;
     int own;
 
@@ -84,9 +66,8 @@ int task_pid_prepare(struct task *t, struct err *e)
                        "'%s' cannot join the PID namespace of process %d: a WebAssembly container "
                        "has no PID namespace; name another container, or none",
                        t->id, (int)pid);
-    TRY(holder_start(t->shim, e));
-    return path_change(t, (size_t)(n - t->config.linux_.namespaces), pid_holder_path(s->pod.holder),
-                       e);
+    TRY(shim_pod_pid_path(&t->shim->pod, &path, e));
+    return path_change(t, (size_t)(n - t->config.linux_.namespaces), path, e);
 }
 
 bool task_pid_is_private(const struct task *t)
@@ -94,26 +75,4 @@ bool task_pid_is_private(const struct task *t)
     const struct oci_namespace *n = oci_config_namespace(&t->config, "pid");
 
     return n && (!n->path || !*n->path);
-}
-
-int task_pod_begin(struct shim *s, bool has_host_pid, int bundle_fd, struct err *e)
-{
-    autofd fd = fcntl(bundle_fd, F_DUPFD_CLOEXEC, 0);
-
-    if (fd < 0)
-        return err_errno(e, -errno, "StartFailed", "cannot keep the sandbox's bundle open");
-    s->pod = (struct shim_pod){
-        .is_there = true, .has_host_pid = has_host_pid, .bundle_fd = take_fd(&fd)};
-    return 0;
-}
-
-void task_pod_end(struct shim *s)
-{
-    if (!s->pod.is_there)
-        return;
-    if (s->pod.holder)
-        process_note_remove(s->pod.bundle_fd, RECORD_PROCESS_NAME);
-    pid_holder_free(s->pod.holder);
-    close_cleanup_(&s->pod.bundle_fd);
-    s->pod = (struct shim_pod){.bundle_fd = -EBADF};
 }

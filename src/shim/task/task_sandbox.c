@@ -4,10 +4,7 @@
  * first process; here the shim is in them itself, and there is no such program: the main thread
  * enters, and /proc/PID/ns of a process are those of its main thread.
  */
-#include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
-#include <stdio.h>
 #include <sys/wait.h>
 
 #include "shim/task/task_parts.h"
@@ -17,8 +14,9 @@ static void create(struct task *t)
     struct record r = {.kind = RECORD_SANDBOX};
     struct err e = ERR_INIT;
 
-    if (record_save(t->bundle_fd, &r, &e) < 0 || task_sandbox_enter(&t->config, &e) < 0 ||
-        task_pod_begin(t->shim, !oci_config_namespace(&t->config, "pid"), t->bundle_fd, &e) < 0)
+    if (record_save(t->bundle_fd, &r, &e) < 0 || shim_pod_enter(&t->config, &e) < 0 ||
+        shim_pod_begin(&t->shim->pod, !oci_config_namespace(&t->config, "pid"), t->bundle_fd, &e) <
+            0)
         process_created(&t->init, &e, 0);
     else
         process_created(&t->init, NULL, getpid());
@@ -34,7 +32,7 @@ static void signal_send(struct process *p, int number, bool is_all, task_done *d
     (void)is_all;
     /* What ends the program that sleeps elsewhere; others it does not heed. */
     if (number == SIGKILL || number == SIGTERM || number == SIGINT) {
-        task_pod_end(p->task->shim);
+        shim_pod_end(&p->task->shim->pod);
         process_ended(p, W_EXITCODE(0, number));
     }
     done(ctx, NULL);
@@ -42,7 +40,7 @@ static void signal_send(struct process *p, int number, bool is_all, task_done *d
 
 static void clean(struct process *p)
 {
-    task_pod_end(p->task->shim);
+    shim_pod_end(&p->task->shim->pod);
     process_cleaned(p, NULL);
 }
 

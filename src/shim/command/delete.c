@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "shim/delete.h"
+#include "shim/command/delete.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -11,11 +11,11 @@
 #include "container/cgroup/cgroup.h"
 #include "container/folder.h"
 #include "container/native/native.h"
+#include "shim/bundle/record.h"
+#include "shim/bundle/rootfs.h"
+#include "shim/command/start.h"
 #include "shim/messages/messages.h"
-#include "shim/record.h"
-#include "shim/rootfs.h"
-#include "shim/sandbox.h"
-#include "shim/start.h"
+#include "shim/pod/sandbox.h"
 
 /* containerd gives five seconds for all of it. */
 #define END_WAIT_MS      2000
@@ -77,8 +77,7 @@ static int native_remove(const struct shim_flags *f, const char *bundle, const s
 {
     AUTO(loop) loop = NULL;
     struct native_end end = {0};
-    autofree char *root =
-        xasprintf("%s/%s", r->runtime_root ? r->runtime_root : RECORD_RUNTIME_ROOT, f->namespace);
+    autofree char *root = record_runtime_root(r->runtime_root, f->namespace);
     struct native_options o = {.runtime = r->runtime,
                                .root = root,
                                .is_systemd_cgroup = r->has_systemd,
@@ -106,8 +105,7 @@ static int remains_remove(const struct shim_flags *f, const char *bundle, int bu
         guest_kill(bundle_fd, ret);
         TRY(group_delete(r, f->id, e));
     } else if (r->kind == RECORD_SANDBOX) {
-        /* What holds the pod's PID namespace has ended with the shim, unless that has just begun.
-         */
+        /* What holds the pod's PID namespace has ended with the shim, if not just now. */
         guest_kill(bundle_fd, &(struct end){0});
         sandbox_files_unmount(bundle);
     } else if (r->kind == RECORD_NATIVE) {
@@ -142,8 +140,10 @@ int shim_delete(const struct shim_flags *f, struct err *e)
     bundle_fd = open(bundle, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (bundle_fd >= 0)
         r = record_load(bundle_fd, &record, e);
-    if (r > 0)
+    if (r > 0) {
+        end.pid = (pid_t)record.pid;
         r = remains_remove(f, bundle, bundle_fd, &record, &end, e);
+    }
     record_done(&record);
     /* Nothing of this waits for what could not be removed. */
     rootfs = path_join(bundle, "rootfs");

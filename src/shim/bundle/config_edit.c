@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "shim/config_edit.h"
+#include "shim/bundle/config_edit.h"
 
+#include "base/fds.h"
 #include "base/json.h"
+
+#define CONFIG_NAME "config.json"
 
 /* Where a value stands in the text. */
 struct span {
@@ -212,4 +215,16 @@ int config_edit_mounts(const struct buf *json, const struct oci_config *c,
     }
     buf_add(ret, text.data, text.len);
     return 0;
+}
+
+/* ---- The file ---- */
+
+int config_text_read(int bundle_fd, struct buf *ret, struct err *e)
+{
+    return file_read_at(bundle_fd, CONFIG_NAME, OCI_CONFIG_LIMIT_BYTES, ret, e);
+}
+
+int config_text_write(int bundle_fd, const struct buf *text, struct err *e)
+{
+    return file_write_at(bundle_fd, CONFIG_NAME, text->data, text->len, 0600, 0, e);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "shim/flags.h"
+#include "shim/command/flags.h"
 
 #include <string.h>
 
@@ -28,21 +28,21 @@ struct flag {
     enum shim_action action;
 };
 
+#define AT(field) offsetof(struct shim_flags, field)
+
 static const struct flag flags[] = {
-    {.name = "namespace",                   .has_value = true, .offset = offsetof(struct shim_flags, namespace)},
-    {.name = "id", .has_value = true, .offset = offsetof(struct shim_flags, id)},
-    {.name = "bundle",                                     .has_value = true, .offset = offsetof(struct shim_flags, bundle)},
-    {.name = "address",                    .has_value = true, .offset = offsetof(struct shim_flags, address)},
-    {.name = "publish-binary",
-     .has_value = true,
-     .offset = offsetof(struct shim_flags, publish_binary)},
-    {.name = "socket",                      .has_value = true, .offset = offsetof(struct shim_flags, socket)},
-    {.name = "v", .action = SHIM_VERSION},
-    {.name = "version",                                     .action = SHIM_VERSION},
-    {.name = "info", .action = SHIM_INFO},
-    {.name = "h",                             .action = SHIM_HELP},
-    {.name = "help",              .action = SHIM_HELP},
-    {.name = "debug" },
+    {"namespace",      true,  AT(namespace),      SHIM_NONE   },
+    {"id",             true,  AT(id),             SHIM_NONE   },
+    {"bundle",         true,  AT(bundle),         SHIM_NONE   },
+    {"address",        true,  AT(address),        SHIM_NONE   },
+    {"publish-binary", true,  AT(publish_binary), SHIM_NONE   },
+    {"socket",         true,  AT(socket),         SHIM_NONE   },
+    {"v",              false, 0,                  SHIM_VERSION},
+    {"version",        false, 0,                  SHIM_VERSION},
+    {"info",           false, 0,                  SHIM_INFO   },
+    {"h",              false, 0,                  SHIM_HELP   },
+    {"help",           false, 0,                  SHIM_HELP   },
+    {"debug",          false, 0,                  SHIM_NONE   },
 };
 
 /* "-id", "--id" and "-id=VALUE" are the same flag. */

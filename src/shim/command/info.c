@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "shim/info.h"
+#include "shim/command/info.h"
 
 #include "base/fds.h"
 #include "base/version.h"

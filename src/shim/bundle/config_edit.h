@@ -13,8 +13,11 @@
  * written without escapes, as everybody writes these; of several of a name the last counts, as it
  * does for all who read the document. What cannot be found is "BadConfig".
  *
- * Each appends the changed text to *ret.
+ * Each edit appends the changed text to *ret.
  */
+
+int config_text_read(int bundle_fd, struct buf *ret, struct err *e);
+int config_text_write(int bundle_fd, const struct buf *text, struct err *e);
 
 /* Sets the path of the namespace c->linux_.namespaces[index], which has one. */
 int config_edit_namespace(const struct buf *json, size_t index, const char *path, struct buf *ret,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include "shim/bootstrap.h"
+#include "shim/command/bootstrap.h"
 
 /*
  * `start`: finds the daemon of the container's pod, or makes one, and says its address.

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "shim/rootfs.h"
+#include "shim/bundle/rootfs.h"
 
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sched.h>
 #include <stdio.h>
 #include <sys/mount.h>
-#include <sys/syscall.h>
 
 #include "base/buf.h"
+#include "base/fds.h"
 #include "base/paths.h"
 #include "base/util.h"
 
@@ -159,18 +159,16 @@ static int mount_once(const struct rootfs_mount *m, const char *target, struct e
 /* A link in the root file system leads to nowhere else. */
 static int mount_below(const char *rootfs, const struct rootfs_mount *m, struct err *e)
 {
-    struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT};
     autofd root_fd = -EBADF, fd = -EBADF;
     char target[32];
 
     if (!m->target || !*m->target)
         return mount_once(m, rootfs, e);
     root_fd = open(rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (root_fd >= 0)
-        fd = (int)syscall(SYS_openat2, root_fd, m->target, &how, sizeof(how));
+    fd = root_fd < 0 ? -errno : file_open_resolved(root_fd, m->target, O_PATH, RESOLVE_IN_ROOT);
     if (fd < 0)
-        return err_errno(e, -errno, "MountFailed",
-                         "cannot open the mount's target '%.200s' in '%s'", m->target, rootfs);
+        return err_errno(e, fd, "MountFailed", "cannot open the mount's target '%.200s' in '%s'",
+                         m->target, rootfs);
     snprintf(target, sizeof(target), "/proc/self/fd/%d", fd);
     return mount_once(m, target, e);
 }

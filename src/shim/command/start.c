@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "shim/start.h"
+#include "shim/command/start.h"
 
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "shim/options.h"
+#include "shim/service/options.h"
 
 #include "base/toml.h"
 

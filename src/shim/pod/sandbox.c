@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "shim/sandbox.h"
+#include "shim/pod/sandbox.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -7,8 +7,8 @@
 #include "base/clock.h"
 #include "base/fds.h"
 #include "base/log.h"
-#include "shim/service.h"
-#include "shim/stats.h"
+#include "shim/service/service.h"
+#include "shim/service/stats.h"
 #include "shim/task/task_parts.h"
 #include "store/manifest.h"
 
@@ -102,11 +102,11 @@ static int sandbox_make(struct shim *s, struct sandbox *b, const Sandbox__Create
     b->cgroup_parent = xstrdup(l ? l->cgroup_parent : "");
     TRY(record_save(bundle_fd, &record, e));
     config_of(r, c, o, &config);
-    code = task_sandbox_enter(&config, e);
+    code = shim_pod_enter(&config, e);
     if (code >= 0)
         code = sandbox_files_make(b, c, bundle_fd, e);
     if (code >= 0)
-        code = task_pod_begin(s, !oci_config_namespace(&config, "pid"), bundle_fd, e);
+        code = shim_pod_begin(&s->pod, !oci_config_namespace(&config, "pid"), bundle_fd, e);
     if (code < 0)
         sandbox_files_unmount(b->bundle);
     oci_config_done(&config);
@@ -120,9 +120,16 @@ HANDLER(create)
     struct err e = ERR_INIT;
     REQUEST(Sandbox__CreateSandboxRequest, sandbox__create_sandbox_request__descriptor);
 
-    if (s->sandbox || s->pod.is_there || s->is_leaving) {
-        ttrpc_call_fail(call, s->is_leaving ? TTRPC_UNAVAILABLE : TTRPC_ALREADY_EXISTS,
-                        s->is_leaving ? "the shim is ending" : "this shim has a sandbox already");
+    if (s->is_leaving) {
+        service_refuse(call, TTRPC_UNAVAILABLE,
+                       "the shim is ending; start another one for the sandbox '%.200s'",
+                       r->sandbox_id);
+        return;
+    }
+    if (s->sandbox || s->pod.is_there) {
+        service_refuse(call, TTRPC_ALREADY_EXISTS,
+                       "the shim has a sandbox already; the sandbox '%.200s' wants one of its own",
+                       r->sandbox_id);
         return;
     }
     b = xcalloc(1, sizeof(*b));
@@ -141,12 +148,9 @@ HANDLER(create)
 
 static struct sandbox *sandbox_of(struct shim *s, struct ttrpc_call *call, const char *id)
 {
-    autofree char *text = NULL;
-
     if (s->sandbox && str_eq(s->sandbox->id, id))
         return s->sandbox;
-    text = xasprintf("there is no sandbox '%.200s'", id);
-    ttrpc_call_fail(call, TTRPC_NOT_FOUND, text);
+    service_refuse(call, TTRPC_NOT_FOUND, "there is no sandbox '%.200s'", id);
     return NULL;
 }
 
@@ -161,7 +165,8 @@ HANDLER(start)
     if (!b)
         return;
     if (b->state != SANDBOX_CREATED) {
-        ttrpc_call_fail(call, TTRPC_FAILED_PRECONDITION, "the sandbox was started already");
+        service_refuse(call, TTRPC_FAILED_PRECONDITION,
+                       "the sandbox '%.200s' was started already, or has ended", b->id);
         return;
     }
     b->state = SANDBOX_READY;
@@ -180,12 +185,13 @@ static void wait_answer(const struct sandbox *b, struct ttrpc_call *call)
     ttrpc_call_answer_message(call, &answer.base);
 }
 
-static void ignored(void *ctx, const struct err *e)
+static void killed(void *ctx, const struct err *e)
 {
     const struct shim *s = ctx;
 
     if (e)
-        log_warn("sandbox '%s': %s", s->sandbox ? s->sandbox->id : "", e->msg);
+        log_warn("a container of the sandbox '%s' cannot be killed: %s",
+                 s->sandbox ? s->sandbox->id : "", e->msg);
 }
 
 /* Its containers, if it has any, lose what they are in. */
@@ -201,9 +207,9 @@ static void sandbox_stop(struct shim *s, struct sandbox *b)
     LINK_EACH(t, &s->tasks, struct task, in_shim)
     {
         if (t->init.state == PROCESS_RUNNING && !t->init.is_ended)
-            process_signal(&t->init, SIGKILL, true, ignored, s);
+            process_signal(&t->init, SIGKILL, true, killed, s);
     }
-    task_pod_end(s);
+    shim_pod_end(&s->pod);
     sandbox_files_unmount(b->bundle);
     while ((w = LINK_FIRST(&b->waits, struct wait_call, link))) {
         link_remove(&w->link);
@@ -230,9 +236,8 @@ static void waits_sweep(struct sandbox *b)
 
     LINK_EACH(w, &b->waits, struct wait_call, link)
     {
-        if (ttrpc_call_is_lost(w->call)) {
+        if (service_is_lost(w->call)) {
             link_remove(&w->link);
-            ttrpc_call_fail(w->call, TTRPC_CANCELED, "nobody waits");
             free(w);
         }
     }
@@ -267,7 +272,8 @@ HANDLER(shutdown)
     b = sandbox_of(s, call, r->sandbox_id);
     if (!b) {
         /* It could not be created, and nobody else will come for this shim. */
-        shim_shut_down(s);
+        if (!s->sandbox)
+            shim_shut_down(s);
         return;
     }
     sandbox_stop(s, b);

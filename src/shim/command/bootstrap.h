@@ -2,7 +2,7 @@
 #pragma once
 
 #include "base/buf.h"
-#include "shim/flags.h"
+#include "shim/command/flags.h"
 
 /*
  * What containerd says when it starts a shim, and how it wants to be answered: on standard input a

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "shim/record.h"
+#include "shim/bundle/record.h"
 
 #include "base/fds.h"
 #include "base/json.h"
+#include "base/paths.h"
 
 #define RECORD_NAME        "wherry.json"
 #define RECORD_LIMIT_BYTES 65536u
+#define RUNTIME_ROOT       "/run/containerd/runc"
 
 static const char *const kinds[] = {
     [RECORD_SANDBOX] = "sandbox", [RECORD_GUEST] = "guest", [RECORD_NATIVE] = "native"};
@@ -30,6 +32,7 @@ static const struct json_field fields[] = {
     JSON_FIELD("systemd", FIELD_BOOL, struct record, has_systemd),
     JSON_FIELD("runtime", FIELD_STRING, struct record, runtime),
     JSON_FIELD("runtimeRoot", FIELD_STRING, struct record, runtime_root),
+    JSON_FIELD("pid", FIELD_INT64, struct record, pid),
     {0},
 };
 
@@ -45,6 +48,7 @@ int record_save(int bundle_fd, const struct record *r, struct err *e)
     json_key_bool(&w, "systemd", r->has_systemd);
     json_key_str(&w, "runtime", r->runtime);
     json_key_str(&w, "runtimeRoot", r->runtime_root);
+    json_key_int(&w, "pid", r->pid);
     json_end_object(&w);
     TRY(json_writer_finish(&w, e));
     return file_write_at(bundle_fd, RECORD_NAME, text.data, text.len, 0600, 0, e);
@@ -76,4 +80,9 @@ void record_drop(int bundle_fd)
 void record_done(struct record *r)
 {
     json_fields_done(fields, r);
+}
+
+char *record_runtime_root(const char *runtime_root, const char *namespace)
+{
+    return path_join(runtime_root ? runtime_root : RUNTIME_ROOT, namespace);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "shim/publish.h"
+#include "shim/events/publish.h"
 
 #include "shim/messages/messages.h"
 #include "shim/task/task_parts.h"

@@ -5,8 +5,8 @@
 
 #include "base/fds.h"
 #include "base/paths.h"
-#include "shim/config_edit.h"
-#include "shim/sandbox.h"
+#include "shim/bundle/config_edit.h"
+#include "shim/pod/sandbox.h"
 
 #define FILE_LIMIT_BYTES (1u << 20)
 #define SHM_NAME         "shm"
@@ -101,7 +101,7 @@ int sandbox_files_add(const struct sandbox *b, int bundle_fd, const struct oci_c
     };
     autobuf json = BUF_INIT, changed = BUF_INIT;
 
-    TRY(file_read_at(bundle_fd, "config.json", OCI_CONFIG_LIMIT_BYTES, &json, e));
+    TRY(config_text_read(bundle_fd, &json, e));
     TRY(config_edit_mounts(&json, c, v, ARRAY_SIZE(v), &changed, e));
-    return file_write_at(bundle_fd, "config.json", changed.data, changed.len, 0600, 0, e);
+    return config_text_write(bundle_fd, &changed, e);
 }

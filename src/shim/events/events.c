@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "shim/events.h"
+#include "shim/events/events.h"
 
 #include <sys/queue.h>
 #include <sys/wait.h>

@@ -18,11 +18,8 @@ struct record {
     char *cgroup; /* linux.cgroupsPath; NULL: none was made */
     bool has_systemd;
     char *runtime, *runtime_root; /* of a native container */
+    int64_t pid;                  /* the task's, once it has been created; 0: it was not */
 };
-
-/* Where containerd's shim for runc has runc keep its states (pkg/process, RuncRoot), in a folder
- * for each namespace of containerd. */
-#define RECORD_RUNTIME_ROOT "/run/containerd/runc"
 
 #define RECORD_PROCESS_NAME "wherry" /* for process_note() */
 
@@ -31,3 +28,8 @@ int record_save(int bundle_fd, const struct record *r, struct err *e);
 int record_load(int bundle_fd, struct record *ret, struct err *e);
 void record_drop(int bundle_fd);
 void record_done(struct record *r);
+
+/* Where the runtime of native containers keeps its states: a folder for each namespace of
+ * containerd, in the one that the options say (NULL: that of containerd's shim for runc;
+ * pkg/process, RuncRoot). Heap. */
+char *record_runtime_root(const char *runtime_root, const char *namespace);

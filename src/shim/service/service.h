@@ -18,6 +18,12 @@ void service_answer_empty(void *ctx, const struct err *e);
 /* Fails with the code that containerd knows the error by. */
 void service_fail(struct ttrpc_call *call, const struct err *e);
 
+/* Fails for what is wrong with the call itself. */
+void service_refuse(struct ttrpc_call *call, enum ttrpc_code code, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Whether nobody waits for the answer of a call that is kept any more; then it was ended. */
+bool service_is_lost(struct ttrpc_call *call);
+
 /* The message of a request, in the arena; NULL when the call was answered with what is wrong. */
 void *service_unpack(struct ttrpc_call *call, const ProtobufCMessageDescriptor *d,
                      const void *payload, size_t len, struct arena *a);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "shim/pod/pod.h"
+
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
 
 #include "base/fds.h"
-#include "shim/task/task_parts.h"
+#include "container/oci/sysctl.h"
 
 static const struct {
     const char *type;
@@ -32,29 +34,29 @@ static int namespace_enter(const struct oci_namespace *n, int flag, struct err *
     return 0;
 }
 
-/* A file below /proc/sys has dots in its name for slashes, or slashes where a dot is in the name
- * (sysctl(8)). */
-static int sysctl_set(const struct json_pair *pair, struct err *e)
+static int sysctl_set(const struct oci_config *c, const struct json_pair *pair, struct err *e)
 {
-    bool has_slashes = strchr(pair->name, '/') != NULL;
-    autofree char *path = xasprintf("/proc/sys/%s", pair->name);
+    autofree char *path = NULL;
     autofd fd = -EBADF;
 
-    for (char *c = path + strlen("/proc/sys/"); *c && !has_slashes; c++)
-        if (*c == '.')
-            *c = '/';
-    if (strstr(path, "/../") || (fd = open(path, O_WRONLY | O_CLOEXEC)) < 0)
-        return err_errno(e, fd < 0 && errno ? -errno : -EINVAL, "SysctlFailed",
-                         "cannot open '%s' for the sysctl '%s'", path, pair->name);
+    TRY(oci_sysctl_path(c, pair->name, &path, e));
+    fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return err_errno(e, -errno, "SysctlFailed", "cannot open '%s' for the sysctl '%s'", path,
+                         pair->name);
     if (fd_write_all(fd, pair->value, strlen(pair->value), e) < 0)
         return err_prefix(e, "the sysctl '%s'", pair->name);
     return 0;
 }
 
-int task_sandbox_enter(const struct oci_config *c, struct err *e)
+int shim_pod_enter(const struct oci_config *c, struct err *e)
 {
     bool has_uts = false;
 
+    if (c->hostname && *c->hostname && !oci_config_namespace(c, "uts"))
+        return err_set(e, -EINVAL, "BadConfig",
+                       "the host name '%s' would be the machine's: give the pod a uts namespace",
+                       c->hostname);
     for (size_t i = 0; i < c->linux_.n_namespaces; i++) {
         const struct oci_namespace *n = &c->linux_.namespaces[i];
 
@@ -70,6 +72,6 @@ int task_sandbox_enter(const struct oci_config *c, struct err *e)
         return err_errno(e, -errno, "NamespaceFailed", "cannot set the host name '%s'",
                          c->hostname);
     for (size_t i = 0; i < c->linux_.sysctl.n; i++)
-        TRY(sysctl_set(&c->linux_.sysctl.v[i], e));
+        TRY(sysctl_set(c, &c->linux_.sysctl.v[i], e));
     return 0;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "shim/bootstrap.h"
+#include "shim/command/bootstrap.h"
 
 #include "base/json.h"
 #include "shim/messages/messages.h"

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "shim/service.h"
+#include "shim/service/service.h"
 
 #include "shim/messages/messages.h"
-#include "shim/options.h"
-#include "shim/sandbox.h"
-#include "shim/stats.h"
+#include "shim/pod/sandbox.h"
+#include "shim/service/options.h"
+#include "shim/service/stats.h"
 #include "shim/task/task_parts.h"
 
 /* An operation that was not possible is no call that does not exist: containerd would ask again
@@ -24,6 +24,25 @@ void service_fail(struct ttrpc_call *call, const struct err *e)
     else if (code == TTRPC_ALREADY_EXISTS && !str_eq(e->reason, "AlreadyExists"))
         code = TTRPC_UNKNOWN;
     ttrpc_call_fail(call, code, e->msg);
+}
+
+void service_refuse(struct ttrpc_call *call, enum ttrpc_code code, const char *fmt, ...)
+{
+    autobuf text = BUF_INIT;
+    va_list ap;
+
+    va_start(ap, fmt);
+    buf_vaddf(&text, fmt, ap);
+    va_end(ap);
+    ttrpc_call_fail(call, code, buf_str(&text));
+}
+
+bool service_is_lost(struct ttrpc_call *call)
+{
+    if (!ttrpc_call_is_lost(call))
+        return false;
+    ttrpc_call_fail(call, TTRPC_CANCELED, "nobody waits for the answer");
+    return true;
 }
 
 void service_answer_empty(void *ctx, const struct err *e)
@@ -52,12 +71,10 @@ void *service_unpack(struct ttrpc_call *call, const ProtobufCMessageDescriptor *
 static struct task *task_of(struct shim *s, struct ttrpc_call *call, const char *id)
 {
     struct task *t = task_find(s, id);
-    autofree char *text = NULL;
 
     if (t && t->init.state != PROCESS_NEW)
         return t;
-    text = xasprintf("there is no container '%.200s'", id);
-    ttrpc_call_fail(call, TTRPC_NOT_FOUND, text);
+    service_refuse(call, TTRPC_NOT_FOUND, "there is no container '%.200s'", id);
     return NULL;
 }
 
@@ -66,13 +83,11 @@ static struct process *process_of(struct shim *s, struct ttrpc_call *call, const
 {
     struct task *t = task_of(s, call, id);
     struct process *p = t ? task_process(t, exec_id) : NULL;
-    autofree char *text = NULL;
 
-    if (p || !t)
-        return p;
-    text = xasprintf("the container '%.200s' has no process '%.200s'", id, exec_id);
-    ttrpc_call_fail(call, TTRPC_NOT_FOUND, text);
-    return NULL;
+    if (!p && t)
+        service_refuse(call, TTRPC_NOT_FOUND, "the container '%.200s' has no process '%.200s'", id,
+                       exec_id);
+    return p;
 }
 
 /* ---- Create, Start, Delete ---- */
@@ -145,7 +160,9 @@ HANDLER(create)
         return;
     }
     if (*r->checkpoint) {
-        ttrpc_call_fail(call, TTRPC_INVALID_ARGUMENT, "checkpoints cannot be restored");
+        service_refuse(call, TTRPC_INVALID_ARGUMENT,
+                       "the container '%.200s' cannot be made from a checkpoint; create it anew",
+                       r->id);
         return;
     }
     if (task_options_decode(r->options, &request.options, &e) < 0) {
@@ -285,9 +302,8 @@ static void waits_sweep(struct process *p)
     {
         struct wait_call *c = LINK_OF(struct wait_call, wait, w);
 
-        if (ttrpc_call_is_lost(c->call)) {
+        if (service_is_lost(c->call)) {
             link_remove(&w->link);
-            ttrpc_call_fail(c->call, TTRPC_CANCELED, "nobody waits");
             free(c);
         }
     }
@@ -332,7 +348,8 @@ HANDLER(exec)
     if (!t)
         return;
     if (!*r->exec_id || !r->spec) {
-        ttrpc_call_fail(call, TTRPC_INVALID_ARGUMENT, "an exec wants an id and a process");
+        service_refuse(call, TTRPC_INVALID_ARGUMENT,
+                       "an exec in the container '%.200s' wants an id and a process", r->id);
         return;
     }
     streams = streams_copy(r->stdin, r->stdout, r->stderr, r->terminal);
@@ -393,7 +410,8 @@ HANDLER(update)
 
     t = task_of(s, call, r->id);
     if (t && !r->resources)
-        ttrpc_call_fail(call, TTRPC_INVALID_ARGUMENT, "an update wants resources");
+        service_refuse(call, TTRPC_INVALID_ARGUMENT,
+                       "an update of the container '%.200s' wants resources", r->id);
     else if (t)
         task_update(t, (const char *)r->resources->value.data, r->resources->value.len,
                     service_answer_empty, call);
@@ -405,7 +423,7 @@ HANDLER(checkpoint)
     (void)payload;
     (void)len;
     (void)timeout_ns;
-    ttrpc_call_fail(call, TTRPC_UNIMPLEMENTED, "checkpoints are not made");
+    ttrpc_call_fail(call, TTRPC_UNIMPLEMENTED, "this runtime makes no checkpoints");
 }
 
 /* ---- What is known of it ---- */

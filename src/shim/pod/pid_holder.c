@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "shim/task/pid_holder.h"
+#include "shim/pod/pid_holder.h"
 
 #include <fcntl.h>
 #include <linux/capability.h>
