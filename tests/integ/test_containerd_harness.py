@@ -90,7 +90,7 @@ def test(version):
 
 
 def left_is_found():
-    with Containerd("1.6", is_quiet=True) as daemon:
+    with Containerd(VERSIONS[0], is_quiet=True) as daemon:
         image, = daemon.load(images.busybox())
         daemon.ctr("run", "-d", image, "c1", "sleep", "1000")
         pid = int(daemon.ctr("tasks", "ls")[1].splitlines()[1].split()[1])
@@ -101,7 +101,8 @@ def left_is_found():
 
 
 peers()
-for each in VERSIONS:
+# The other tests start each version; this one shows that runc works in them.
+for each in VERSIONS if os.environ.get("FULL") == "1" else VERSIONS[-1:]:
     tap.run(test, each)
 tap.run(left_is_found)
 tap.finish()
