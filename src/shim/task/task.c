@@ -537,12 +537,27 @@ static void pause_done(void *ctx, const struct err *e)
     p.done(p.ctx, e);
 }
 
+static bool is_exec_starting(const struct task *t)
+{
+    const struct process *p;
+
+    LINK_EACH(p, &t->execs, struct process, in_task)
+    {
+        if (p->state == PROCESS_STARTING)
+            return true;
+    }
+    return false;
+}
+
 static int pausable_check(const struct task *t, bool is_paused, struct err *e)
 {
     if (t->init.state != PROCESS_RUNNING || t->kind == RECORD_SANDBOX)
         return err_set(e, -EPERM, "WrongState", "'%s' does not run", t->id);
     if (t->is_pausing)
         return err_set(e, -EBUSY, "Busy", "'%s' is being paused or resumed", t->id);
+    /* It would be stopped halfway, and its start never be answered. */
+    if (is_paused && is_exec_starting(t))
+        return err_set(e, -EBUSY, "Busy", "a process is being started in '%s'", t->id);
     if (t->is_paused == is_paused)
         return err_set(e, -EPERM, "WrongState", "'%s' is %s", t->id,
                        is_paused ? "paused already" : "not paused");
