@@ -115,7 +115,7 @@ static double now_us(void)
 static void open_once(const char *dir, const char *image, struct cache *cache,
                       struct engine *engine, double *ret_map, double *ret_open)
 {
-    struct code_options o = {.cache = cache, .stop_fd = -1};
+    struct code_options o = {.cache = cache, .stop_fd = -1, .code_fd = -1};
     struct engine_code *code = NULL;
     struct program program;
     struct err e = ERR_INIT;

@@ -24,7 +24,7 @@ struct compiled {
 static struct compiled compiled_find(const struct guest_job *j, const struct program *p,
                                      struct cache *cache)
 {
-    struct code_options o = {.cache = cache, .stop_fd = -1};
+    struct code_options o = {.cache = cache, .stop_fd = -1, .code_fd = -1};
     struct compiled c = {.is_known = j->cache_dir};
 
     c.for_run = code_is_cached(p, &o);

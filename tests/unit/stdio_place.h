@@ -114,7 +114,8 @@ static inline struct stdio_options place_options(const struct place *p)
                                   .container_id = "c1",
                                   .ns = "k8s.io",
                                   .uid = (uid_t)-1,
-                                  .gid = (gid_t)-1};
+                                  .gid = (gid_t)-1,
+                                  .reader_ms = 1};
 }
 
 /* Opens, and waits for what comes of it; never told from within. */

@@ -46,7 +46,7 @@ static void world_open(struct world *w, const char *access_log)
     w->engines = http_engines_new(8, 1 << 20);
     assert_ok(apps_new(
         &(struct apps_options){
-            .job = &w->job, .cache = w->cache, .engines = w->engines, .stop_fd = -1},
+            .job = &w->job, .cache = w->cache, .engines = w->engines, .stop_fd = -1, .code_fd = -1},
         &w->apps, &failed, &e));
     assert_ok(gateway_new(&w->job, w->apps, &w->gateway, &e));
     gateway_attach(w->gateway, &w->options);

@@ -177,9 +177,12 @@ static void a_hook_without_arguments_has_its_path_and_no_variables(void **state)
 
 static void a_hook_has_three_descriptors_default_signals_and_a_session(void **state)
 {
-    struct oci_hook v[] = {
-        script("exec >$OUT; ls /proc/$$/fd; grep -E 'Sig(Blk|Ign)' /proc/self/status;"
-               "[ $(cut -d' ' -f6 /proc/$$/stat) = $$ ] && echo leader")};
+    /* But for 32 and 33, which the C library keeps to itself: this process may have been started
+     * with those ignored. */
+    struct oci_hook v[] = {script("exec >$OUT; ls /proc/$$/fd; grep SigBlk /proc/self/status;"
+                                  "ignored=$(sed -n 's/SigIgn:[^0-9a-f]*//p' /proc/self/status);"
+                                  "printf 'SigIgn:\\t%016x\\n' $((0x$ignored & ~0x180000000));"
+                                  "[ $(cut -d' ' -f6 /proc/$$/stat) = $$ ] && echo leader")};
     autofd inherited = fcntl(STDERR_FILENO, F_DUPFD, 5);
     sigset_t blocked, before;
     struct run r;

@@ -46,6 +46,49 @@ static void the_process_has_the_fifos_itself(void **state)
     place_done(&p);
 }
 
+/* A process that is quicker than its client would have written into FIFOs that nobody has open. */
+static void a_start_waits_for_who_reads(void **state)
+{
+    (void)state;
+    struct place p;
+    struct process c;
+    struct client out, err;
+    struct stdio_options o;
+    place_init(&p);
+    o = place_options(&p);
+    o.reader_ms = 60000;
+    p.s = stdio_open(p.l, &o, place_opened, &p);
+    client_open(&err, &p, p.err);
+    client_open(&out, &p, p.out);
+    loop_run(p.l);
+    assert_int_equal(p.opens, 1);
+    assert_int_equal(p.failure.code, 0);
+    process_start(&c, &p, run_shell, "echo out; echo err >&2");
+    process_wait_ok(&c);
+    place_end(&p);
+    client_wait(&out, NULL);
+    client_wait(&err, NULL);
+    assert_string_equal(buf_str(&out.got), "out\n");
+    assert_string_equal(buf_str(&err.got), "err\n");
+    client_close(&out);
+    client_close(&err);
+    place_done(&p);
+}
+
+static void a_start_that_waits_for_who_reads_may_be_given_up(void **state)
+{
+    (void)state;
+    struct place p;
+    struct stdio_options o;
+    place_init(&p);
+    o = place_options(&p);
+    o.reader_ms = 60000;
+    stdio_free(stdio_open(p.l, &o, place_opened, &p));
+    loop_run(p.l); /* until nothing is under way */
+    assert_int_equal(p.opens, 0);
+    place_done(&p);
+}
+
 static void each_descriptor_blocks_and_is_shared_with_nobody(void **state)
 {
     (void)state;
@@ -353,6 +396,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(without_names_the_process_has_nothing_to_read_and_may_write),
         cmocka_unit_test(the_process_has_the_fifos_itself),
+        cmocka_unit_test(a_start_waits_for_who_reads),
+        cmocka_unit_test(a_start_that_waits_for_who_reads_may_be_given_up),
         cmocka_unit_test(each_descriptor_blocks_and_is_shared_with_nobody),
         cmocka_unit_test(a_reader_that_comes_late_gets_all),
         cmocka_unit_test(a_reader_that_goes_away_and_comes_back_does_not_end_the_process),

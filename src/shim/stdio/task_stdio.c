@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/paths.h"
 #include "base/pty.h"
+#include "shim/stdio/fifo_readers.h"
 #include "shim/stdio/stdio_parts.h"
 
 enum stdio_phase {
@@ -18,8 +19,17 @@ enum stdio_phase {
     PHASE_OVER,     /* to be told, or it was */
 };
 
+/* What the opening needs, until it is over. */
+struct opening {
+    struct stdio_uri uris[3];
+    char *container_id, *ns;
+    int logger_ready_ms, logger_quit_ms;
+    struct fifo_readers *readers;
+};
+
 struct stdio {
     struct loop *loop;
+    struct opening opening;
     enum stdio_phase phase;
     enum stdio_terminal terminal_kind;
     /* Ours until stdio_started(): what the process gets. -EBADF: closed. */
@@ -152,11 +162,11 @@ static void on_logger_ended(void *ctx)
     s->ended(s->ended_ctx);
 }
 
-static int logger_open(struct stdio *s, const struct stdio_options *o,
-                       const struct stdio_uri uris[3], struct err *e)
+static int logger_open(struct stdio *s, struct err *e)
 {
+    const struct opening *o = &s->opening;
     struct logger_options g = {
-        .uri = &uris[STDOUT_FILENO],
+        .uri = &o->uris[STDOUT_FILENO],
         .container_id = o->container_id,
         .ns = o->ns,
         .ready_ms = o->logger_ready_ms ? o->logger_ready_ms : STDIO_LOGGER_READY_MS,
@@ -169,7 +179,7 @@ static int logger_open(struct stdio *s, const struct stdio_options *o,
     own(s, writers[0]);
     own(s, writers[1]);
     s->fds[STDOUT_FILENO] = writers[0];
-    if (s->terminal_kind == STDIO_NO_TERMINAL && uris[STDERR_FILENO].kind == STDIO_LOGGER)
+    if (s->terminal_kind == STDIO_NO_TERMINAL && o->uris[STDERR_FILENO].kind == STDIO_LOGGER)
         s->fds[STDERR_FILENO] = writers[1];
     else
         close(writers[1]);
@@ -252,10 +262,14 @@ void stdio_resize(struct stdio *s, uint16_t width, uint16_t height)
 
 /* ---- Opening ---- */
 
-static void uris_done(struct stdio_uri uris[3])
+static void opening_done(struct opening *o)
 {
     for (size_t i = 0; i < 3; i++)
-        stdio_uri_done(&uris[i]);
+        stdio_uri_done(&o->uris[i]);
+    fifo_readers_free(o->readers);
+    free(o->container_id);
+    free(o->ns);
+    *o = (struct opening){0};
 }
 
 /* The forms, as they go together. */
@@ -280,26 +294,61 @@ static int uris_check(const struct stdio_options *o, const char *const texts[3],
     return 0;
 }
 
-static int uris_open(struct stdio *s, const struct stdio_options *o, struct stdio_uri uris[3],
-                     struct err *e)
+/* A terminal has one output. */
+static size_t streams(const struct stdio *s)
+{
+    return s->terminal_kind == STDIO_NO_TERMINAL ? 3 : 2;
+}
+
+static int uris_parse(struct stdio *s, const struct stdio_options *o, struct err *e)
 {
     const char *const texts[] = {o->stdin_uri, o->stdout_uri, o->stderr_uri};
-    /* A terminal has one output. */
-    size_t n = o->terminal == STDIO_NO_TERMINAL ? 3 : 2;
-    for (size_t i = 0; i < n; i++)
-        if (stdio_uri_parse(texts[i], &uris[i], e) < 0)
+
+    for (size_t i = 0; i < streams(s); i++)
+        if (stdio_uri_parse(texts[i], &s->opening.uris[i], e) < 0)
             return err_prefix(e, "%s", names[i]);
-    TRY(uris_check(o, texts, uris, e));
-    for (size_t i = 0; i < n; i++)
+    return uris_check(o, texts, s->opening.uris, e);
+}
+
+static int streams_open(struct stdio *s, struct err *e)
+{
+    const struct stdio_uri *uris = s->opening.uris;
+
+    for (size_t i = 0; i < streams(s); i++)
         TRY(stream_open(s, i, &uris[i], e));
     if (uris[STDOUT_FILENO].kind == STDIO_LOGGER)
-        TRY(logger_open(s, o, uris, e));
-    if (o->terminal != STDIO_NO_TERMINAL)
+        TRY(logger_open(s, e));
+    if (s->terminal_kind != STDIO_NO_TERMINAL)
         return terminal_open(s, e);
-    for (size_t i = STDOUT_FILENO; s->is_copied && i < n; i++)
+    for (size_t i = STDOUT_FILENO; s->is_copied && i < streams(s); i++)
         if (uris[i].kind == STDIO_FIFO)
             TRY(copy_open(s, i, e));
     return 0;
+}
+
+static void on_readers(void *ctx)
+{
+    struct stdio *s = ctx;
+    int r = streams_open(s, &s->failure);
+
+    opening_done(&s->opening);
+    if (r < 0)
+        logger_free(take_ptr(s->logger));
+    if (!s->logger)
+        loop_timer_set(s->timer, 0);
+}
+
+/* Without any output to wait for they are there at once. */
+static void readers_await(struct stdio *s, int limit_ms)
+{
+    const char *paths[3];
+    size_t n = 0;
+
+    for (size_t i = STDOUT_FILENO; i < streams(s); i++)
+        if (s->opening.uris[i].kind == STDIO_FIFO)
+            paths[n++] = s->opening.uris[i].path;
+    s->opening.readers = fifo_readers_await(
+        s->loop, paths, n, (uint64_t)(limit_ms ? limit_ms : STDIO_READER_MS), on_readers, s);
 }
 
 static void on_timer(void *ctx)
@@ -319,7 +368,6 @@ struct stdio *stdio_open(struct loop *l, const struct stdio_options *o,
                          void (*done)(void *ctx, const struct err *e), void *ctx)
 {
     struct stdio *s = xcalloc(1, sizeof *s);
-    struct stdio_uri uris[3] = {0};
     *s = (struct stdio){
         .loop = l,
         .terminal_kind = o->terminal,
@@ -335,12 +383,14 @@ struct stdio *stdio_open(struct loop *l, const struct stdio_options *o,
         .opened = done,
         .opened_ctx = ctx,
     };
-    int r = uris_open(s, o, uris, &s->failure);
-    uris_done(uris);
-    if (r < 0)
-        logger_free(take_ptr(s->logger));
-    if (!s->logger)
+    s->opening = (struct opening){.container_id = xstrdup(o->container_id ? o->container_id : ""),
+                                  .ns = xstrdup(o->ns ? o->ns : ""),
+                                  .logger_ready_ms = o->logger_ready_ms,
+                                  .logger_quit_ms = o->logger_quit_ms};
+    if (uris_parse(s, o, &s->failure) < 0)
         loop_timer_set(s->timer, 0);
+    else
+        readers_await(s, o->reader_ms);
     return s;
 }
 
@@ -410,6 +460,7 @@ void stdio_free(struct stdio *s)
         return;
     terminals_free(s);
     logger_free(s->logger);
+    opening_done(&s->opening);
     loop_timer_free(s->timer);
     fds_close(s->fds);
     fds_close(s->holds);

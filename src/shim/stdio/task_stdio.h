@@ -58,9 +58,11 @@ struct stdio_options {
     uid_t uid;
     gid_t gid;
     /* For tests; 0: the usual ones, below. */
-    int logger_ready_ms, logger_quit_ms, drain_ms;
+    int reader_ms, logger_ready_ms, logger_quit_ms, drain_ms;
 };
 
+#define STDIO_READER_MS                                                                            \
+    10000 /* in which somebody has to read the outputs; then it starts without */
 #define STDIO_LOGGER_READY_MS 10000 /* in which a logger has to be ready */
 #define STDIO_LOGGER_QUIT_MS  2000  /* after the end of its input, until SIGTERM */
 #define STDIO_LOGGER_KILL_MS  10000 /* from then until SIGKILL */
