@@ -234,10 +234,8 @@ def who_is_not_root():
 
 daemon.peers()
 for wanted in daemon.VERSIONS:
-    if os.environ.get("FULL") == "1":
+    if wanted == "2.4" or os.environ.get("FULL") == "1":
         tap.run(life, wanted)
-    else:
-        tap.skip(f"{wanted}: a daemon before, with and after it", "FULL=1 starts one")
 for part in (files_of_others, what_containerd_refuses, what_is_in_the_way, who_is_not_root):
     tap.run(part)
 tap.finish()
