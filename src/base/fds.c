@@ -145,6 +145,13 @@ int file_read(const char *path, size_t limit_bytes, struct buf *ret, struct err 
     return file_read_at(AT_FDCWD, path, limit_bytes, ret, e);
 }
 
+#define BOOT_ID_LIMIT 64u
+
+int boot_id_read(struct buf *ret, struct err *e)
+{
+    return file_read("/proc/sys/kernel/random/boot_id", BOOT_ID_LIMIT, ret, e);
+}
+
 int dir_each(int dirfd, bool (*each)(void *ctx, const char *name), void *ctx)
 {
     int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;

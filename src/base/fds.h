@@ -37,6 +37,10 @@ int fd_move_above(int *fd, int min, struct err *e);
 int file_read(const char *path, size_t limit_bytes, struct buf *ret, struct err *e);
 int file_read_at(int dirfd, const char *name, size_t limit_bytes, struct buf *ret, struct err *e);
 
+/* The id of the kernel's boot: what bears another one was written before a restart of the machine.
+ */
+int boot_id_read(struct buf *ret, struct err *e);
+
 /* Calls with the name of each entry of the folder, but for "." and "..", until one call returns
  * false; entries may come and go meanwhile. Returns a negative errno, without a message, when not
  * all could be seen. */

@@ -202,7 +202,6 @@ void containers_close(struct containers *s)
 
 /* Holds the id of the boot, since what was written before a power cut may be there in part. */
 #define SETTLED_NAME ".settled"
-#define BOOT_ID_PATH "/proc/sys/kernel/random/boot_id"
 #define BOOT_ID_SIZE 64u
 
 static void settled_read(struct containers *s)
@@ -210,7 +209,7 @@ static void settled_read(struct containers *s)
     autobuf boot = BUF_INIT, noted = BUF_INIT;
     struct err e = ERR_INIT;
 
-    s->was_settled = file_read(BOOT_ID_PATH, BOOT_ID_SIZE, &boot, &e) == 0 &&
+    s->was_settled = boot_id_read(&boot, &e) == 0 &&
                      file_read_at(s->run_fd, SETTLED_NAME, BOOT_ID_SIZE, &noted, &e) == 0 &&
                      str_eq(buf_str(&boot), buf_str(&noted));
 }
@@ -222,8 +221,7 @@ static void settled_write(struct containers *s)
 
     s->is_settled = true;
     /* Without it more counts as lost after the next start, and nothing runs twice. */
-    if (!s->was_settled && !s->is_loss_unnoted &&
-        file_read(BOOT_ID_PATH, BOOT_ID_SIZE, &boot, &e) == 0)
+    if (!s->was_settled && !s->is_loss_unnoted && boot_id_read(&boot, &e) == 0)
         file_write_at(s->run_fd, SETTLED_NAME, boot.data, boot.len, 0600, 0, &e);
 }
 

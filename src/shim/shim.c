@@ -3,7 +3,6 @@
 
 #include <malloc.h>
 #include <signal.h>
-#include <sys/prctl.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -67,14 +66,6 @@ static int programs_begin(struct shim *s, struct err *e)
     return 0;
 }
 
-/* Processes of native containers outlive the runtime that has made them, and become ours. */
-static int children_keep(struct shim *s, struct err *e)
-{
-    if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
-        return err_errno(e, -errno, "StartFailed", "cannot become a subreaper");
-    return loop_reap_orphans(s->loop, e);
-}
-
 static void flushed(void *ctx, const struct err *e)
 {
     struct shim *s = ctx;
@@ -136,7 +127,8 @@ static int begin(struct shim *s, int listen_fd, struct err *e)
     autofd fd = listen_fd;
 
     TRY(loop_open(&s->loop, e));
-    TRY(children_keep(s, e));
+    /* Processes of native containers outlive the runtime that has made them, and become ours. */
+    TRY(loop_reap_orphans(s->loop, e));
     TRY(events_begin(s, e));
     TRY(programs_begin(s, e));
     return server_open(s, take_fd(&fd), e);

@@ -7,8 +7,6 @@
 #include "base/fds.h"
 #include "base/paths.h"
 
-#define BOOT_ID_PATH "/proc/sys/kernel/random/boot_id"
-
 int program_record_worker(const char *path, char ret[static DIGEST_HEX_SIZE], struct err *e)
 {
     autobuf boot = BUF_INIT;
@@ -18,7 +16,7 @@ int program_record_worker(const char *path, char ret[static DIGEST_HEX_SIZE], st
 
     if (stat(path, &st) < 0)
         return err_errno(e, -errno, "ProgramMissing", "cannot examine '%s'", path);
-    TRY(file_read(BOOT_ID_PATH, 256, &boot, e));
+    TRY(boot_id_read(&boot, e));
     text = xasprintf("%" PRIu64 ":%" PRIu64 ":%lld:%lld.%09ld:%s", (uint64_t)st.st_dev,
                      (uint64_t)st.st_ino, (long long)st.st_size, (long long)st.st_mtim.tv_sec,
                      st.st_mtim.tv_nsec, buf_str(&boot));
