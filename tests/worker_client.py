@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A supervisor for tests: starts a worker and speaks its protocol. Also results as TAP."""
+import http.client
 import json
 import os
 import select
@@ -9,6 +10,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 
@@ -297,3 +299,40 @@ def has_ended(pid):
             return f.read().rsplit(")", 1)[1].split()[0] == "Z"
     except (FileNotFoundError, ProcessLookupError):
         return True
+
+
+# ---- Guests that answer HTTP -------------------------------------------------------------------
+
+
+def get(port, path, timeout=20):
+    """(status, body)"""
+    c = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    try:
+        c.request("GET", path)
+        r = c.getresponse()
+        return r.status, r.read()
+    finally:
+        c.close()
+
+
+def slow_request(port):
+    """A request that takes the probe a second, under way in a thread, and what becomes of it."""
+    result = []
+
+    def ask():
+        try:
+            result.append(get(port, "/sleep?1000")[0])
+        except (OSError, http.client.HTTPException) as e:
+            result.append(type(e).__name__)
+
+    t = threading.Thread(target=ask)
+    t.start()
+    return t, result
+
+
+def is_refused(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), 5).close()
+    except ConnectionRefusedError:
+        return True
+    return False

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Programs that are prepared before there is a process for them, and runs of one guest that get
 their machine code, their listeners and the file for their status by descriptor."""
-import http.client
 import json
 import os
 import shutil
@@ -11,12 +10,11 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from worker_client import (GUESTS, PATIENCE_S, PROGRAM, ROOT, Tap, build_guests,  # noqa: E402
-                           guest, wait_until)
+                           get, guest, slow_request, wait_until)
 
 tap = Tap()
 PREPARE = os.path.join(ROOT, os.environ.get("WHERRY_BUILD", "build/meson"), "tests/integ/prepare")
@@ -173,16 +171,6 @@ def listening():
     return s, s.getsockname()[1]
 
 
-def get(port, path, timeout=PATIENCE_S):
-    c = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
-    try:
-        c.request("GET", path)
-        r = c.getresponse()
-        return r.status, r.read()
-    finally:
-        c.close()
-
-
 def serve(path, **spec):
     s, port = listening()
     run = Run(path, code_of(path), listeners=[s], optional_listeners=True, **spec)
@@ -216,24 +204,10 @@ def test_http():
         tap.equal(f"{name}: its status counts the requests", run.status["calls"], 2)
 
 
-def slow_request(port):
-    result = []
-
-    def ask():
-        try:
-            result.append(get(port, "/sleep?1000")[0])
-        except (OSError, http.client.HTTPException) as e:
-            result.append(type(e).__name__)
-
-    t = threading.Thread(target=ask)
-    t.start()
-    time.sleep(0.3)
-    return t, result
-
-
 def test_http_signals():
     run, port = serve(PROBE)
     t, result = slow_request(port)
+    time.sleep(0.3)  # it is on its way then
     run.process.send_signal(signal.SIGTERM)
     tap.equal("requests under way are answered", run.end(), ("Completed", 0, 0))
     t.join()
@@ -241,6 +215,7 @@ def test_http_signals():
 
     run, port = serve(PROBE)
     t, result = slow_request(port)
+    time.sleep(0.3)  # it is on its way then
     run.process.send_signal(signal.SIGTERM)
     time.sleep(0.1)
     run.process.send_signal(signal.SIGTERM)

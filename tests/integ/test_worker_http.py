@@ -13,7 +13,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from worker_client import (GUESTS, Closed, Tap, Worker, build_guests,  # noqa: E402
-                           wait_until)
+                           get, is_refused, slow_request, wait_until)
 
 tap = Tap()
 PROBE, PROBE3, CGI = (os.path.join(GUESTS, f"http/{n}.wasm") for n in ("probe", "probe3", "cgi"))
@@ -36,24 +36,6 @@ def serve(c, id, module, **fields):
     s.close()
     assert answer["type"] == "started", answer
     return port
-
-
-def get(port, path, timeout=20):
-    c = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
-    try:
-        c.request("GET", path)
-        r = c.getresponse()
-        return r.status, r.read()
-    finally:
-        c.close()
-
-
-def is_refused(port):
-    try:
-        socket.create_connection(("127.0.0.1", port), 5).close()
-    except ConnectionRefusedError:
-        return True
-    return False
 
 
 def test_answers(c):
@@ -80,21 +62,6 @@ def test_many(c):
               ["Completed"] * 20)
     for i in range(20):
         c.send("forget", f"many{i}")
-
-
-def slow_request(port):
-    """A request that takes a second, and what becomes of it."""
-    result = []
-
-    def ask():
-        try:
-            result.append(get(port, "/sleep?1000")[0])
-        except (OSError, http.client.HTTPException) as e:
-            result.append(type(e).__name__)
-
-    t = threading.Thread(target=ask)
-    t.start()
-    return t, result
 
 
 def busy(c, id):
