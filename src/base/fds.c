@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -344,18 +345,54 @@ int file_try_lock_at(int dirfd, const char *name)
     return lock_at(dirfd, name, 0, F_OFD_SETLK);
 }
 
+#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
+
+static int memfd_new(const char *name, struct err *e)
+{
+    int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+    return fd >= 0 ? fd : err_errno(e, -errno, "MemfdFailed", "cannot create an anonymous file");
+}
+
+static int memfd_seal(int fd, struct err *e)
+{
+    if (lseek(fd, 0, SEEK_SET) < 0 || fcntl(fd, F_ADD_SEALS, SEALS) < 0)
+        return err_errno(e, -errno, "MemfdFailed", "cannot seal an anonymous file");
+    return 0;
+}
+
 int memfd_from(const char *name, const void *data, size_t len, int *ret_fd, struct err *e)
 {
-    autofd fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    autofd fd = memfd_new(name, e);
 
-    if (fd < 0)
-        return err_errno(e, -errno, "MemfdFailed", "cannot create an anonymous file");
+    TRY(fd);
     TRY(fd_write_all(fd, data, len, e));
-    if (lseek(fd, 0, SEEK_SET) < 0 ||
-        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
-        return err_errno(e, -errno, "MemfdFailed", "cannot seal an anonymous file");
+    TRY(memfd_seal(fd, e));
     *ret_fd = take_fd(&fd);
     return 0;
+}
+
+int memfd_copy(const char *name, int from, size_t limit_bytes, int *ret_fd, struct err *e)
+{
+    autofd fd = memfd_new(name, e);
+    off_t at = 0;
+    ssize_t n;
+
+    TRY(fd);
+    while ((n = sendfile(fd, from, &at, limit_bytes - (size_t)at)) > 0)
+        ;
+    if (n < 0)
+        return err_errno(e, -errno, "ReadFailed", "cannot copy a file");
+    TRY(memfd_seal(fd, e));
+    *ret_fd = take_fd(&fd);
+    return 0;
+}
+
+bool fd_is_sealed(int fd)
+{
+    int seals = fcntl(fd, F_GET_SEALS);
+
+    return seals >= 0 && (seals & SEALS) == SEALS;
 }
 
 void fd_event(int fd)

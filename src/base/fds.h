@@ -96,6 +96,12 @@ bool file_is_at(int fd, int dirfd, const char *name);
  * shows in /proc/PID/fd only. Close-on-exec. */
 int memfd_from(const char *name, const void *data, size_t len, int *ret_fd, struct err *e);
 
+/* The same with what the file behind `from` has, its first `limit_bytes` at most. */
+int memfd_copy(const char *name, int from, size_t limit_bytes, int *ret_fd, struct err *e);
+
+/* Whether nobody can change what the file has: it is anonymous and sealed. */
+bool fd_is_sealed(int fd);
+
 /*
  * Lets the process hold as many descriptors as the hard limit allows, and makes room for the first
  * `n` of them. In a process with threads the kernel makes room only after it has waited, some

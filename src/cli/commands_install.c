@@ -50,7 +50,7 @@ static const struct option_spec install_table[] = {
      .type = OPTION_STRING,
      .arg_name = "WHO",
      .help = "Who makes sandboxes of pods: containerd (podsandbox), or the shim by containerd's "
-             "sandbox API, which 1.6 does not have", .default_text = "podsandbox",
+             "sandbox API, from containerd 2.1 on", .default_text = "podsandbox",
      .complete = COMPLETE_WORDS,
      .words = sandboxer_words,
      ROW(install_options, sandboxer)},

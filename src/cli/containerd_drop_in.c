@@ -84,7 +84,7 @@ void containerd_drop_in_add(const struct containerd_drop_in *d, const struct con
     }
     buf_addc(out, '\n');
     if (d->sandboxer)
-        buf_addf(out, "  %s = \"%s\"\n", has_merge ? "sandboxer" : "sandbox_mode", d->sandboxer);
+        buf_addf(out, "  sandboxer = \"%s\"\n", d->sandboxer);
     /* The ports that a pod declares are where an HTTP component is served. */
     buf_addstr(out, "  pod_annotations = [\"wherry.dev/*\"]\n"
                     "  container_annotations = [\"io.kubernetes.container.ports\", "

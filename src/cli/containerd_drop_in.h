@@ -14,7 +14,7 @@ struct containerd_drop_in {
     struct containerd_version version;
     const char *runtime;   /* the handler's name */
     const char *shim_path; /* NULL when containerd finds the shim by itself */
-    const char *sandboxer; /* "shim", or NULL for containerd's own; not for 1.6 */
+    const char *sandboxer; /* "shim", or NULL for containerd's own; from 2.1 on */
     bool has_systemd_cgroup;
     bool has_made_dir; /* its folder is removed with it */
 };

@@ -219,9 +219,13 @@ static int config_check(const struct install_options *o, const struct plan *p, s
                        "by 'containerd config default', or change its tables and put 'version = 2' "
                        "above them",
                        p->config_path);
-    if (!str_eq(o->sandboxer, "podsandbox") && p->version.major == 1 && p->version.minor < 7)
+    /* 1.7 has it behind a variable of its environment; 2.0 looks for the sandboxes in the wrong
+     * folder when it is started again, and loses them. */
+    if (!str_eq(o->sandboxer, "podsandbox") &&
+        (p->version.major < 2 || (p->version.major == 2 && p->version.minor < 1)))
         return err_set(e, -ENOTSUP, "NoSandboxApi",
-                       "containerd %d.%d has no sandbox API; leave --sandboxer out",
+                       "containerd %d.%d does not keep sandboxes that a shim makes (2.1 and later "
+                       "do); leave --sandboxer out",
                        p->version.major, p->version.minor);
     for (size_t i = 0; i < p->config.n; i++)
         if (p->config.files[i].is_cri_disabled)

@@ -90,6 +90,15 @@ void loop_run(struct loop *l)
     l->is_running = l->is_stopping = false;
 }
 
+void loop_drain(struct loop *l)
+{
+    BUG_ON(l->is_running);
+    l->is_running = true;
+    while (l->n_work)
+        uv_run(&l->uv, UV_RUN_ONCE);
+    l->is_running = l->is_stopping = false;
+}
+
 void loop_stop(struct loop *l)
 {
     l->is_stopping = true;

@@ -31,6 +31,8 @@ DEFINE_AUTO(loop);
 
 /* Runs until loop_stop(), or until no handle is left that could call. */
 void loop_run(struct loop *l);
+/* Runs until nothing is under way in the work pool, whether it was stopped or not. */
+void loop_drain(struct loop *l);
 void loop_stop(struct loop *l); /* lets loop_run() return after the current callback */
 
 /* ---- Timers ---- */

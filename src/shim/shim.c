@@ -13,6 +13,7 @@
 
 #define EVENTS_WAIT_MS 10000 /* for containerd to take the last events */
 #define IDLE_MS        60000
+#define CONNECTIONS    4096 /* containerd has one for each container of a pod */
 #define TIDY_AFTER_MS  3000 /* after the last thing that took memory */
 
 static const struct ttrpc_service *services(size_t *ret_n)
@@ -41,8 +42,11 @@ static void idle(void *ctx)
 
 static int server_open(struct shim *s, int listen_fd, struct err *e)
 {
-    struct ttrpc_server_options o = {
-        .listen_fd = listen_fd, .ctx = s, .idle = idle, .idle_ms = IDLE_MS};
+    struct ttrpc_server_options o = {.listen_fd = listen_fd,
+                                     .ctx = s,
+                                     .idle = idle,
+                                     .idle_ms = IDLE_MS,
+                                     .connection_limit = CONNECTIONS};
 
     o.services = services(&o.n_services);
     return ttrpc_server_new(s->loop, &o, &s->server, e);
@@ -78,13 +82,13 @@ static void flushed(void *ctx, const struct err *e)
 void shim_shut_down(struct shim *s)
 {
     struct task *t;
-    bool is_created = false;
 
+    s->is_end_due = true;
     LINK_EACH(t, &s->tasks, struct task, in_shim)
     {
-        is_created = !task_create_cancel(t) || is_created;
+        if (!task_is_create_failing(t))
+            s->is_end_due = false;
     }
-    s->is_end_due = !is_created;
     if (s->is_leaving || !link_is_empty(&s->tasks) || s->sandbox)
         return;
     s->is_leaving = true;
@@ -148,6 +152,9 @@ int shim_run(const struct shim_flags *f, const struct bootstrap *b, struct shim_
     shim_daemon_report(d, r < 0 ? e : NULL);
     if (r >= 0)
         loop_run(s.loop);
+    /* That of a create that was cancelled. */
+    if (s.loop)
+        loop_drain(s.loop);
     shim_pod_end(&s.pod);
     sandbox_free(s.sandbox);
     ttrpc_server_free(s.server);

@@ -29,7 +29,7 @@ struct shim {
     struct shim_pod pod;
     struct sandbox *sandbox; /* of the sandbox API; NULL: none */
     bool is_leaving;
-    bool is_end_due; /* it was told to end while its only tasks were being created */
+    bool is_end_due; /* it was told to end while the creates of its only tasks were failing */
 };
 
 /* Runs the daemon until it is told to end, or has had neither a task nor a connection for a minute:

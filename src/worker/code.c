@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/clock.h"
+#include "base/fds.h"
 #include "base/log.h"
 #include "engine/engine.h"
 #include "guest/spec.h"
@@ -199,9 +200,46 @@ static int look_up(const char *name, const char *key, const struct code_options 
     return r > 0;
 }
 
-static int compile(const struct program *p, const char *name, const struct code_options *o,
-                   int *ret_fd, struct err *e)
+static void key_of(const struct digest *digest, const struct program *p,
+                   const struct code_options *o, char ret[static CACHE_KEY_SIZE])
 {
+    char settings[512];
+
+    engine_settings(o->is_interruptible, program_is_concurrent(p), settings, sizeof(settings));
+    cache_key(digest, settings, ret);
+}
+
+void code_key(const struct program *p, const struct code_options *o,
+              char ret[static CACHE_KEY_SIZE])
+{
+    struct digest digest;
+
+    program_digest(p, &digest);
+    key_of(&digest, p, o, ret);
+}
+
+/* A file with the program of the key that nobody can change while it is compiled: else who may
+ * write to the program could leave other code in the cache than its, for everybody. */
+static int program_fix(const struct program *p, const struct code_options *o, const char *key,
+                       int *ret_fd, struct err *e)
+{
+    char found[CACHE_KEY_SIZE];
+    struct digest digest;
+
+    TRY(memfd_copy("program", p->fd, p->len, ret_fd, e));
+    TRY(digest_fd(*ret_fd, &digest, e));
+    key_of(&digest, p, o, found);
+    if (!str_eq(found, key))
+        return err_set(e, -EBADMSG, "ProgramChanged",
+                       "the program was changed while it was read; try again");
+    return 0;
+}
+
+/* `key` is that of the entry that it is for, NULL when it is not kept. */
+static int compile(const struct program *p, const char *name, const struct code_options *o,
+                   const char *key, int *ret_fd, struct err *e)
+{
+    autofd fixed = -EBADF;
     uint64_t start = clock_monotonic_ns();
     struct compiler_options c = {.name = name,
                                  .program_bytes = p->len,
@@ -210,20 +248,11 @@ static int compile(const struct program *p, const char *name, const struct code_
                                  .has_progress = o->has_progress,
                                  .stop_fd = o->stop_fd};
 
-    TRY(compiler_run(p->fd, &c, ret_fd, e));
+    if (key && !fd_is_sealed(p->fd))
+        TRY(program_fix(p, o, key, &fixed, e));
+    TRY(compiler_run(fixed >= 0 ? fixed : p->fd, &c, ret_fd, e));
     log_info("compiled %s in %.1f s", name, (double)(clock_monotonic_ns() - start) / 1e9);
     return 0;
-}
-
-void code_key(const struct program *p, const struct code_options *o,
-              char ret[static CACHE_KEY_SIZE])
-{
-    char settings[512];
-    struct digest digest;
-
-    program_digest(p, &digest);
-    engine_settings(o->is_interruptible, program_is_concurrent(p), settings, sizeof(settings));
-    cache_key(&digest, settings, ret);
 }
 
 bool code_is_cached(const struct program *p, const struct code_options *o)
@@ -297,7 +326,7 @@ int code_obtain(const struct program *p, const char *name, const struct code_opt
         *ret_fd = take_fd(&fd);
         return 0;
     }
-    r = compile(p, name, o, &fd, e);
+    r = compile(p, name, o, handle >= 0 ? key : NULL, &fd, e);
     if (r < 0 && handle >= 0)
         cache_abandon(o->cache, key, handle);
     TRY(r);

@@ -24,8 +24,10 @@ from worker_client import PATIENCE_S, ROOT, children, has_ended, wait_until
 
 CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "wherry")
 # Where containerd, ctr and containerd-shim-runc-v2 of a version are. 1.6 is Debian's.
-PROGRAMS = {"1.6": "/usr/bin", "2.4": os.path.join(CACHE, "tools/containerd-2.4.2")}
-VERSIONS = tuple(PROGRAMS)
+PROGRAMS = {"1.6": "/usr/bin", **{v: os.path.join(CACHE, "tools/containerd-" + full) for v, full in
+                                  (("1.7", "1.7.35"), ("2.0", "2.0.14"), ("2.2", "2.2.9"), ("2.4", "2.4.2"))}}
+VERSIONS = ("1.6", "2.4")
+BETWEEN = ("1.7", "2.0", "2.2")  # built by who asks for them in peers()
 CRI = os.path.join(images.OUT, "cri")
 # Where containerd-shim-wherry-v1 is: one that is instrumented may be tried in the place of the usual.
 SHIMS = os.environ.get("WHERRY_SHIMS") or os.path.join(ROOT, "build")
@@ -37,7 +39,15 @@ PR_SET_CHILD_SUBREAPER = 36
 GRACE_S = 30  # a shim gives its last events ten seconds; never waited for when all is well
 
 
-def peers():
+def wanted_versions():
+    """Those of a test that is run under each: that of the environment's VERSION, or VERSIONS, with
+    FULL=1 also those BETWEEN."""
+    if "VERSION" in os.environ:
+        return (os.environ["VERSION"],)
+    return tuple(sorted(VERSIONS + BETWEEN)) if os.environ.get("FULL") == "1" else VERSIONS
+
+
+def peers(versions=VERSIONS):
     """Builds what is missing. Without it, or when this is not root, the test does not go on."""
     if os.geteuid() != 0:
         print("ok 1 - all of it # SKIP containerd needs root")
@@ -46,8 +56,9 @@ def peers():
     with open(os.path.join(images.OUT, "lock"), "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         done = subprocess.run(["make", "-s", "-C", os.path.join(ROOT, "tests/containerd"),
-                               "OUT=" + images.OUT], stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT)
+                               "OUT=" + images.OUT, "peers",
+                               *(PROGRAMS[v] + "/containerd" for v in versions if v != "1.6")],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if done.returncode:
         sys.stderr.write(done.stdout.decode("utf-8", "replace"))
         print("not ok 1 - the peers of the shim build")
@@ -150,20 +161,22 @@ def toml(tables):
 def settings(version, folder, network, runtimes, snapshotter, level, more):
     """The text of config.toml. runtimes: {handler: {key: value}}; more: [(table, {key: value})],
     which go before what is here."""
-    cni = {"bin_dir": CNI, "conf_dir": network.conf_dir, "max_conf_num": 0}
+    cni = {"conf_dir": network.conf_dir, "max_conf_num": 0,
+           **({"bin_dir": CNI} if version in ("1.6", "1.7", "2.0") else {"bin_dirs": [CNI]})}
     streaming = {"stream_server_address": "127.0.0.1", "stream_server_port": "0"}
     # Test machines may lack CAP_SYS_RESOURCE, without which a pause container's -998 is refused.
     namespaces = {"netns_mounts_under_state_dir": True, "disable_apparmor": True,
                   "restrict_oom_score_adj": True}
+    is_version_1 = version.startswith("1.")
     tables = [
-        ([], {"version": 2 if version == "1.6" else 3, "root": os.path.join(folder, "root"),
+        ([], {"version": 2 if is_version_1 else 3, "root": os.path.join(folder, "root"),
               "state": os.path.join(folder, "state"),
               "disabled_plugins": ["io.containerd.snapshotter.v1." + n
                                    for n in ("aufs", "btrfs", "devmapper", "zfs", "blockfile")]}),
         (["grpc"], {"address": os.path.join(folder, "containerd.sock")}),
         (["debug"], {"level": level}),
         (["plugins", "io.containerd.internal.v1.opt"], {"path": os.path.join(folder, "opt")})]
-    if version == "1.6":
+    if is_version_1:
         cri = ["plugins", "io.containerd.grpc.v1.cri"]
         tables += [(cri, {"sandbox_image": images.pause().name, **streaming, **namespaces}),
                    ([*cri, "cni"], cni),
@@ -178,7 +191,7 @@ def settings(version, folder, network, runtimes, snapshotter, level, more):
                     {"sandbox": images.pause().name}),
                    (["plugins", "io.containerd.grpc.v1.cri"], streaming),
                    (cri, namespaces),
-                   ([*cri, "cni"], {**cni, "bin_dirs": [cni.pop("bin_dir")]}),
+                   ([*cri, "cni"], cni),
                    ([*cri, "containerd"], {"default_runtime_name": "runc"})]
     for handler, values in runtimes.items():
         options = values.pop("options", None)

@@ -3,6 +3,7 @@
 """`wherry pull` compiles what it fetched and `wherry load` what it loaded, for the command that will
 run it, in a child with limits; what goes wrong there is a warning. With programs that take a compiler much time or memory, from a
 fake registry; test_registry.py has a real one."""
+import fcntl
 import hashlib
 import json
 import os
@@ -106,6 +107,8 @@ def images():
     layout.tag("slow", layout.artifact(path))
     slow_module(path, 300000)
     layout.tag("slower", layout.artifact(path))
+    slow_module(path, 2000000)
+    layout.tag("slowest", layout.artifact(path))
     wide_module(path, 50000, 5000)
     layout.tag("wide", layout.artifact(path))
     with open(path, "wb") as f:
@@ -214,8 +217,8 @@ def images_in(name):
 def limits(name):
     for tag, variable, value, what in (
             ("wide", "WHERRY_COMPILE_MEMORY", "1Gi", "1 GiB of memory"),
-            ("slower", "WHERRY_COMPILE_CPU_TIME", "1s", "1s of CPU time"),
-            ("slow", "WHERRY_COMPILE_TIME", "200ms", "200ms of time")):
+            ("slowest", "WHERRY_COMPILE_CPU_TIME", "1s", "1s of CPU time"),
+            ("slowest", "WHERRY_COMPILE_TIME", "200ms", "200ms of time")):
         m = Compiling(**{variable: value})
         status, out, said = m.wherry("pull", f"{name}:{tag}")
         told = [line for line in said.splitlines() if "compile" in line]
@@ -252,7 +255,7 @@ def confined_in(*argv):
     status = status_of(compiler)
     environment = open(f"/proc/{compiler}/environ", "rb").read()
     tap.ok(f"{argv[0]}: the compiler has the program, its code and its errors", sorted(fds) == ["0", "1", "2"] and
-           "blobs/sha256" in fds["0"] and all("memfd:compil" in fds[n] for n in "12"), fds)
+           "memfd:program" in fds["0"] and all("memfd:compil" in fds[n] for n in "12"), fds)
     tap.equal(f"{argv[0]}: limits: memory, CPU time, descriptors, and no core files",
               [had[n] for n in ("Max data size", "Max cpu time", "Max open files",
                                 "Max core file size")], [str(2 << 30), "300", "3", "0"])
@@ -304,6 +307,39 @@ def on_a_terminal(name):
     tap.ok("pull: progress of the compiler on a terminal", status == 0 and "compiling " in text, text)
 
 
+def changed(_):
+    m = Compiling()
+    path = os.path.join(m.dir, "app.wasm")
+    slow_module(path, 10)
+    tap.equal("a program runs", m.wherry("run", path)[0], 0)
+    (key,) = m.entries()
+    os.unlink(os.path.join(m.code, key))
+    with open(os.path.join(m.code, f".{key}.new"), "wb") as another:
+        fcntl.lockf(another, fcntl.LOCK_EX)  # is about to compile it, too
+        p = subprocess.Popen([WHERRY, "run", path], env=m.env, stdin=subprocess.DEVNULL,
+                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        wait_until(lambda: is_waiting_for_a_lock(p.pid), "it waits for the other one")
+        slow_module(path, 11)
+    said = p.communicate()[1].decode()
+    tap.ok("a program that was changed since its digest was taken is not kept as what it was",
+           p.returncode == 125 and "was changed while it was read; try again" in said and
+           not m.entries(), (p.returncode, said, m.entries()))
+    tap.equal("and runs as what it is", (m.wherry("run", path)[0], len(m.entries())), (0, 1))
+    tap.ok("under a name of its own", key not in m.entries())
+
+
+def is_waiting_for_a_lock(pid):
+    """Whether the process, or one below it, is."""
+    try:
+        with open(f"/proc/{pid}/syscall", encoding="ascii") as f:
+            words = f.read().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    # fcntl(fd, F_OFD_SETLKW or F_SETLKW)
+    return words[0] == "72" and int(words[2], 16) in (7, 38) or any(
+        is_waiting_for_a_lock(c) for c in children(pid))
+
+
 def disks(name):
     m = Compiling()
     disk = os.path.join(m.dir, "disk")
@@ -332,7 +368,7 @@ def all_of_it():
         registry.add_layout(layout.dir)
         shutil.rmtree(layout.dir)
         for part in (compiled_for_its_command, not_compiled, loaded, limits, confined, killed, at_once,
-                     on_a_terminal, disks):
+                     on_a_terminal, changed, disks):
             part(f"{registry.address}/test/app")
 
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""containerd-shim-wherry-v1 as `ctr` drives it, under each containerd. With PART=WORD only the
-parts that have it in their names, with VERSION=1.6 all of them, only under that one."""
+"""containerd-shim-wherry-v1 as `ctr` drives it, under each containerd; with FULL=1 also under those
+BETWEEN. With PART=WORD only the parts that have it in their names, with VERSION=1.6 all of them,
+only under that one."""
 import itertools
 import os
 import re
@@ -15,7 +16,7 @@ sys.dont_write_bytecode = True
 TESTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
 sys.path[:0] = [TESTS, os.path.join(TESTS, "containerd")]
 import images  # noqa: E402
-from daemon import VERSIONS, WHERRY, Containerd, peers  # noqa: E402
+from daemon import WHERRY, Containerd, peers, wanted_versions  # noqa: E402
 from serve_client import BOX, WHERRY as COMMAND, output  # noqa: E402
 from terminal import Terminal  # noqa: E402
 from worker_client import Tap, guest, has_ended, wait_until  # noqa: E402
@@ -264,12 +265,11 @@ OF_EACH_VERSION = (statuses, image_forms, events, execution, restart, killed_shi
 
 
 def main():
-    peers()
-    for version in VERSIONS:
-        if os.environ.get("VERSION", version) != version:
-            continue
+    versions = wanted_versions()
+    peers(versions)
+    for version in versions:
         with Containerd(version) as daemon:
-            for part in PARTS if IS_FULL or version == VERSIONS[-1] else OF_EACH_VERSION:
+            for part in PARTS if IS_FULL or version == versions[-1] else OF_EACH_VERSION:
                 tap.run(part, Case(version, daemon))
         tap.equal(f"{version}: nothing is left", daemon.left, [])
     tap.finish()

@@ -149,7 +149,7 @@ sys.stdout.write(text.decode("utf-8", "replace"))
 sys.exit(p.wait())
 P
 # A function that keeps the compiler busy for longer than what is quick.
-python3 tests/slow_module.py "$dir/slow.wasm" 100000
+python3 tests/slow_module.py "$dir/slow.wasm" 400000
 run "$WHERRY" run --no-cache "$dir/slow.wasm"
 check "no progress without a terminal" test ! -s "$dir/err"
 run python3 "$dir/terminal.py" "$WHERRY" run --no-cache "$dir/slow.wasm"

@@ -108,6 +108,7 @@ static void an_exported_function_can_be_the_entry(void **state)
     (void)state;
     life_decode(&l, CONFIG(ROOT_USER "\"args\":[\"/inside.wasm#nothing\"]", ""));
     o = life_options(&l);
+    o.function = "nothing";
     life_run(&l, &o);
     assert_ok(guest_process_status(l.process, &s, &e));
     assert_false(s.is_guest_exit);

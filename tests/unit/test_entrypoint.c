@@ -66,6 +66,7 @@ static int after(void **state)
 static struct entrypoint find(const char *word, const char *path, const char *cwd)
 {
     struct oci_process p = {.cwd = (char *)cwd};
+    struct err e = ERR_INIT;
     struct entrypoint found;
     struct mount_view v;
 
@@ -74,7 +75,7 @@ static struct entrypoint find(const char *word, const char *path, const char *cw
     if (path)
         strv_add(&p.env, path);
     mount_view_init(&v, &config, root_fd, bundle_fd);
-    entrypoint_find(&v, &p, &found);
+    assert_ok(entrypoint_find(&v, &p, &found, &e));
     mount_view_done(&v);
     strv_done(&p.args);
     strv_done(&p.env);

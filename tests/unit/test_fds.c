@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -128,12 +129,33 @@ static void test_memfd_is_sealed(void **state)
     assert_string_equal(text, "abc");
     assert_fails(fd_read_exact(fd, text, 1, &e), -ENODATA, "Truncated");
     assert_int_equal(write(fd, "x", 1), -1);
+    assert_true(fd_is_sealed(fd));
     assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
     assert_int_equal(fd_cloexec_set(fd, false), 0);
     assert_int_equal(fcntl(fd, F_GETFD), 0);
     assert_ok(fd_move_above(&fd, 100, &e));
     assert_true(fd >= 100);
     assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+}
+
+static void a_copy_is_sealed_and_its_original_is_not(void **state)
+{
+    autofd file = memfd_create("test", MFD_CLOEXEC), copy = -EBADF, part = -EBADF;
+    struct err e = ERR_INIT;
+    char text[4] = "";
+
+    (void)state;
+    assert_ok(fd_write_all(file, "abc", 3, &e));
+    assert_ok(memfd_copy("copy", file, 1000, &copy, &e));
+    assert_int_equal(pwrite(file, "x", 1, 0), 1);
+    assert_false(fd_is_sealed(file));
+    assert_true(fd_is_sealed(copy));
+    assert_ok(fd_read_exact(copy, text, 3, &e));
+    assert_string_equal(text, "abc");
+    assert_fails(fd_read_exact(copy, text, 1, &e), -ENODATA, "Truncated");
+    assert_ok(memfd_copy("part", copy, 2, &part, &e));
+    assert_int_equal(lseek(part, 0, SEEK_END), 2);
+    assert_fails(memfd_copy("none", -1, 1, &part, &e), -EBADF, "ReadFailed");
 }
 
 static void a_pipe_made_nonblocking_says_so_instead_of_waiting(void **state)
@@ -165,6 +187,7 @@ int main(void)
         cmocka_unit_test(test_replace),
         cmocka_unit_test(test_failed_replace),
         cmocka_unit_test(test_memfd_is_sealed),
+        cmocka_unit_test(a_copy_is_sealed_and_its_original_is_not),
         cmocka_unit_test(a_pipe_made_nonblocking_says_so_instead_of_waiting),
         cmocka_unit_test(temporary_files_of_the_killed_are_removed),
     };

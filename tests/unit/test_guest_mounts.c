@@ -266,6 +266,59 @@ static void a_link_in_the_image_leads_nowhere_else(void **state)
     assert_int_equal(guest_mounts_file_open(m, "/secret"), -ENOENT);
 }
 
+/* As of images that have no resolv.conf but where systemd would make one. */
+static void a_link_to_nothing_gets_what_it_names(void **state)
+{
+    AUTO(guest_mounts) m = NULL;
+    struct err e = ERR_INIT;
+
+    (void)state;
+    needs_root();
+    link_to("rootfs/etc/resolv.conf", "../run/stub/resolv.conf");
+    link_to("rootfs/var", "/really/var");
+    link_to("rootfs/round", "round");
+    assert_ok(open_with(ROOT "[" BIND("/etc/resolv.conf", "outside/hosts",
+                                      "") "," BIND("/var/data", "outside/data", "") "]",
+                        &m, &e));
+    assert_text(m, "/etc/resolv.conf", "of the pod\n");
+    assert_text(m, "/run/stub/resolv.conf", "of the pod\n");
+    assert_text(m, "/really/var/data/one", "1\n");
+    guest_mounts_free(m);
+    m = NULL;
+    assert_fails(open_with(ROOT "[" BIND("/round/x", "outside/data", "") "]", &m, &e), -ELOOP,
+                 "MountFailed");
+}
+
+static void paths_are_masked_and_made_read_only(void **state)
+{
+    AUTO(guest_mounts) m = NULL;
+    autobuf none = BUF_INIT;
+    struct err e = ERR_INIT;
+
+    (void)state;
+    needs_root();
+    folder("rootfs/keys", 0700);
+    put("rootfs/keys/one", "secret\n");
+    folder("rootfs/kept", 0777);
+    put("rootfs/kept/one", "1\n");
+    assert_ok(open_with(
+        ROOT "[" BIND("/data", "outside/data",
+                      "") "],\"linux\":{\"maskedPaths\":["
+                          "\"/etc/passwd\",\"/keys\",\"/data/one\",\"/proc/kcore\","
+                          "\"/etc/hosts/x\"],\"readonlyPaths\":[\"/kept\",\"/proc/sys\"]}",
+        &m, &e));
+    assert_true(guest_mounts_text(m, "/etc/passwd", 100, &none));
+    assert_true(guest_mounts_text(m, "/data/one", 100, &none));
+    assert_int_equal(none.len, 0);
+    assert_int_equal(guest_mounts_file_open(m, "/keys/one"), -ENOENT);
+    assert_int_equal(write_to(m, "keys/new"), -EROFS);
+    assert_int_equal(write_to(m, "etc/passwd"), -EROFS);
+    assert_text(m, "/kept/one", "1\n");
+    assert_int_equal(write_to(m, "kept/new"), -EROFS);
+    assert_text(m, "/etc/hosts", "of the image\n");
+    assert_int_equal(write_to(m, "etc/new"), 0);
+}
+
 static void what_a_guest_cannot_use_is_left_out(void **state)
 {
     AUTO(guest_mounts) m = NULL;
@@ -369,6 +422,8 @@ int main(void)
         TEST(a_read_only_root_gets_mount_points_without_being_written),
         TEST(a_read_only_root_refuses_writing),
         TEST(a_link_in_the_image_leads_nowhere_else),
+        TEST(a_link_to_nothing_gets_what_it_names),
+        TEST(paths_are_masked_and_made_read_only),
         TEST(what_a_guest_cannot_use_is_left_out),
         TEST(the_devices_that_every_container_has_are_there),
         TEST(a_device_of_the_image_is_none),

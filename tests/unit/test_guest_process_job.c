@@ -6,6 +6,8 @@
 static struct oci_config config;
 static struct guest_job job;
 
+static const char *function;
+
 static int begin(const char *process, const char *rest, bool is_tool, enum contract contract,
                  unsigned *ret_port, struct err *e)
 {
@@ -14,6 +16,7 @@ static int begin(const char *process, const char *rest, bool is_tool, enum contr
                                     process, rest);
     struct guest_process_options o = {.id = "test",
                                       .config = &config,
+                                      .function = function,
                                       .is_tool = is_tool,
                                       .contract = contract,
                                       .program_fd = 9,
@@ -67,15 +70,18 @@ static void a_function_is_called_with_the_words_behind_it(void **state)
     unsigned port;
 
     (void)state;
+    function = "add";
     assert_ok(begin("\"cwd\":\"/\",\"args\":[\"/lib.wasm#add\",\"1\",\"2\"]", "", false,
                     CONTRACT_LIBRARY, &port, &e));
     assert_string_equal(job.spec.invoke, "add");
     assert_int_equal(job.spec.args.n, 2);
     assert_string_equal(job.spec.args.v[0], "1");
+    function = "_start";
     assert_ok(begin("\"cwd\":\"/\",\"args\":[\"/app.wasm#_start\",\"1\"]", "", false,
                     CONTRACT_P1_COMMAND, &port, &e));
     assert_null(job.spec.invoke);
     assert_string_equal(job.spec.args.v[0], "/app.wasm");
+    function = NULL;
     assert_ok(begin("\"cwd\":\"/\",\"args\":[\"a#b\"]", "", true, CONTRACT_P2_COMMAND, &port, &e));
     assert_null(job.spec.invoke);
     assert_string_equal(job.spec.args.v[0], job.spec.name);

@@ -388,11 +388,19 @@ static void an_exec_that_starts_as_its_container_ends_is_killed(void **state)
 
 static void an_exec_is_not_started_while_its_container_is_paused(void **state)
 {
+    struct answer pause;
+
     (void)state;
     must("Create", NULL);
     must("Start", NULL);
     must("Exec", "x");
-    must("Pause", NULL);
+    fake.holds[FAKE_PAUSE] = true;
+    ask("Pause", NULL, &pause);
+    expect_answer(&pause, OPEN);
+    must_fail("Start", "x", REFUSED);
+    fake_release(FAKE_PAUSE);
+    expect_answer(&pause, OK);
+    buf_done(&pause.payload);
     must_fail("Start", "x", REFUSED);
     must("Resume", NULL);
     must("Start", "x");
@@ -482,7 +490,72 @@ static void a_lost_connection_takes_its_waits_and_not_its_container(void **state
     buf_done(&wait.payload);
 }
 
+static void begin_create(struct answer *ret)
+{
+    fake.holds[FAKE_CREATE] = true;
+    ask_create(ret);
+    run_until(fake.held[FAKE_CREATE] || (run_for(1), false));
+}
+
+/* Whose container was deleted while the runtime made it. */
+static void a_create_that_was_cancelled_fails_when_it_comes_to_its_end(void **state)
+{
+    struct answer create;
+
+    (void)state;
+    begin_create(&create);
+    must_fail("Delete", NULL, MISSING);
+    fake_release(FAKE_CREATE);
+    expect_answer(&create, "Canceled");
+    assert_true(link_is_empty(&world.shim.tasks));
+    assert_int_equal(world.told.len, 0);
+}
+
+/* Else containerd, which was started again, takes the shim for one that is gone. */
+static void who_connects_while_a_container_is_created_is_answered(void **state)
+{
+    struct answer create;
+
+    (void)state;
+    begin_create(&create);
+    must("Connect", NULL);
+    must_fail("Pids", NULL, MISSING);
+    fake_release(FAKE_CREATE);
+    expect_answer(&create, OK);
+    buf_done(&create.payload);
+}
+
+static void what_a_clean_up_leaves_is_left_to_the_next(void **state)
+{
+    struct answer create;
+    autofree char *record = path_join(world.bundle, "wherry.json");
+
+    (void)state;
+    begin_create(&create);
+    fake.fails[FAKE_CREATE] = fake.fails[FAKE_CLEAN] = true;
+    fake_release(FAKE_CREATE);
+    expect_answer(&create, FAILED);
+    assert_int_equal(access(record, F_OK), 0);
+    assert_int_equal(unlink(record), 0);
+}
+
 /* ---- Shutdown ---- */
+
+static void a_shutdown_of_another_container_cancels_no_create(void **state)
+{
+    struct answer create, shutdown;
+
+    (void)state;
+    begin_create(&create);
+    ask_of("other", "Shutdown", NULL, &shutdown);
+    expect_answer(&shutdown, OK);
+    buf_done(&shutdown.payload);
+    assert_false(world.shim.is_end_due);
+    fake_release(FAKE_CREATE);
+    expect_answer(&create, OK);
+    buf_done(&create.payload);
+    assert_int_equal(status_now(NULL, NULL), TASK__STATUS__CREATED);
+}
 
 static void a_shutdown_with_a_container_is_not_heeded(void **state)
 {
@@ -511,9 +584,7 @@ static void a_shutdown_while_a_container_is_created_counts_when_that_fails(void 
     struct answer create;
 
     (void)state;
-    fake.holds[FAKE_CREATE] = true;
-    ask_create(&create);
-    run_until(fake.held[FAKE_CREATE] || (run_for(1), false));
+    begin_create(&create);
     must("Shutdown", NULL);
     assert_false(world.shim.is_leaving);
     fake.fails[FAKE_CREATE] = true;
@@ -529,9 +600,7 @@ static void a_shutdown_of_another_sandbox_cancels_no_create(void **state)
     struct sandbox sandbox = {.id = (char *)"s"};
     struct answer create, shutdown;
 
-    fake.holds[FAKE_CREATE] = true;
-    ask_create(&create);
-    run_until(fake.held[FAKE_CREATE] || (run_for(1), false));
+    begin_create(&create);
     /* From here on: its containers would want its files. */
     world.shim.sandbox = &sandbox;
     m.sandbox_id = (char *)"other";
@@ -566,6 +635,10 @@ int main(void)
         TEST(a_deletion_that_fails_can_be_asked_for_again),
         TEST(a_deletion_whose_kill_fails_leaves_the_container_as_it_was),
         TEST(a_lost_connection_takes_its_waits_and_not_its_container),
+        TEST(a_create_that_was_cancelled_fails_when_it_comes_to_its_end),
+        TEST(who_connects_while_a_container_is_created_is_answered),
+        TEST(what_a_clean_up_leaves_is_left_to_the_next),
+        TEST(a_shutdown_of_another_container_cancels_no_create),
         TEST(a_shutdown_with_a_container_is_not_heeded),
         TEST(the_last_shutdown_ends_the_daemon_when_its_events_have_gone_out),
         TEST(a_shutdown_while_a_container_is_created_counts_when_that_fails),

@@ -250,7 +250,7 @@ static int borrowed_refuse(const struct cgroup *c, struct err *e)
                    c->path);
 }
 
-static int empty_check(const struct cgroup *c, struct err *e)
+int cgroup_empty_check(const struct cgroup *c, struct err *e)
 {
     autofree pid_t *pids = NULL;
     size_t n = 0;
@@ -284,7 +284,7 @@ int cgroup_create(struct cgroup *c, const struct oci_resources *r, struct err *e
 
     TRY(borrowed_refuse(c, e));
     TRY(resources_check(r, e));
-    TRY(empty_check(c, e));
+    TRY(cgroup_empty_check(c, e));
     result = make_and_limit(c, r, e);
     if (result < 0)
         (void)cgroup_delete(c, CGROUP_WAIT_MS, &unused);

@@ -51,6 +51,9 @@ int cgroup_open(const char *cgroups_path, bool is_systemd, const char *id, struc
  * create, update, kill_all and delete, which are refused (-EPERM). "CgroupFailed" */
 int cgroup_open_pid(pid_t pid, struct cgroup **ret, struct err *e);
 
+/* "CgroupBusy" when there are processes in it. */
+int cgroup_empty_check(const struct cgroup *c, struct err *e);
+
 void cgroup_free(struct cgroup *c); /* what it named stays; NULL is fine */
 DEFINE_AUTO(cgroup);
 

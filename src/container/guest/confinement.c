@@ -144,7 +144,8 @@ static bool labels_set(const struct confinement *c, struct confinement_report *f
 
 static bool filter_load(const struct confinement *c, struct confinement_report *failed)
 {
-    if (!c->seccomp || !syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, c->seccomp_flags, c->seccomp))
+    if (!c->seccomp.len ||
+        !syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, c->seccomp_flags, &c->seccomp))
         return true;
     return fail(failed, STEP_SECCOMP, 0);
 }

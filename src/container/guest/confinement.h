@@ -28,7 +28,7 @@ struct confinement_options {
     const struct oci_config *config;
     const struct oci_process *process; /* the config's own, or that of an exec */
     const struct cgroup_fds *cgroup;   /* NULL: none; stay the caller's */
-    const struct sock_fprog *seccomp;  /* NULL: none; stays the caller's until the child has it */
+    const struct sock_fprog *seccomp;  /* NULL: none; its program is kept until the child has it */
     unsigned seccomp_flags;            /* SECCOMP_FILTER_FLAG_* */
     bool is_joining; /* an exec: what the document makes anew was made, and is found in `of_pid` */
     pid_t of_pid;

@@ -202,20 +202,21 @@ static int namespace_add(struct confinement *c, const struct confinement_options
     const struct oci_namespace_kind *kind = oci_namespace_kind(type);
     const struct oci_namespace *from = oci_config_namespace(o->config, type);
     struct confinement_namespace *n = &c->namespaces[c->n_namespaces];
+    const char *path = from && from->path && *from->path ? from->path : NULL;
 
     if (!from)
         return 0;
-    if (!from->path && !o->is_joining && kind->flag == CLONE_NEWUSER)
+    if (!path && !o->is_joining && kind->flag == CLONE_NEWUSER)
         return err_set(e, -ENOTSUP, "Unsupported",
                        "a WebAssembly container cannot have a new user namespace of its own; name "
                        "the path of one that is there, as pods do, or leave it out");
-    *n = (struct confinement_namespace){.type = type,
-                                        .flag = kind->flag,
-                                        .fd = -EBADF,
-                                        .path = from->path ? xstrdup(from->path) : NULL};
+    *n = (struct confinement_namespace){.type = type, .flag = kind->flag, .fd = -EBADF};
     c->n_namespaces++;
-    if (!n->path && o->is_joining)
+    /* Where the process is, whatever has become of the document's path meanwhile. */
+    if (o->is_joining)
         n->path = xasprintf("/proc/%d/ns/%s", (int)o->of_pid, kind->file);
+    else if (path)
+        n->path = xstrdup(path);
     if (!n->path) {
         c->has_loopback_down |= n->flag == CLONE_NEWNET;
         return 0;
@@ -261,7 +262,8 @@ int confinement_new(const struct confinement_options *o, struct confinement **re
 {
     AUTO(confinement) c = xcalloc(1, sizeof(*c));
 
-    c->seccomp = o->seccomp;
+    if (o->seccomp)
+        c->seccomp = *o->seccomp;
     c->seccomp_flags = o->seccomp_flags;
     c->listen_port = o->listen_port;
     c->has_terminal = o->has_terminal;

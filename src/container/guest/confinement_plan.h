@@ -62,8 +62,8 @@ struct confinement {
     mode_t umask;
     uint64_t bounding, permitted, effective, inheritable, ambient;
     bool has_no_new_privileges;
-    char *apparmor, *selinux; /* what is written */
-    const struct sock_fprog *seccomp;
+    char *apparmor, *selinux;  /* what is written */
+    struct sock_fprog seccomp; /* len 0: none; the program itself is the caller's */
     unsigned seccomp_flags;
     unsigned listen_port;
     bool has_terminal;

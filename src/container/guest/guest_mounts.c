@@ -17,6 +17,7 @@
 
 #define FAILED    "MountFailed"
 #define PATH_SIZE 32
+#define LINKS_MAX 40 /* as the kernel's */
 
 struct guest_mounts {
     int root_fd, namespace_fd;
@@ -261,23 +262,46 @@ static int layer_follow(int layer, int root, int real, int *ret_fd)
     return 0;
 }
 
-/* Makes what is missing of the path, and opens it. With a layer only there, and opens nothing. */
-static int point_open(int root, const char *path, bool is_file, struct layer *layer, int *ret_fd)
+/* Where a link leads to, with what follows it in the path; NULL: it is none. */
+static char *link_target(int parent, const char *folder, const char *name, const char *rest)
+{
+    char target[PATH_MAX];
+    ssize_t n = readlinkat(parent, name, target, sizeof(target) - 1);
+
+    if (n < 0)
+        return NULL;
+    target[n] = '\0';
+    return xasprintf("%s/%s%s%s", *target == '/' ? "" : folder, target, rest ? "/" : "",
+                     rest ? rest : "");
+}
+
+/* As point_open(), up to a link that leads to nothing: then -ENOENT, and the path behind it. */
+static int point_try(int root, const char *path, bool is_file, struct layer *layer,
+                     char **ret_target, int *ret_fd)
 {
     autofd parent = fcntl(root, F_DUPFD_CLOEXEC, 0);
     autofree char *copy = xstrdup(path);
     autobuf prefix = BUF_INIT;
     bool is_in_layer = false;
     char *rest = NULL, *next;
+    const char *left;
 
     if (parent < 0)
         return -errno;
     for (char *part = strtok_r(copy, "/", &rest); part; part = next) {
         int fd;
 
+        left = rest && *rest ? path + (rest - copy) : NULL;
         next = strtok_r(NULL, "/", &rest);
         buf_addf(&prefix, "/%s", part);
         fd = is_in_layer ? -ENOENT : root_open(root, buf_str(&prefix), O_PATH);
+        if (fd == -ENOENT && !layer) {
+            autofree char *folder = xstrndup(prefix.data, prefix.len - strlen(part) - 1);
+
+            *ret_target = link_target(parent, folder, part, left);
+            if (*ret_target)
+                return -ENOENT;
+        }
         if (fd == -ENOENT) {
             if (layer && !is_in_layer) {
                 int inside = -EBADF;
@@ -301,6 +325,24 @@ static int point_open(int root, const char *path, bool is_file, struct layer *la
     if (!layer)
         *ret_fd = take_fd(&parent);
     return 0;
+}
+
+/* Makes what is missing of the path, behind links too, and opens it. With a layer only there, in
+ * the place of the link, and opens nothing. */
+static int point_open(int root, const char *path, bool is_file, struct layer *layer, int *ret_fd)
+{
+    autofree char *at = xstrdup(path);
+
+    for (int i = 0; i < LINKS_MAX; i++) {
+        char *target = NULL;
+        int r = point_try(root, at, is_file, layer, &target, ret_fd);
+
+        if (!target)
+            return r;
+        free(at);
+        at = target;
+    }
+    return -ELOOP;
 }
 
 /* ---- In the new namespace ---- */
@@ -434,6 +476,71 @@ static int read_only_set(const struct opening *o, struct err *e)
     return 0;
 }
 
+/* An empty folder, or an empty file, that nobody can write to. */
+static int nothing_open(bool is_file, int *ret_fd, struct err *e)
+{
+    const struct mount_options plain = {.propagation = MS_PRIVATE};
+    autofd memory = -EBADF, file = -EBADF;
+    int r = memory_open(&plain, &memory);
+
+    if (r >= 0)
+        r = attributes_set(memory, &plain, !is_file, false);
+    if (r < 0)
+        return err_errno(e, r, FAILED, "cannot mount a file system in memory");
+    if (!is_file) {
+        *ret_fd = take_fd(&memory);
+        return 0;
+    }
+    TRY(here_attach(memory, e));
+    file = openat(memory, "empty", O_CREAT | O_EXCL | O_RDONLY | O_CLOEXEC, 0444);
+    *ret_fd =
+        file < 0 ? -1 : open_tree(file, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+    if (*ret_fd < 0)
+        return err_errno(e, -errno, FAILED, "cannot make a file in memory");
+    r = attributes_set(*ret_fd, &plain, true, false);
+    return r < 0 ? err_errno(e, r, FAILED, "cannot make a file in memory read-only") : 0;
+}
+
+/* The same files, which nobody can write to. */
+static int frozen_open(int at, int *ret_fd, struct err *e)
+{
+    const struct mount_options all = {.propagation = MS_PRIVATE, .is_recursively_ro = true};
+    int r;
+
+    *ret_fd = open_tree(at, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
+    r = *ret_fd < 0 ? -errno : attributes_set(*ret_fd, &all, true, true);
+    return r < 0 ? err_errno(e, r, FAILED, "cannot make it read-only") : 0;
+}
+
+/* linux.maskedPaths and readonlyPaths. Most are those of /proc and /sys, which a guest has not. */
+static int path_cover(const struct opening *o, const char *path, bool is_masked, struct err *e)
+{
+    autofd at = root_open(o->root_fd, path, O_PATH), cover = -EBADF;
+    struct stat st;
+
+    if (at == -ENOENT || at == -ENOTDIR)
+        return 0;
+    if (at < 0 || fstat(at, &st) < 0)
+        return err_errno(e, at < 0 ? at : -errno, FAILED, "cannot open '%.200s' to %s it", path,
+                         is_masked ? "hide" : "protect");
+    TRY(is_masked ? nothing_open(!S_ISDIR(st.st_mode), &cover, e) : frozen_open(at, &cover, e));
+    if (move_mount(cover, "", at, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+        return err_errno(e, -errno, FAILED, "cannot %s '%.200s'", is_masked ? "hide" : "protect",
+                         path);
+    return 0;
+}
+
+static int paths_cover(const struct opening *o, struct err *e)
+{
+    const struct strv *masked = &o->c->linux_.masked_paths, *ro = &o->c->linux_.readonly_paths;
+
+    for (size_t i = 0; i < ro->n; i++)
+        TRY(path_cover(o, ro->v[i], false, e));
+    for (size_t i = 0; i < masked->n; i++)
+        TRY(path_cover(o, masked->v[i], true, e));
+    return 0;
+}
+
 /* Leaves the namespace with the container's mounts alone: otherwise each would go on having a copy
  * of every mount of the host. A root that cannot be left (an initramfs) is the exception. */
 static void host_leave(int root)
@@ -460,6 +567,7 @@ static int build(struct opening *o, struct err *e)
     for (size_t i = 0; i < o->c->n_mounts; i++)
         if (o->v[i].mount)
             TRY(mount_one(o, &o->v[i], e));
+    TRY(paths_cover(o, e));
     TRY(read_only_set(o, e));
     o->m->root_fd = openat(o->root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (o->m->root_fd < 0)

@@ -36,8 +36,9 @@ struct guest_process_options {
     const char *program;             /* its name for people */
     int code_fd;                     /* its machine code: guest/spec.h; -1: none */
     enum contract contract;          /* what the program is */
+    const char *function;            /* that is called, args[0] being FILE#FUNCTION; NULL: none */
     bool is_tool;                    /* args[0] names a tool of the program, which finds it behind
-                                      * its own name; it is no FILE#FUNCTION */
+                                      * its own name */
     unsigned http_port;              /* where an HTTP program listens; 0: GUEST_PROCESS_HTTP_PORT */
     const struct cgroup_fds *cgroup; /* NULL: none */
     const struct sock_fprog *seccomp; /* NULL: none */

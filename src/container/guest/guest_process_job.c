@@ -38,14 +38,12 @@ unsigned guest_process_job_port(const struct guest_process_options *o)
 static int words_add(const struct guest_process_options *o, struct guest_spec *s, struct err *e)
 {
     const struct oci_process *p = process_of(o);
-    const char *function = NULL;
+    const char *function = o->function;
 
     if (!p->args.n)
         return err_set(e, -EINVAL, "BadConfig", "process.args is empty: there is no program");
-    if (!o->is_tool)
-        function = strchr(path_base(p->args.v[0]), '#');
-    if (function && function[1] && !str_eq(function + 1, "_start"))
-        s->invoke = xstrdup(function + 1);
+    if (function && !str_eq(function, "_start"))
+        s->invoke = xstrdup(function);
     /* The tool box takes its first word for its own name if it knows no such tool. */
     if (o->is_tool)
         strv_add(&s->args, s->name);
@@ -53,7 +51,7 @@ static int words_add(const struct guest_process_options *o, struct guest_spec *s
         if (i || !function)
             strv_add(&s->args, p->args.v[i]);
         else
-            strv_addn(&s->args, p->args.v[i], (size_t)(function - p->args.v[i]));
+            strv_addn(&s->args, p->args.v[i], strlen(p->args.v[i]) - strlen(function) - 1);
     strv_addv(&s->env, p->env.v);
     if (p->cwd && *p->cwd && !strv_variable_find(&s->env, "PWD="))
         strv_addf(&s->env, "PWD=%s", p->cwd);

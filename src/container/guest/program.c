@@ -2,8 +2,6 @@
 #include "container/guest/program.h"
 
 #include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -126,32 +124,14 @@ static int digest_learn(struct program_request *r, struct err *e)
     return digest_fd(r->program_fd, &r->prepared.digest, e);
 }
 
-static int copy_fill(int from, int to, struct err *e)
-{
-    off_t at = 0;
-    ssize_t n;
-
-    while ((n = sendfile(to, from, &at, 1u << 30)) > 0)
-        if (at > PROGRAM_LIMIT_BYTES)
-            return err_set(e, -EFBIG, "TooLarge", "the program became larger than %lld bytes",
-                           (long long)PROGRAM_LIMIT_BYTES);
-    if (n < 0)
-        return err_errno(e, -errno, "ReadFailed", "cannot copy the program");
-    return 0;
-}
-
 /* Makes the request's program one that nobody can change while it is compiled: else who may write
  * to the file could leave other code in the cache than that of the digest, for everybody. */
 static int program_fix(struct program_request *r, struct err *e)
 {
-    autofd copy = memfd_create("program", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    autofd copy = -EBADF;
     struct digest digest;
 
-    if (copy < 0)
-        return err_errno(e, -errno, "StartFailed", "cannot make a copy of the program");
-    TRY(copy_fill(r->program_fd, copy, e));
-    if (fcntl(copy, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
-        return err_errno(e, -errno, "StartFailed", "cannot seal a copy of the program");
+    TRY(memfd_copy("program", r->program_fd, PROGRAM_LIMIT_BYTES, &copy, e));
     TRY(digest_fd(copy, &digest, e));
     if (digest_compare(&digest, &r->prepared.digest) != 0)
         return err_set(e, -EBADMSG, "ProgramChanged",

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "base/paths.h"
+#include "container/folder.h"
 
 /* What a process without PATH is given (execvp(3)). */
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -59,35 +60,45 @@ static bool is_wasm(int fd)
            !memcmp(magic, "\0asm", sizeof(magic));
 }
 
-void entrypoint_find(const struct mount_view *v, const struct oci_process *process,
-                     struct entrypoint *ret)
+const char *entrypoint_function(const char *word)
+{
+    const char *sign = strrchr(word, '#');
+
+    return sign && sign > word && sign[1] ? sign + 1 : NULL;
+}
+
+int entrypoint_find(const struct mount_view *v, const struct oci_process *process,
+                    struct entrypoint *ret, struct err *e)
 {
     const char *word = process->args.n ? process->args.v[0] : "";
-    const char *function = strrchr(word, '#');
+    const char *sign = strrchr(word, '#');
     autofd fd = -ENOENT;
 
     *ret = (struct entrypoint){.fd = -EBADF};
     if (!*word)
-        return;
+        return 0;
     fd = program_open(v, process, word);
     /* A file may have the sign in its name. */
-    if (fd == -ENOENT && function && function > word) {
-        autofree char *name = xstrndup(word, (size_t)(function - word));
+    if (fd == -ENOENT && sign && sign > word) {
+        autofree char *name = xstrndup(word, (size_t)(sign - word));
 
         fd = program_open(v, process, name);
-        if (fd >= 0 && function[1])
-            ret->function = xstrdup(function + 1);
+        if (fd >= 0 && entrypoint_function(word))
+            ret->function = xstrdup(entrypoint_function(word));
     }
     if (fd == -ENOENT || fd == -ENOTDIR) {
         ret->kind = ENTRYPOINT_NONE;
     } else if (fd >= 0 && is_wasm(fd)) {
         ret->kind = ENTRYPOINT_WASM;
         ret->fd = take_fd(&fd);
-        return;
+        return 0;
     } else {
         ret->kind = ENTRYPOINT_NATIVE;
     }
     free(take_ptr(ret->function));
+    if (fd == -EIO || is_shortage(fd))
+        return err_errno(e, fd, "ReadFailed", "cannot open the program '%.200s'", word);
+    return 0;
 }
 
 void entrypoint_done(struct entrypoint *p)

@@ -23,8 +23,12 @@ struct entrypoint {
 /*
  * Looks for args[0] as exec does: a path, a relative one from the process's cwd, or else a file of
  * that name in the folders of its PATH, all of it where the process will see it. Without arguments
- * there is none. A file that cannot be read is native.
+ * there is none. A file that cannot be read is native; "ReadFailed" when that says nothing about
+ * the file: the disk fails, or there are no descriptors or memory.
  */
-void entrypoint_find(const struct mount_view *v, const struct oci_process *process,
-                     struct entrypoint *ret);
+int entrypoint_find(const struct mount_view *v, const struct oci_process *process,
+                    struct entrypoint *ret, struct err *e);
 void entrypoint_done(struct entrypoint *p);
+
+/* That of FILE#FUNCTION, in the word; NULL when it is none or has none. */
+const char *entrypoint_function(const char *word);

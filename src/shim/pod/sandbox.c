@@ -266,6 +266,7 @@ HANDLER(wait)
 HANDLER(shutdown)
 {
     struct sandbox *b;
+    struct task *t;
     autofd fd = -EBADF;
     REQUEST(Sandbox__ShutdownSandboxRequest, sandbox__shutdown_sandbox_request__descriptor);
 
@@ -282,6 +283,10 @@ HANDLER(shutdown)
         record_drop(fd);
     sandbox_free(take_ptr(s->sandbox));
     service_answer_empty(call, NULL);
+    LINK_EACH(t, &s->tasks, struct task, in_shim)
+    {
+        (void)task_create_cancel(t);
+    }
     shim_shut_down(s);
 }
 

@@ -473,6 +473,11 @@ HANDLER(pids)
         service_fail(call, &e);
         return;
     }
+    /* containerd 1.7 drops a sandbox that it finds without a process when it is started again. */
+    if (t->kind == RECORD_SANDBOX && t->init.state != PROCESS_STOPPED) {
+        pids = xcalloc(1, sizeof(*pids));
+        pids[n++] = t->init.pid;
+    }
     answer.processes = arena_array(a, n + 1, sizeof(Task__ProcessInfo *));
     for (size_t i = 0; i < n; i++) {
         answer.processes[i] = arena_alloc(a, sizeof(**answer.processes));
@@ -518,18 +523,25 @@ HANDLER(connect)
         ttrpc_call_answer_message(call, &answer.base);
         return;
     }
-    t = task_of(s, call, r->id);
-    if (!t)
+    t = task_find(s, r->id);
+    if (!t) {
+        service_refuse(call, TTRPC_NOT_FOUND, "there is no container '%.200s'", r->id);
         return;
+    }
+    /* 0 while it is created: an error would be taken for a shim that is gone. */
     answer.task_pid = (uint32_t)t->init.pid;
     ttrpc_call_answer_message(call, &answer.base);
 }
 
 HANDLER(shutdown)
 {
+    struct task *t;
     REQUEST(Task__ShutdownRequest, task__shutdown_request__descriptor);
 
     service_answer_empty(call, NULL);
+    t = task_find(s, r->id);
+    if (t)
+        (void)task_create_cancel(t);
     /* Told for each container of a pod; the last one is meant. */
     shim_shut_down(s);
 }

@@ -6,11 +6,15 @@
 #include "base/clock.h"
 #include "base/strv.h"
 
+#define AGAIN_MS 100
+
 struct fifo_readers {
     struct loop *loop;
     struct loop_timer *timer; /* at once when all have one, else the limit */
-    struct strv paths;        /* of those that had none */
-    int *fds;                 /* writing ends, in any order */
+    struct strv paths;        /* of those that had none: whatever becomes of their names */
+    int *holds;               /* what the paths name */
+    size_t n_holds;
+    int *fds; /* writing ends, in any order */
     size_t n_fds;
     int *releases; /* both ends of those that are waited for no longer */
     size_t n_releases;
@@ -32,6 +36,7 @@ static void readers_destroy(struct fifo_readers *r)
     loop_timer_free(r->timer);
     fds_close(r->fds, r->n_fds);
     fds_close(r->releases, r->n_releases);
+    fds_close(r->holds, r->n_holds);
     strv_done(&r->paths);
     free(r);
 }
@@ -44,15 +49,21 @@ static void tell(struct fifo_readers *r)
         done(r->ctx);
 }
 
-/* Whoever waits to open an end goes on when there are both. */
+/* Whoever waits to open an end goes on when there are both. Without descriptors for that, again
+ * later. */
 static void release(struct fifo_readers *r)
 {
-    if (r->releases)
-        return;
-    r->releases = xcalloc(r->paths.n, sizeof(*r->releases));
-    r->n_releases = r->paths.n;
-    for (size_t i = 0; i < r->paths.n; i++)
-        r->releases[i] = open(r->paths.v[i], O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (!r->releases)
+        r->releases = xcalloc(r->paths.n, sizeof(*r->releases));
+    while (r->n_releases < r->paths.n) {
+        int fd = open(r->paths.v[r->n_releases], O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+
+        if (fd < 0) {
+            loop_timer_set(r->timer, clock_monotonic_ns() + AGAIN_MS * UINT64_C(1000000));
+            return;
+        }
+        r->releases[r->n_releases++] = fd;
+    }
 }
 
 static void timer_fired(void *ctx)
@@ -86,6 +97,16 @@ static void worked(void *ctx)
         tell(r);
 }
 
+static void hold(struct fifo_readers *r, const char *path)
+{
+    int fd = open(path, O_PATH | O_CLOEXEC);
+
+    if (fd < 0)
+        return;
+    r->holds[r->n_holds++] = fd;
+    strv_addf(&r->paths, "/proc/self/fd/%d", fd);
+}
+
 struct fifo_readers *fifo_readers_await(struct loop *l, const char *const *paths, size_t n,
                                         uint64_t limit_ms, void (*done)(void *ctx), void *ctx)
 {
@@ -94,13 +115,14 @@ struct fifo_readers *fifo_readers_await(struct loop *l, const char *const *paths
     *r = (struct fifo_readers){.loop = l, .done = done, .ctx = ctx};
     r->timer = loop_timer_new(l, timer_fired, r);
     r->fds = xcalloc(n + 1, sizeof(*r->fds));
+    r->holds = xcalloc(n + 1, sizeof(*r->holds));
     for (size_t i = 0; i < n; i++) {
         int fd = open(paths[i], O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 
         if (fd >= 0)
             r->fds[r->n_fds++] = fd;
         else if (errno == ENXIO)
-            strv_add(&r->paths, paths[i]);
+            hold(r, paths[i]);
     }
     if (r->paths.n) {
         r->is_working = true;

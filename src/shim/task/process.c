@@ -100,8 +100,8 @@ static int startable_check(const struct process *p, struct err *e)
 
     if (p->exec_id && p->task->init.state != PROCESS_RUNNING)
         return err_set(e, -EPERM, "WrongState", "the container '%s' does not run", p->task->id);
-    /* It would be frozen before it has begun. */
-    if (p->exec_id && p->task->is_paused)
+    /* It would be frozen before it has begun, and its start never be answered. */
+    if (p->exec_id && (p->task->is_paused || p->task->is_pausing))
         return err_set(e, -EPERM, "WrongState", "the container '%s' is paused; resume it first",
                        p->task->id);
     if (p->state != wanted || p->is_ended)

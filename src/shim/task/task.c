@@ -105,7 +105,7 @@ static void remains_remove(void *ctx)
             return;
     }
     *e = ERR_INIT;
-    if (rootfs_unmount(rootfs, e) >= 0 && t->bundle_fd >= 0)
+    if (rootfs_unmount(rootfs, e) >= 0 && t->bundle_fd >= 0 && !t->keeps_record)
         record_drop(t->bundle_fd);
 }
 
@@ -155,8 +155,10 @@ void task_cleaned(struct task *t, const struct err *e)
         process_finish(&t->init, e);
         return;
     }
-    if (e)
+    if (e) {
         log_warn("%s: %s", t->id, e->msg);
+        t->keeps_record = true;
+    }
     execs_drop(t);
     cgroup_oom_free(take_ptr(t->oom));
     loop_work(t->shim->loop, remains_remove, remains_removed, t);
@@ -248,8 +250,13 @@ static int kind_note(const struct task *t, struct err *e)
 void process_created(struct process *p, const struct err *e, pid_t pid)
 {
     struct task *t = p->task;
-    struct err note = ERR_INIT;
+    struct err note = ERR_INIT, cancelled = ERR_INIT;
 
+    if (!e && t->is_cancelled) {
+        err_set(&cancelled, -ECANCELED, "Cancelled", "'%s' was deleted while it was created",
+                t->id);
+        e = &cancelled;
+    }
     if (e) {
         create_fail(t, e);
         return;
@@ -279,13 +286,15 @@ static int root_open(struct task *t, struct err *e)
                : 0;
 }
 
-static void entry_find(struct task *t)
+static int entry_find(struct task *t, struct err *e)
 {
     struct mount_view v;
+    int r;
 
     mount_view_init(&v, &t->config, t->root_fd, t->bundle_fd);
-    entrypoint_find(&v, &t->config.process, &t->init.entry);
+    r = entrypoint_find(&v, &t->config.process, &t->init.entry, e);
     mount_view_done(&v);
+    return r;
 }
 
 static int files_prepare(struct task *t, struct err *e)
@@ -298,8 +307,11 @@ static int files_prepare(struct task *t, struct err *e)
     }
     TRY(root_open(t, e));
     if (!t->has_image)
-        entry_find(t);
+        TRY(entry_find(t, e));
     t->kind = t->init.entry.kind == ENTRYPOINT_WASM ? RECORD_GUEST : RECORD_NATIVE;
+    /* Before it is noted whose processes `delete` is to kill. */
+    if (t->kind == RECORD_GUEST)
+        TRY(task_guest_claim(t, e));
     TRY(kind_note(t, e));
     return t->kind == RECORD_GUEST ? task_guest_prepare(t, e) : 0;
 }
@@ -344,6 +356,8 @@ static void image_found(void *ctx, const struct err *e, struct image_program *p)
     }
     t->init.entry.kind = ENTRYPOINT_WASM;
     t->init.entry.fd = take_fd(&p->fd);
+    if (t->config.process.args.n && entrypoint_function(t->config.process.args.v[0]))
+        t->init.entry.function = xstrdup(entrypoint_function(t->config.process.args.v[0]));
     t->program_digest = xstrdup(p->digest);
     t->image_port = container_tcp_port(p->config);
     loop_work(t->shim->loop, create_work, create_worked, t);
@@ -490,6 +504,11 @@ bool task_create_cancel(struct task *t)
         process_created(&t->init, &e, 0);
     }
     return true;
+}
+
+bool task_is_create_failing(const struct task *t)
+{
+    return t->init.state == PROCESS_NEW && (t->is_cancelled || t->is_dead);
 }
 
 int task_exec(struct task *t, const char *exec_id, struct process_streams *streams,

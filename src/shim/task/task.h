@@ -67,6 +67,8 @@ void task_create(struct shim *s, struct task_request *r, task_done *done, void *
 /* Ends what a create that is under way waits for, if it is somebody else's program: then it fails.
  * False: it is created. */
 bool task_create_cancel(struct task *t);
+/* Whether its create is on its way to fail. */
+bool task_is_create_failing(const struct task *t);
 
 struct task *task_find(const struct shim *s, const char *id);      /* NULL */
 struct process *task_process(struct task *t, const char *exec_id); /* NULL or "": the first */

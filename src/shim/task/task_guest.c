@@ -17,12 +17,23 @@
 
 /* ---- Before ---- */
 
+int task_guest_claim(struct task *t, struct err *e)
+{
+    AUTO(cgroup) c = NULL;
+
+    TRY(cgroup_open(t->config.linux_.cgroups_path, t->options.has_systemd_cgroup, t->id, &c, e));
+    TRY(cgroup_empty_check(c, e));
+    t->cgroup = take_ptr(c);
+    return 0;
+}
+
 static int group_make(struct task *t, struct err *e)
 {
-    const struct oci_linux *l = &t->config.linux_;
-
-    TRY(cgroup_open(l->cgroups_path, t->options.has_systemd_cgroup, t->id, &t->cgroup, e));
-    TRY(cgroup_create(t->cgroup, &l->resources, e));
+    if (cgroup_create(t->cgroup, &t->config.linux_.resources, e) < 0) {
+        /* Nothing of it is there; or it is another's, whose processes are not to end with this. */
+        cgroup_free(take_ptr(t->cgroup));
+        return e->code;
+    }
     return cgroup_fds_open(t->cgroup, &t->cgroup_fds, e);
 }
 
@@ -104,6 +115,7 @@ static int guest_new(struct process *p, enum contract contract, struct err *e)
         .program = is_tool ? TOOLBOX_NAME : path_base(spec->args.v[0]),
         .code_fd = p->code_fd,
         .contract = contract,
+        .function = p->entry.function,
         .is_tool = is_tool,
         .http_port = task_port(t),
         .cgroup = &t->cgroup_fds,
@@ -327,10 +339,12 @@ static int toolbox_open(struct err *e)
 static int exec_program_find(struct process *p, struct err *e)
 {
     struct mount_view v;
+    int r;
 
     mount_view_init(&v, NULL, guest_mounts_root(p->task->mounts), -EBADF);
-    entrypoint_find(&v, &p->spec, &p->entry);
+    r = entrypoint_find(&v, &p->spec, &p->entry, e);
     mount_view_done(&v);
+    TRY(r);
     if (p->entry.kind == ENTRYPOINT_WASM)
         return 0;
     /* Any other word is for the tool box, which says if it has none of that name. */
@@ -339,15 +353,42 @@ static int exec_program_find(struct process *p, struct err *e)
     return p->entry.fd < 0 ? e->code : 0;
 }
 
+struct exec_look_up {
+    struct process *process;
+    struct err failed;
+};
+
+/* In the work pool: the volumes of the container may be on disks that hang. */
+static void exec_look_up(void *ctx)
+{
+    struct exec_look_up *l = ctx;
+
+    exec_program_find(l->process, &l->failed);
+}
+
+static void exec_looked_up(void *ctx)
+{
+    struct exec_look_up l = *(struct exec_look_up *)ctx;
+
+    free(ctx);
+    if (l.failed.code)
+        process_started(l.process, &l.failed, 0);
+    else
+        prepare(l.process);
+}
+
 static void exec_streams_opened(void *ctx, const struct err *e)
 {
     struct process *p = ctx;
-    struct err failed = ERR_INIT;
+    struct exec_look_up *l;
 
-    if (e || exec_program_find(p, &failed) < 0)
-        process_started(p, e ? e : &failed, 0);
-    else
-        prepare(p);
+    if (e) {
+        process_started(p, e, 0);
+        return;
+    }
+    l = xcalloc(1, sizeof(*l));
+    *l = (struct exec_look_up){.process = p, .failed = ERR_INIT};
+    loop_work(p->task->shim->loop, exec_look_up, exec_looked_up, l);
 }
 
 static void start(struct process *p)

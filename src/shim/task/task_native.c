@@ -72,6 +72,12 @@ static void created(void *ctx, const struct err *e, pid_t pid, int console_fd)
         log_warn("%s: %s", t->id, failed.msg);
         failed = ERR_INIT;
     }
+    /* What the runtime has by that name is another's, and stays. */
+    if (failure(e) && str_eq(e->reason, "AlreadyExists")) {
+        failed = *e;
+        native_free(take_ptr(t->native));
+        e = &failed;
+    }
     process_created(&t->init, failure(e) ? e : failure(&failed), pid);
 }
 

@@ -81,6 +81,7 @@ struct task {
 
     /* After a create that failed, while it is taken apart. */
     bool is_dead;
+    bool keeps_record; /* something is left, for `delete` */
     struct err failed;
 
     struct err chore_failed;     /* of the work pool */
@@ -173,5 +174,8 @@ bool task_pid_is_private(const struct task *t);
 /* Whether it has no process, or no more. */
 bool task_guest_is_gone(const struct process *p);
 
+/* In the work pool: names its control group, in which nobody is to be. "BadCgroupPath",
+ * "CgroupBusy" */
+int task_guest_claim(struct task *t, struct err *e);
 /* In the work pool: what a guest needs besides its code. */
 int task_guest_prepare(struct task *t, struct err *e);
