@@ -6,6 +6,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#ifdef __clang_analyzer__
+#undef err_set
+#undef err_errno
+#undef err_prefix
+#endif
+
 int err_set(struct err *e, int code, const char *reason, const char *fmt, ...)
 {
     va_list ap;

@@ -38,6 +38,18 @@ int err_prefix(struct err *e, const char *fmt, ...) __attribute__((format(printf
  * and reason; of each there is a part when both do not fit. Returns e->code. */
 int err_join(struct err *e, const struct err *another);
 
+#ifdef __clang_analyzer__
+/* It does not see that these never succeed, and would warn of what follows then. */
+static inline int err_negative_(int code)
+{
+    __builtin_assume(code < 0);
+    return code;
+}
+#define err_set(...)    err_negative_(err_set(__VA_ARGS__))
+#define err_errno(...)  err_negative_(err_errno(__VA_ARGS__))
+#define err_prefix(...) err_negative_(err_prefix(__VA_ARGS__))
+#endif
+
 /* The only macro that hides a return: passes a negative result up. */
 #define TRY(x)                                                                                     \
     do {                                                                                           \

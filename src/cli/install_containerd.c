@@ -449,6 +449,11 @@ static int check(const struct install_options *o, const struct plan *p, struct b
         import_say(o, p, out);
     else if (p->program && !r)
         unread_say(p, out);
+    else if (!pid && geteuid())
+        buf_addf(out,
+                 "the handler '%s' is configured; only root sees whether the containerd that runs "
+                 "has it: sudo wherry install containerd --check\n",
+                 o->runtime);
     else if (!pid)
         buf_addf(out, "the handler '%s' is configured, but no containerd that uses %s runs: %s\n",
                  o->runtime, p->config_path, p->place->restart);

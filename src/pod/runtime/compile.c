@@ -81,12 +81,12 @@ char *compile_key(const struct guest_spec *s, const char *image_id)
 
 static void made(struct compiles *s, const char *key)
 {
-    struct code *c;
+    struct code *c = LINK_FIRST(&s->made, struct code, in_set);
 
     if (name_index_find(&s->keys, key))
         return;
-    if (s->n_made == COMPILE_REMEMBER_LIMIT)
-        code_free(s, LINK_FIRST(&s->made, struct code, in_set));
+    if (c && s->n_made == COMPILE_REMEMBER_LIMIT)
+        code_free(s, c);
     c = xcalloc(1, sizeof(*c));
     c->key = xstrdup(key);
     link_init(&c->in_set);
