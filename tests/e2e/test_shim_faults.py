@@ -397,6 +397,13 @@ def hooks(d):
         for moment in MOMENTS:
             b = own.bundle("hooks-" + moment, "1000",
                            hooks={moment: [hook("echo the hook is broken >&2; exit 3")]})
+            if moment == "startContainer":  # of the container's programs, with its rights
+                shutil.copy(shutil.which("busybox"), os.path.join(b.root, "bin/sh"))
+                b.config["process"]["user"] = {"uid": 77, "gid": 78}
+                b.config["hooks"][moment] = [hook("test -e /app.wasm && test $(id -u) = 77 && "
+                                                  "! umount / && echo the hook is broken >&2; exit 3",
+                                                  env=["PATH=/bin"])]
+                b.write()
             why = own.refusal(b)
             if why is None:
                 try:

@@ -115,7 +115,7 @@ static struct guest_process_options life_options(struct life *l)
 static void life_run(struct life *l, struct guest_process_options *o)
 {
     struct err e = ERR_INIT;
-    int out[2];
+    int out[2] = {-EBADF, -EBADF};
 
     if (o->stdout_fd < 0) {
         assert_int_equal(pipe2(out, O_CLOEXEC), 0);

@@ -122,7 +122,7 @@ static void any_difference_makes_another_file(void **state)
     profile->syscalls[1].args[0].index = 1;
     compile(s, true);
     assert_int_equal(count(s), ++n);
-    strcpy(profile->syscalls[1].args[0].op, "SCMP_CMP_EQ");
+    memcpy(profile->syscalls[1].args[0].op, "SCMP_CMP_EQ", sizeof("SCMP_CMP_EQ"));
     compile(s, true);
     assert_int_equal(count(s), ++n);
     profile->has_default_errno_ret = true;
@@ -132,7 +132,7 @@ static void any_difference_makes_another_file(void **state)
     free(profile->flags.v[--profile->flags.n]);
     compile(s, true);
     assert_int_equal(count(s), ++n);
-    strcpy(profile->syscalls[0].names.v[0], "brk");
+    memcpy(profile->syscalls[0].names.v[0], "brk", sizeof("brk"));
     compile(s, true);
     assert_int_equal(count(s), ++n);
 }

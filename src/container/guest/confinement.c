@@ -209,6 +209,8 @@ bool confinement_apply(const struct confinement *c, int listener_fd,
         return fail(failed, STEP_TERMINAL, 0);
     if (!labels_set(c, failed))
         return false;
+    if (c->mounts_fd && setns(c->mounts_fd, CLONE_NEWNS) < 0)
+        return fail(failed, STEP_MOUNTS, 0);
     umask(c->umask);
     if (!c->has_no_new_privileges && !filter_load(c, failed))
         return false;
@@ -240,6 +242,7 @@ static const char *const steps[STEPS] = {
     [STEP_TERMINAL] = "cannot take its terminal",
     [STEP_APPARMOR] = "cannot take the AppArmor profile",
     [STEP_SELINUX] = "cannot take the SELinux label",
+    [STEP_MOUNTS] = "cannot enter its mount namespace",
     [STEP_BOUNDING] = "cannot give up the capability",
     [STEP_GROUPS] = "cannot set its groups",
     [STEP_GID] = "cannot become the group",
@@ -279,6 +282,7 @@ static void what_add(const struct confinement *c, const struct confinement_repor
         buf_addf(out, " '%s'", c->apparmor + strlen("exec "));
         break;
     case STEP_SELINUX:
+    case STEP_MOUNTS:
         buf_addf(out, " '%s'", c->selinux);
         break;
     case STEP_BOUNDING:

@@ -19,7 +19,8 @@
  * A score that is lower than this process may give is left as it is, as under a user who is not
  * root: a kubelet asks for -997 for its guaranteed pods, and they are to run there too.
  *
- * Not entered, for a guest has no use for them: a pid, mount, cgroup or time namespace.
+ * Not entered, for a guest has no use for them: a pid, cgroup or time namespace, nor one of mounts
+ * unless that is asked for.
  * docs/internals/guest-process.md says why, and which limits are not applied.
  */
 struct confinement;
@@ -34,6 +35,7 @@ struct confinement_options {
     pid_t of_pid;
     unsigned listen_port; /* not 0: listens there on all addresses of its network namespace */
     bool has_terminal;    /* standard input is to be its controlling terminal */
+    int mounts_fd; /* not 0: a mount namespace, to be put into before its rights go; the caller's */
 };
 
 /* Where it went wrong, as the child writes it into the pipe to its parent. */

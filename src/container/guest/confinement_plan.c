@@ -267,6 +267,7 @@ int confinement_new(const struct confinement_options *o, struct confinement **re
     c->seccomp_flags = o->seccomp_flags;
     c->listen_port = o->listen_port;
     c->has_terminal = o->has_terminal;
+    c->mounts_fd = o->mounts_fd;
     if (o->cgroup)
         c->cgroup = *o->cgroup;
     for (size_t i = 0; i < ARRAY_SIZE(entered); i++)

@@ -19,6 +19,7 @@ enum confinement_step {
     STEP_TERMINAL,
     STEP_APPARMOR,
     STEP_SELINUX,
+    STEP_MOUNTS,
     STEP_BOUNDING,
     STEP_GROUPS,
     STEP_GID,
@@ -67,4 +68,5 @@ struct confinement {
     unsigned seccomp_flags;
     unsigned listen_port;
     bool has_terminal;
+    int mounts_fd; /* 0: none */
 };

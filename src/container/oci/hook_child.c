@@ -20,6 +20,7 @@ const char *hook_step_text(enum hook_step step)
         [HOOK_STEP_FOLDER] = "cannot enter the folder of the bundle",
         [HOOK_STEP_NAMESPACE] = "cannot enter a namespace of the container",
         [HOOK_STEP_FORK] = "cannot start a process in the PID namespace of the container",
+        [HOOK_STEP_ENTER] = "cannot be confined as the container is",
         [HOOK_STEP_PROGRAM] = "cannot execute it",
     };
 
@@ -87,13 +88,24 @@ static void inner_start(const struct hook_child *c)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
 
+static void confined_enter(const struct hook_child *c)
+{
+    int r = c->enter(c->enter_ctx);
+
+    if (r < 0) {
+        errno = -r;
+        give_up(c, HOOK_STEP_ENTER);
+    }
+}
+
 static _Noreturn void child_main(const struct hook_child *c)
 {
     sigset_t none;
 
     for (int i = 1; i < NSIG; i++)
         signal(i, SIG_DFL);
-    setsid();
+    if (!c->enter)
+        setsid();
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* nobody would end it any more */
     if (dup2(c->input, STDIN_FILENO) < 0 || dup2(c->output, STDOUT_FILENO) < 0 ||
         dup2(c->output, STDERR_FILENO) < 0 ||
@@ -102,7 +114,9 @@ static _Noreturn void child_main(const struct hook_child *c)
     /* Before the namespaces: a mount namespace begins at its own root. */
     if (c->cwd && chdir(c->cwd) < 0)
         give_up(c, HOOK_STEP_FOLDER);
-    if (namespaces_enter(c))
+    if (c->enter)
+        confined_enter(c);
+    else if (namespaces_enter(c))
         inner_start(c);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);

@@ -16,6 +16,7 @@ enum hook_step {
     HOOK_STEP_FOLDER,
     HOOK_STEP_NAMESPACE,
     HOOK_STEP_FORK,
+    HOOK_STEP_ENTER,
     HOOK_STEP_PROGRAM,
 };
 
@@ -34,6 +35,8 @@ struct hook_child {
     const char *cwd; /* NULL: stays */
     const int *ns_fds;
     size_t n_ns_fds;
+    int (*enter)(const void *enter_ctx); /* as in hooks.h */
+    const void *enter_ctx;
     int input, output, report; /* all close-on-exec and above 2 */
 };
 

@@ -244,6 +244,8 @@ static int start(struct hooks *h, struct err *e)
         .cwd = h->o.cwd,
         .ns_fds = h->o.ns_fds,
         .n_ns_fds = h->o.n_ns_fds,
+        .enter = h->o.enter,
+        .enter_ctx = h->o.enter_ctx,
     };
     int fds[2];
     int r;

@@ -26,10 +26,15 @@ struct hooks_options {
     const char *cwd;                  /* the bundle, as with runc; NULL: this process's. Lives until
                                        * the end; of no use with a mount namespace */
     /* Namespaces that each hook enters first, in this order, for the moments that belong to the
-     * container (createContainer, startContainer): path and arguments are looked up in there. The
+     * container: path and arguments are looked up in there. The
      * caller's, open until the end. */
     const int *ns_fds;
     size_t n_ns_fds;
+    /* Instead of these, for a hook that has no more rights than the container (startContainer): in
+     * the child, which may make system calls only. Begins a session; 0, or a negative errno.
+     * NULL: none. Its context lives until the end. */
+    int (*enter)(const void *enter_ctx);
+    const void *enter_ctx;
     bool goes_on; /* a failure does not keep the next hooks from running (poststop); the first of
                    * them is told at the end */
     /* Never from within hooks_run(). NULL: all have succeeded. Otherwise "HookFailed": it ended

@@ -516,7 +516,7 @@ int task_exec(struct task *t, const char *exec_id, struct process_streams *strea
 {
     struct process *p;
 
-    if (task_process(t, exec_id))
+    if (!*exec_id || task_process(t, exec_id))
         return err_set(e, -EEXIST, "AlreadyExists", "'%s' has a process '%s' already", t->id,
                        exec_id);
     if (t->init.state != PROCESS_RUNNING || t->kind == RECORD_SANDBOX)

@@ -210,9 +210,12 @@ static void create_hooked(void *ctx, const struct err *e)
     struct task *t = ctx;
     const struct oci_hooks *h = &t->config.hooks;
     const struct task_moment moments[] = {
-        {&h->prestart,         "prestart",        "creating", false, false},
-        {&h->create_runtime,   "createRuntime",   "creating", false, false},
-        {&h->create_container, "createContainer", "creating", true,  false},
+        {.list = &h->prestart,     .name = "prestart",   .status = "creating"},
+        {                            .list = &h->create_runtime, .name = "createRuntime", .status = "creating"                    },
+        { .list = &h->create_container,
+         .name = "createContainer",
+         .status = "creating",
+         .is_inside = true},
     };
     struct err cancelled = ERR_INIT;
 
@@ -396,7 +399,7 @@ static void start(struct process *p)
     const struct task_moment m = {.list = &p->task->config.hooks.start_container,
                                   .name = "startContainer",
                                   .status = "created",
-                                  .is_inside = true};
+                                  .is_confined = true};
 
     if (p->exec_id)
         task_stdio_open(p, exec_streams_opened, p);

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The hooks of a guest's container, which for a native one its runtime runs. */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 
+#include "container/guest/confinement.h"
 #include "shim/task/task_parts.h"
 
 #define NAMESPACES 3
@@ -14,6 +17,7 @@ struct task_hooks {
     struct buf state;
     int ns_fds[NAMESPACES];
     size_t n_ns_fds;
+    struct confinement *confinement;
     task_done *done;
     void *ctx;
 };
@@ -22,6 +26,8 @@ static void hooks_free(struct task_hooks *h)
 {
     for (size_t i = 0; i < h->n_ns_fds; i++)
         close(h->ns_fds[i]);
+    if (h->confinement)
+        confinement_free(h->confinement);
     buf_done(&h->state);
     h->task->hooks = NULL;
     free(h);
@@ -56,6 +62,36 @@ static int namespaces_open(struct task_hooks *h, struct err *e)
     return 0;
 }
 
+/* As the guest's process is. */
+static int confinement_make(struct task_hooks *h, struct err *e)
+{
+    struct task *t = h->task;
+    const struct sock_fprog filter = {.len = (unsigned short)t->seccomp.n, .filter = t->seccomp.v};
+    const struct confinement_options o = {
+        .config = &t->config,
+        .process = &t->config.process,
+        .cgroup = &t->cgroup_fds,
+        .seccomp = t->seccomp.n ? &filter : NULL,
+        .seccomp_flags = t->seccomp.flags,
+        .is_joining = true,
+        .of_pid = t->init.pid,
+        .mounts_fd = guest_mounts_namespace(t->mounts),
+    };
+
+    return confinement_new(&o, &h->confinement, e);
+}
+
+static int confined_enter(const void *ctx)
+{
+    const struct confinement *c = ctx;
+    struct confinement_report failed;
+
+    if (!confinement_apply(c, -1, &failed))
+        return -failed.code;
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* another user's is taken away */
+    return confinement_seal(c, &failed) ? 0 : -failed.code;
+}
+
 void task_hooks_run(struct task *t, const struct task_moment *m, task_done *done, void *ctx)
 {
     struct task_hooks *h;
@@ -75,13 +111,16 @@ void task_hooks_run(struct task *t, const struct task_moment *m, task_done *done
     *h = (struct task_hooks){.task = t, .done = done, .ctx = ctx};
     t->hooks = h;
     oci_state_encode(&t->config, t->id, m->status, t->init.pid, t->bundle, &h->state);
-    if (m->is_inside && namespaces_open(h, &e) < 0) {
+    if ((m->is_inside && namespaces_open(h, &e) < 0) ||
+        (m->is_confined && confinement_make(h, &e) < 0)) {
         hooks_done(h, &e);
         return;
     }
     o.state = buf_str(&h->state);
     o.ns_fds = h->ns_fds;
     o.n_ns_fds = h->n_ns_fds;
+    o.enter = h->confinement ? confined_enter : NULL;
+    o.enter_ctx = h->confinement;
     o.ctx = h;
     h->running = hooks_run(&o);
 }

@@ -154,6 +154,7 @@ struct task_moment {
     const char *name;   /* "createRuntime" */
     const char *status; /* of the container: "creating", ... */
     bool is_inside;     /* in the namespaces of the guest */
+    bool is_confined;   /* in its mounts too, with its rights: a program of the container */
     bool goes_on;       /* a failure does not keep the others from running */
 };
 
