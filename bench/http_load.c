@@ -111,8 +111,9 @@ static void connection_pause(struct connection *c)
 
 static void request_begin(struct load *l, struct connection *c, uint64_t begun_ns)
 {
-    BUG_ON(!l->depth);
-    c->begun_ns[(c->first + c->n) % l->depth] = begun_ns;
+    uint32_t at = c->first + c->n;
+
+    c->begun_ns[at < l->depth ? at : at - l->depth] = begun_ns;
     c->n++;
     c->to_send += l->request_len;
     l->begun++;
