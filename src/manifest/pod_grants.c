@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a manifest grants beyond what Kubernetes knows, by annotations. */
+#include "base/clock.h"
 #include "base/options.h"
 #include "guest/net_grant.h"
 #include "manifest/pod_parts.h"
@@ -75,6 +76,17 @@ static int scale_set(struct decode *d, const char *at, const char *text, struct 
     return 0;
 }
 
+static int timeout_set(struct decode *d, const char *at, const char *text, struct pod_spec *s,
+                       struct pod_container *c)
+{
+    struct err inner = ERR_INIT;
+
+    (void)s;
+    if (duration_ms_parse(text, &c->timeout_ms, &inner) < 0)
+        return decode_bad(d, inner.code, at, "%s", inner.msg);
+    return 0;
+}
+
 static const struct {
     const char *name;
     int (*set)(struct decode *d, const char *at, const char *text, struct pod_spec *s,
@@ -84,13 +96,14 @@ static const struct {
     {"allow-net", allow_net_add, true },
     {"invoke",    invoke_set,    false},
     {"scale",     scale_set,     false},
+    {"timeout",   timeout_set,   true },
 };
 
 /* `name` is what follows OURS: GRANT.CONTAINER, or GRANT for all of them. */
 static int grant_decode(struct decode *d, const char *at, const char *name, const char *text,
                         struct pod_spec *s)
 {
-    static const char *const names[] = {"allow-net", "invoke", "scale", NULL};
+    static const char *const names[] = {"allow-net", "invoke", "scale", "timeout", NULL};
     autofree char *word = xstrndup(name, strcspn(name, "."));
     const char *container = name[strlen(word)] ? name + strlen(word) + 1 : NULL;
     const char *near;
@@ -114,18 +127,26 @@ static int grant_decode(struct decode *d, const char *at, const char *name, cons
     }
     near = options_suggest(word, names);
     return decode_bad(d, -EINVAL, at, "unknown annotation of wherry; %s%s%s",
-                      near ? "did you mean '" OURS : "there are allow-net, invoke and scale",
+                      near ? "did you mean '" OURS
+                           : "there are allow-net, invoke, scale and timeout",
                       near ? near : "", near ? "'?" : "");
 }
 
-int pod_grants_decode(struct decode *d, struct pod_spec *s)
+static int grants_decode(struct decode *d, struct pod_spec *s, bool is_of_one)
 {
     for (size_t i = 0; i < s->annotations.n; i++) {
         const char *name = s->annotations.v[i].name;
 
-        if (str_starts(name, OURS))
+        if (str_starts(name, OURS) && !!strchr(name + strlen(OURS), '.') == is_of_one)
             TRY(grant_decode(d, decode_path(d, "$.metadata.annotations.%s", name),
                              name + strlen(OURS), s->annotations.v[i].value, s));
     }
     return 0;
+}
+
+/* What is said of one container comes after what is said of all. */
+int pod_grants_decode(struct decode *d, struct pod_spec *s)
+{
+    TRY(grants_decode(d, s, false));
+    return grants_decode(d, s, true);
 }

@@ -210,6 +210,7 @@ struct pod_container {
     struct pod_words allow_net; /* grants: guest/net_grant.h */
     const char *invoke;         /* the export to call; NULL: the command's entry point */
     int64_t scale;              /* SCALED */
+    int64_t timeout_ms;         /* of each run; 0: none */
     bool has_stdin, is_stdin_once, has_tty;
 };
 

@@ -397,7 +397,7 @@ class Containerd:
             with open(os.path.join(self.dir, "config.toml"), "w", encoding="ascii") as f:
                 f.write(settings(version, self.dir, self.network, {
                     "runc": {"runtime_type": RUNC},
-                    "wherry": {"runtime_type": WHERRY, "pod_annotations": ["*"],
+                    "wherry": {"runtime_type": WHERRY, "pod_annotations": ["*", "wherry.dev/*"],
                                "container_annotations": ["*"]},
                     **(runtimes or {})}, snapshotter, level, more))
             self._start()

@@ -265,9 +265,9 @@ def a_container_is_started_again_in_its_pod(case):
 
 
 def an_end_is_told_with_its_status(case):
-    pod = case.pod("ends")
+    pod = case.pod("ends", annotations={"wherry.dev/timeout.late": "200ms"})
     for name, guest, args, code in (("zero", "exitcode", ["0"], 0), ("some", "exitcode", ["42"], 42),
-                                    ("trap", "trap", [], 134)):
+                                    ("trap", "trap", [], 134), ("late", "loop", [], 124)):
         s = case.cri.wait_exit(case.wasm(pod, name, guest, *args))
         assert s["exit_code"] == code, s
         assert s["reason"] == ("Error" if code else "Completed"), s

@@ -82,6 +82,8 @@ def statuses(case):
     image = case.image("trap")
     tap.equal(case.name("a trap has the status of wherry run"), case.run(image)[0],
               output(COMMAND, "run", guest("trap"))[0])
+    tap.equal(case.name("and so has a deadline"), case.run(
+        case.image("loop"), options=["--annotation", "wherry.dev/timeout=200ms"])[0], 124)
 
 
 def arguments(case):

@@ -86,8 +86,9 @@ def growth(d, _, image):
         codes |= {round_(i) for i in range(FIRST, FIRST + IN_POD)}
         tap.equal("each has its exit code", codes, {7})
         grown = pss_kib(shim) - before
-        tap.ok(f"{IN_POD} containers in one pod leave no memory taken", grown < 512,
-               f"{before} KiB grew by {grown} KiB")
+        if "WHERRY_SHIMS" not in os.environ:  # sanitizers keep what was freed
+            tap.ok(f"{IN_POD} containers in one pod leave no memory taken", grown < 512,
+                   f"{before} KiB grew by {grown} KiB")
         tap.ok("and no descriptor open", len(os.listdir(f"/proc/{shim}/fd")) <= fds + 1, fds)
         tap.equal("and no child", children(shim), [])
         pod.remove()

@@ -88,6 +88,28 @@ static void a_function_is_called_with_the_words_behind_it(void **state)
     assert_string_equal(job.spec.args.v[1], "a#b");
 }
 
+static void a_timeout_is_the_containers_or_else_the_pods(void **state)
+{
+    struct err e = ERR_INIT;
+    unsigned port;
+
+    (void)state;
+#define ANNOTATED(pairs)                                                                           \
+    begin("\"cwd\":\"/\",\"args\":[\"/a\"]", ",\"annotations\":{" pairs "}", false,                \
+          CONTRACT_P2_COMMAND, &port, &e)
+    assert_ok(ANNOTATED("\"wherry.dev/timeout\":\"1500ms\""));
+    assert_int_equal(job.spec.timeout_ms, 1500);
+    assert_ok(ANNOTATED("\"wherry.dev/timeout\":\"1s\",\"wherry.dev/timeout.b\":\"2s\","
+                        "\"io.kubernetes.cri.container-name\":\"b\""));
+    assert_int_equal(job.spec.timeout_ms, 2000);
+    assert_ok(ANNOTATED("\"wherry.dev/timeout.b\":\"2s\","
+                        "\"io.kubernetes.cri.container-name\":\"c\""));
+    assert_int_equal(job.spec.timeout_ms, 0);
+    assert_fails(ANNOTATED("\"wherry.dev/timeout\":\"soon\""), -EINVAL, "BadDuration");
+    assert_contains(e.msg, "wherry.dev/timeout");
+#undef ANNOTATED
+}
+
 static void http_programs_listen_where_runwasi_has_them(void **state)
 {
     struct err e = ERR_INIT;
@@ -138,6 +160,7 @@ int main(void)
         cmocka_unit_test(words_and_streams_are_the_processs),
         cmocka_unit_test(a_variable_of_the_document_is_stronger_than_the_folder),
         cmocka_unit_test(a_function_is_called_with_the_words_behind_it),
+        cmocka_unit_test(a_timeout_is_the_containers_or_else_the_pods),
         cmocka_unit_test(http_programs_listen_where_runwasi_has_them),
         cmocka_unit_test(the_guest_gets_what_the_worker_leaves_of_the_groups_memory),
     };

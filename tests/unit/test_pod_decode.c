@@ -355,6 +355,8 @@ static void annotations_grant(void **state)
                "    wherry.dev/allow-net.a: \"[::1]:80\"\n"
                "    wherry.dev/invoke.b: run\n"
                "    wherry.dev/scale.a: \"8\"\n"
+               "    wherry.dev/timeout: 1m\n"
+               "    wherry.dev/timeout.b: 1.5s\n"
                "    other.example/scale: x\n"
                "spec: {containers: [{name: a, image: 'a:1'}, {name: b, image: 'b:1'}]}\n",
                &s);
@@ -370,6 +372,8 @@ static void annotations_grant(void **state)
     assert_int_equal(p->containers[1].kind, POD_CONTAINER_GUEST);
     assert_string_equal(p->containers[1].invoke, "run");
     assert_null(p->containers[0].invoke);
+    assert_int_equal(p->containers[0].timeout_ms, 60000);
+    assert_int_equal(p->containers[1].timeout_ms, 1500);
 }
 
 static void a_stamped_pod_knows_its_uid(void **state)
@@ -617,12 +621,15 @@ static void mistakes_in_annotations_have_their_line(void **state)
     ANNOTATION("allow-nte: 'x:1'}}\n",
                "allow-nte: unknown annotation of wherry; did you mean 'wherry.dev/allow-net'?");
     ANNOTATION("other: x}}\n",
-               "other: unknown annotation of wherry; there are allow-net, invoke and scale");
+               "other: unknown annotation of wherry; there are allow-net, invoke, scale and "
+               "timeout");
     ANNOTATION("scale: '8'}}\n",
                "scale: write wherry.dev/scale.CONTAINER, with a container's name");
     ANNOTATION("scale.a: '0'}}\n", "scale.a: '0' is no whole number from 1 to 1000");
     ANNOTATION("scale.a: '8x'}}\n", "scale.a: '8x' is no whole number from 1 to 1000");
     ANNOTATION("scale.a: 8}}\n", "scale.a: expected a string; write it in quotes");
+    ANNOTATION("timeout.a: soon}}\n",
+               "timeout.a: 'soon' is not a duration; write it as 90, 1.5s, 250ms, 2m or 1h30m");
     ANNOTATION("invoke.a: ''}}\n", "invoke.a: the name of an export was expected");
 }
 

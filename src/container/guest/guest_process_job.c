@@ -3,9 +3,13 @@
 
 #include <fcntl.h>
 
+#include "base/clock.h"
 #include "base/fds.h"
 #include "base/paths.h"
 #include "base/text.h"
+
+#define TIMEOUT_ANNOTATION        "wherry.dev/timeout"
+#define CONTAINER_NAME_ANNOTATION "io.kubernetes.cri.container-name"
 
 #define RESOLV_LIMIT (64u << 10)
 #define HOSTS_LIMIT  (1u << 20)
@@ -69,6 +73,23 @@ static void memory_set(const struct oci_resources *r, struct guest_spec *s)
         s->memory_bytes = most;
 }
 
+/* Of the first process, by the annotation of its container, or of the pod. */
+static int timeout_set(const struct guest_process_options *o, struct guest_spec *s, struct err *e)
+{
+    const char *name = oci_config_annotation(o->config, CONTAINER_NAME_ANNOTATION), *text = NULL;
+    autofree char *own = name ? xasprintf("%s.%s", TIMEOUT_ANNOTATION, name) : NULL;
+
+    if (o->of)
+        return 0;
+    if (own)
+        text = oci_config_annotation(o->config, own);
+    if (!text)
+        text = oci_config_annotation(o->config, TIMEOUT_ANNOTATION);
+    if (text && duration_ms_parse(text, &s->timeout_ms, e) < 0)
+        return err_prefix(e, "the annotation " TIMEOUT_ANNOTATION);
+    return 0;
+}
+
 int guest_process_job_begin(const struct guest_process_options *o, struct guest_job *j,
                             struct err *e)
 {
@@ -90,6 +111,7 @@ int guest_process_job_begin(const struct guest_process_options *o, struct guest_
     memory_set(&o->config->linux_.resources, s);
     /* Its network namespace is what limits it, and what is in there is its own. */
     strv_add(&s->allow_net, "*:*");
+    TRY(timeout_set(o, s, e));
     return words_add(o, s, e);
 }
 

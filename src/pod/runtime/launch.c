@@ -132,6 +132,7 @@ static int program_open(struct launch *l, struct err *e)
 
     s->name = xstrdup(path_base(c->image));
     s->invoke = c->invoke ? xstrdup(c->invoke) : NULL;
+    s->timeout_ms = c->timeout_ms;
     if (!l->command.n && !s->invoke)
         strv_add(&s->args, s->name);
     strv_addv(&s->args, l->command.v);
