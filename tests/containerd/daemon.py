@@ -392,7 +392,8 @@ class Containerd:
         self.program = os.path.join(self.dir, f"containerd-{self.network.number}")
         os.symlink(os.path.join(self.programs, "containerd"), self.program)
         self.env["CONTAINERD_NAMESPACE"] = self.namespace
-        self._groups_clear()  # of a test that was killed
+        self._groups_clear()  # of a test that was killed, as is what runc notes
+        shutil.rmtree(os.path.join("/run/containerd/runc", self.namespace), ignore_errors=True)
         try:
             with open(os.path.join(self.dir, "config.toml"), "w", encoding="ascii") as f:
                 f.write(settings(version, self.dir, self.network, {

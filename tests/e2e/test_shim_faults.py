@@ -654,8 +654,13 @@ def storm(d):
         tap.equal("calls in any order are all answered", failed, [])
         for b in bundles:
             # A create whose caller has gone may still be under way, which nothing but this tells.
-            while own.client.code("Create", id=b.id, bundle=b.dir) == ALREADY_EXISTS:
+            def is_gone(b=b):
+                if own.client.code("Create", id=b.id, bundle=b.dir) != ALREADY_EXISTS:
+                    return True
                 own.remove(b)
+                return False
+
+            wait_until(is_gone, f"{b.id} can be created")
             own.remove(b)
         tap.equal("nothing is left of them", own.close(), [])
 
