@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Containers in large numbers, one after another and at once, and containerd killed under them: a
 few, with FULL=1 those that are promised, and with COUNT=N one N-th of these."""
+import json
 import os
 import signal
 import sys
@@ -69,6 +70,11 @@ def shim_of(pod):
     raise LookupError(pod.id)
 
 
+def process_of(d, container):
+    info = d.cri("ContainerStatus", container_id=container, verbose=True)["info"]["info"]
+    return json.loads(info)["pid"]
+
+
 def growth(d, _, image):
     """One pod in which containers come and go."""
     with tempfile.TemporaryDirectory() as logs:
@@ -103,7 +109,7 @@ def killed_containerd(d, _, __):
         guests = [p.start(f"guest{i}", sleep, "100000") for i, p in enumerate(pods)]
         writer = pods[0].start("writer", busybox, "sh", "-c",
                                "while :; do echo tick; sleep 0.05; done")
-        pids = [children(shim_of(p))[0] for p in pods]
+        pids = [process_of(d, g) for g in guests]
         dead = pids[PODS // 2:]
         d.process.kill()
         d.process.wait()

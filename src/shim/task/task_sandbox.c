@@ -30,12 +30,14 @@ static void start(struct process *p)
 static void signal_send(struct process *p, int number, bool is_all, task_done *done, void *ctx)
 {
     (void)is_all;
+    /* The answer first: whoever is told of the end deletes the sandbox and has this daemon end, and
+     * containerd 1.6 then takes an answer that its caller has not looked at yet for a lost one. */
+    done(ctx, NULL);
     /* What ends the program that sleeps elsewhere; others it does not heed. */
     if (number == SIGKILL || number == SIGTERM || number == SIGINT) {
         shim_pod_end(&p->task->shim->pod);
         process_ended(p, W_EXITCODE(0, number));
     }
-    done(ctx, NULL);
 }
 
 static void clean(struct process *p)
