@@ -9,6 +9,7 @@ import socket
 import struct
 import subprocess
 import threading
+import time
 
 from worker_client import GUESTS, PATIENCE_S, ROOT
 
@@ -232,13 +233,27 @@ class Bundle:
 # ---- The shim --------------------------------------------------------------------------------
 
 
-def run(action, bundle, namespace, address, env, id=None, prefix=()):
-    """What the shim's command prints, as bytes; CalledProcessError."""
-    return subprocess.run([*prefix, SHIM, "-namespace", namespace, "-id", id or os.path.basename(bundle),
-                           "-bundle", bundle, "-address", address,
-                           *(["-publish-binary", "/bin/true"] if action != "start" else []), action],
-                          cwd=bundle, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, check=True, timeout=PATIENCE_S).stdout
+def run(action, bundle, namespace, address, env, prefix=(), meanwhile=None):
+    """What the shim's command prints, as bytes; CalledProcessError. `meanwhile` is called with the
+    command's pid again and again while it runs."""
+    argv = [*prefix, SHIM, "-namespace", namespace, "-id", os.path.basename(bundle), "-bundle", bundle,
+            "-address", address, *(["-publish-binary", "/bin/true"] if action != "start" else []),
+            action]
+    with subprocess.Popen(argv, cwd=bundle, env=env, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        end = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                out, err = process.communicate(timeout=0.02 if meanwhile else PATIENCE_S)
+                break
+            except subprocess.TimeoutExpired:
+                if not meanwhile or time.monotonic() > end:
+                    process.kill()
+                    raise
+                meanwhile(process.pid)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, argv, out, err)
+    return out
 
 
 def start(bundle, namespace, address, env, prefix=()):

@@ -565,11 +565,11 @@ class Containerd:
 
     # -- What is there, and what is left
 
-    def processes(self):
+    def processes(self, another=None):
         """The pids of those below this one that are not this test's own, but those of the daemon's shims
         and their containers. Of the ended ones that nobody else will wait for, this does."""
         own = {os.getpid(), self.process.pid if self.process else 0}
-        own |= {p.process.pid for p in (self._cri, self.events) if p}
+        own |= {p.process.pid for p in (self._cri, self.events) if p} | {another}
         found, pending = [], [os.getpid()]
         while pending:
             for pid in _children(pending.pop()):

@@ -95,9 +95,10 @@ class Own:
                 self.client("Delete", id=b.id)
 
     def delete(self, bundle):
-        """What containerd calls when a shim has gone."""
+        """What containerd calls when a shim has gone. Its orphans are children of this process,
+        which waits for them as init does: a PID namespace ends with the last that was waited for."""
         return shim.unpack(shim.run("delete", bundle.dir, self.d.namespace, self.d.socket_path,
-                                    self.env))
+                                    self.env, meanwhile=self.d.processes))
 
     def close(self):
         """Ends the shim; what is left of it, [] when all is well."""
