@@ -497,7 +497,12 @@ def killed_at_each_step(d):
                 is_alive = life(own, b, rootfs)
                 if is_alive:
                     tracer.terminate()
-                tracer.communicate()
+                try:
+                    tracer.communicate(timeout=5)
+                except subprocess.TimeoutExpired:
+                    # It waits for a leader that cannot go before its threads, which wait for it.
+                    tracer.kill()
+                    tracer.communicate()
                 n_killed += not is_alive
                 if not is_alive:
                     own.client.close()
