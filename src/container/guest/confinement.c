@@ -282,7 +282,6 @@ static void what_add(const struct confinement *c, const struct confinement_repor
         buf_addf(out, " '%s'", c->apparmor + strlen("exec "));
         break;
     case STEP_SELINUX:
-    case STEP_MOUNTS:
         buf_addf(out, " '%s'", c->selinux);
         break;
     case STEP_BOUNDING:
@@ -296,6 +295,7 @@ static void what_add(const struct confinement *c, const struct confinement_repor
         buf_addf(out, " %u", c->uid);
         break;
     case STEP_CGROUP:
+    case STEP_MOUNTS:
     case STEP_SCORE:
     case STEP_LOOPBACK:
     case STEP_SESSION:

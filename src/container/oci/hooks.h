@@ -26,8 +26,7 @@ struct hooks_options {
     const char *cwd;                  /* the bundle, as with runc; NULL: this process's. Lives until
                                        * the end; of no use with a mount namespace */
     /* Namespaces that each hook enters first, in this order, for the moments that belong to the
-     * container: path and arguments are looked up in there. The
-     * caller's, open until the end. */
+     * container: path and arguments are looked up in there. The caller's, open until the end. */
     const int *ns_fds;
     size_t n_ns_fds;
     /* Instead of these, for a hook that has no more rights than the container (startContainer): in
