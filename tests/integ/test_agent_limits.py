@@ -135,8 +135,8 @@ def requests_are_answered_within_the_limit(keeper):
         with Http(("127.0.0.1", port)) as h:
             h.send(head("GET", "/loop"))
             used = share(worker)
-        # The worker's throttle leaves out the thread that ends slices (docs/internals/limits.md).
-        ticker = 0.08 if keeper == "worker" else 0
+        # The thread that ends slices is nobody's (docs/internals/limits.md).
+        ticker = 0.08
         tap.ok(f"{keeper}: a request that loops uses no more",
                used.is_within(SHARE + ticker / 2, SLACK + ticker / 2),
                used)
