@@ -148,7 +148,7 @@ bool cgroup_host_is_complete(const struct cgroup_host *h, const char *proc_cgrou
         const char *list = memchr(line.data, ':', len);
         const char *path =
             list ? memchr(list + 1, ':', len - (size_t)(list + 1 - line.data)) : NULL;
-        struct text names = {list + 1, path ? (size_t)(path - list - 1) : 0};
+        struct text names = {path ? list + 1 : NULL, path ? (size_t)(path - list - 1) : 0};
         unsigned has = path ? controllers_parse(names) : 0;
 
         if (!path || ((has || !names.len) && !is_known(h, names.len ? 1 : 2, has)))

@@ -210,12 +210,9 @@ static void create_hooked(void *ctx, const struct err *e)
     struct task *t = ctx;
     const struct oci_hooks *h = &t->config.hooks;
     const struct task_moment moments[] = {
-        {.list = &h->prestart,     .name = "prestart",   .status = "creating"},
-        {                            .list = &h->create_runtime, .name = "createRuntime", .status = "creating"                    },
-        { .list = &h->create_container,
-         .name = "createContainer",
-         .status = "creating",
-         .is_inside = true},
+        {&h->prestart,         "prestart",        "creating", false, false, false},
+        {&h->create_runtime,   "createRuntime",   "creating", false, false, false},
+        {&h->create_container, "createContainer", "creating", true,  false, false},
     };
     struct err cancelled = ERR_INIT;
 
