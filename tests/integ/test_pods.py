@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Pods over real workers, volumes and images: from a manifest to an end, and through every kill."""
-import http.client
 import io
 import os
 import random
@@ -13,7 +12,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from image_layout import Layout  # noqa: E402
 from pods_client import LIBEXEC, Folder, kill_hard, pod  # noqa: E402
 from registry import Registry, push_layout  # noqa: E402
-from worker_client import Tap, build_guests, free_port, guest, lines, wait_until  # noqa: E402
+from worker_client import Tap, build_guests, free_port, get, guest, lines, wait_until  # noqa: E402
 
 tap = Tap()
 SH = os.path.join(LIBEXEC, "toolbox.wasm")
@@ -22,16 +21,6 @@ SH = os.path.join(LIBEXEC, "toolbox.wasm")
 def sh(name, script, **more):
     """A container that runs a script by the tool box."""
     return {"name": name, "image": SH, "command": ["sh", "-c", script], **more}
-
-
-def get(port, path="/hello"):
-    c = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-    try:
-        c.request("GET", path)
-        r = c.getresponse()
-        return r.status, r.read()
-    finally:
-        c.close()
 
 
 def reason(container):
@@ -187,7 +176,7 @@ def test_http():
         file = f.write("p", pod("p", c))
         p.do("add", "u-1", file)
         wait_until(lambda: p.container("u-1", "a")["ready"], "it answers its probe")
-        tap.equal("a component answers at its port", get(port)[0], 200)
+        tap.equal("a component answers at its port", get(port, "/hello")[0], 200)
         p.do("add", "u-2", f.write("q", pod("q", dict(c, readinessProbe=None))))
         wait_until(lambda: any("PortInUse" in " ".join(e) or f"port {port}" in " ".join(e)
                                for e in p.events("u-2")), "the port is taken")
@@ -199,14 +188,14 @@ def test_http():
         p.do("measure", "u-1")
         tap.equal("it can be measured", p.expect("figures u-1"), "figures u-1 a")
         p.kill()
-        tap.equal("it answers while nobody supervises it", get(port)[0], 200)
+        tap.equal("it answers while nobody supervises it", get(port, "/hello")[0], 200)
         p = f.pods([("u-1", file)])
         wait_until(lambda: p.container("u-1", "a")["ready"], "it was adopted")
-        tap.equal("and after that", (get(port)[0], p.container("u-1", "a")["restartCount"]), (200, 0))
+        tap.equal("and after that", (get(port, "/hello")[0], p.container("u-1", "a")["restartCount"]), (200, 0))
         p.do("restart", "u-1", "a")
         wait_until(lambda: p.container("u-1", "a")["restartCount"] == 1, "started again")
         wait_until(lambda: p.container("u-1", "a")["ready"], "and ready")
-        tap.equal("a restart gets the port again", get(port)[0], 200)
+        tap.equal("a restart gets the port again", get(port, "/hello")[0], 200)
         began = time.monotonic()
         p.do("delete", "u-1", 20000)
         p.expect("gone u-1")

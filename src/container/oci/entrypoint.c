@@ -60,11 +60,11 @@ static bool is_wasm(int fd)
            !memcmp(magic, "\0asm", sizeof(magic));
 }
 
-const char *entrypoint_function(const char *word)
+char *entrypoint_function(const char *word)
 {
     const char *sign = strrchr(word, '#');
 
-    return sign && sign > word && sign[1] ? sign + 1 : NULL;
+    return sign && sign > word && sign[1] ? xstrdup(sign + 1) : NULL;
 }
 
 int entrypoint_find(const struct mount_view *v, const struct oci_process *process,
@@ -83,8 +83,8 @@ int entrypoint_find(const struct mount_view *v, const struct oci_process *proces
         autofree char *name = xstrndup(word, (size_t)(sign - word));
 
         fd = program_open(v, process, name);
-        if (fd >= 0 && entrypoint_function(word))
-            ret->function = xstrdup(entrypoint_function(word));
+        if (fd >= 0)
+            ret->function = entrypoint_function(word);
     }
     if (fd == -ENOENT || fd == -ENOTDIR) {
         ret->kind = ENTRYPOINT_NONE;

@@ -30,5 +30,5 @@ int entrypoint_find(const struct mount_view *v, const struct oci_process *proces
                     struct entrypoint *ret, struct err *e);
 void entrypoint_done(struct entrypoint *p);
 
-/* That of FILE#FUNCTION, in the word; NULL when it is none or has none. */
-const char *entrypoint_function(const char *word);
+/* That of FILE#FUNCTION, on the heap; NULL when the word has none. */
+char *entrypoint_function(const char *word);

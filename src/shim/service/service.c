@@ -68,13 +68,18 @@ void *service_unpack(struct ttrpc_call *call, const ProtobufCMessageDescriptor *
     return request;
 }
 
+static void none_refuse(struct ttrpc_call *call, const char *id)
+{
+    service_refuse(call, TTRPC_NOT_FOUND, "there is no container '%.200s'", id);
+}
+
 static struct task *task_of(struct shim *s, struct ttrpc_call *call, const char *id)
 {
     struct task *t = task_find(s, id);
 
     if (t && t->init.state != PROCESS_NEW)
         return t;
-    service_refuse(call, TTRPC_NOT_FOUND, "there is no container '%.200s'", id);
+    none_refuse(call, id);
     return NULL;
 }
 
@@ -525,7 +530,7 @@ HANDLER(connect)
     }
     t = task_find(s, r->id);
     if (!t) {
-        service_refuse(call, TTRPC_NOT_FOUND, "there is no container '%.200s'", r->id);
+        none_refuse(call, r->id);
         return;
     }
     /* 0 while it is created: an error would be taken for a shim that is gone. */

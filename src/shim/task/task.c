@@ -356,8 +356,8 @@ static void image_found(void *ctx, const struct err *e, struct image_program *p)
     }
     t->init.entry.kind = ENTRYPOINT_WASM;
     t->init.entry.fd = take_fd(&p->fd);
-    if (t->config.process.args.n && entrypoint_function(t->config.process.args.v[0]))
-        t->init.entry.function = xstrdup(entrypoint_function(t->config.process.args.v[0]));
+    if (t->config.process.args.n)
+        t->init.entry.function = entrypoint_function(t->config.process.args.v[0]);
     t->program_digest = xstrdup(p->digest);
     t->image_port = container_tcp_port(p->config);
     loop_work(t->shim->loop, create_work, create_worked, t);
@@ -492,16 +492,13 @@ void task_create(struct shim *s, struct task_request *r, task_done *done, void *
 
 bool task_create_cancel(struct task *t)
 {
-    struct err e = ERR_INIT;
-
     if (t->init.state != PROCESS_NEW)
         return false;
     t->is_cancelled = true;
     task_hooks_cancel(t);
     if (t->init.preparing) {
         program_cancel(take_ptr(t->init.preparing));
-        err_set(&e, -ECANCELED, "Cancelled", "'%s' was deleted while it was created", t->id);
-        process_created(&t->init, &e, 0);
+        process_created(&t->init, NULL, 0); /* fails, since it is cancelled */
     }
     return true;
 }
